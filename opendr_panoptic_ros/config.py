@@ -1,0 +1,192 @@
+"""Config: everything that decides what the network is and how it is run, read from one YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
+
+PRESETS = ("cityscapes", "kitti", "demo")
+"""Names that `Config.load` and `load_checkpoint` know."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network's shape. The defaults are the published network (EfficientNet-B5).
+
+    backbone_width, backbone_depth: EfficientNet's multipliers (B0 1.0, 1.0 … B5 1.6, 2.2 … B7 2.0, 3.1).
+    fpn_channels: channels of the neck's outputs, of the RPN and of the mask head. semantic_channels: channels inside
+    the semantic head. box_head_width: width of the box head's two fully connected layers.
+    num_stuff, num_things: numbers of classes. anchor_scale: anchor size in multiples of a level's stride.
+    pixel_mean, pixel_std: normalisation of RGB values 0-255.
+    """
+
+    backbone_width: float = 1.6
+    backbone_depth: float = 2.2
+    fpn_channels: int = 256
+    semantic_channels: int = 128
+    box_head_width: int = 1024
+    num_stuff: int = 11
+    num_things: int = 8
+    anchor_scale: float = 8.0
+    pixel_mean: tuple[float, float, float] = (106.433, 116.617, 119.559)
+    pixel_std: tuple[float, float, float] = (65.496, 67.6, 74.123)
+
+    def __post_init__(self) -> None:
+        for name in ("backbone_width", "backbone_depth", "fpn_channels", "semantic_channels", "box_head_width",
+                     "num_things", "anchor_scale"):  # fmt: skip
+            _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "a number above 0")
+        _require(self.num_stuff >= 1, "model.num_stuff", self.num_stuff, "at least 1")
+        for name in ("pixel_mean", "pixel_std"):
+            _require(len(getattr(self, name)) == 3, f"model.{name}", getattr(self, name), "three numbers (R, G, B)")
+        _require(min(self.pixel_std) > 0, "model.pixel_std", self.pixel_std, "numbers above 0")
+
+
+@dataclass(frozen=True)
+class TestConfig:
+    """How the network is run. The defaults are the published test settings for Cityscapes.
+
+    long_side_px, short_side_px: the image is resized, keeping its shape, to fit into these.
+    score_threshold, box_nms_threshold, max_detections: detections kept by the box head.
+    mask_threshold, overlap_threshold, min_stuff_area: the panoptic fusion (paper section 3.5); the area is in pixels
+    of the resized image. rpn_*: proposals per level before and after NMS and in total, and its IoU.
+    """
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    long_side_px: int = 2048
+    short_side_px: int = 1024
+    score_threshold: float = 0.5
+    box_nms_threshold: float = 0.5
+    max_detections: int = 100
+    mask_threshold: float = 0.5
+    overlap_threshold: float = 0.5
+    min_stuff_area: int = 2048
+    rpn_max_per_level: int = 1000
+    rpn_max_proposals: int = 1000
+    rpn_nms_threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "box_nms_threshold", "mask_threshold", "overlap_threshold",
+                     "rpn_nms_threshold"):  # fmt: skip
+            _require(0 <= getattr(self, name) <= 1, f"test.{name}", getattr(self, name), "0 to 1")
+        for name in ("short_side_px", "max_detections", "rpn_max_per_level", "rpn_max_proposals"):
+            _require(getattr(self, name) >= 1, f"test.{name}", getattr(self, name), "at least 1")
+        _require(self.long_side_px >= self.short_side_px, "test.long_side_px", self.long_side_px,
+                 f"at least test.short_side_px ({self.short_side_px})")  # fmt: skip
+        _require(self.min_stuff_area >= 0, "test.min_stuff_area", self.min_stuff_area, "0 or more pixels")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The network's shape, its classes and how it is run. Frozen; change it with `dataclasses.replace`.
+
+    Raises ConfigError when the numbers of classes in `model` and `classes` differ.
+    """
+
+    name: str = "cityscapes"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    test: TestConfig = field(default_factory=TestConfig)
+    classes: ClassTable = CITYSCAPES
+
+    def __post_init__(self) -> None:
+        model, classes = self.model, self.classes
+        if (model.num_stuff, model.num_things) != (classes.num_stuff, classes.num_things):
+            raise ConfigError(
+                f"model has {model.num_stuff} stuff and {model.num_things} thing classes, classes names "
+                f"{classes.num_stuff} and {classes.num_things}; give the same numbers in both, or leave out "
+                "model.num_stuff and model.num_things."
+            )
+
+    @classmethod
+    def load(cls, path_or_name: str | Path) -> Config:
+        """The configuration in a YAML file, or one of the presets `cityscapes`, `kitti`, `demo`.
+
+        Raises ConfigError when there is no such file or preset, or when an entry is unknown or out of its range.
+        """
+        if str(path_or_name) in PRESETS:
+            text = (resources.files("opendr_panoptic_ros") / "presets" / f"{path_or_name}.yaml").read_text("utf-8")
+        else:
+            path = Path(path_or_name).expanduser()
+            if not path.is_file():
+                raise ConfigError(f"There is no file {path}; give a YAML file or one of {', '.join(PRESETS)}.")
+            text = path.read_text("utf-8")
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path_or_name} is not YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path_or_name} holds {type(values).__name__}; expected a mapping with the entry 'model'.")
+        return cls.from_dict({"name": Path(path_or_name).stem, **values})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The configuration that `to_dict` wrote; what is left out takes its default.
+
+        Raises ConfigError for unknown entries and values out of their range.
+        """
+        _refuse_unknown(values, {f.name for f in dataclasses.fields(cls)}, "the configuration")
+        classes = ClassTable.from_dict(values["classes"]) if values.get("classes") else CITYSCAPES
+        counts = {"num_stuff": classes.num_stuff, "num_things": classes.num_things}
+        return cls(
+            name=str(values.get("name", cls.name)),
+            model=_read(ModelConfig, {**counts, **_mapping(values, "model")}, "model"),
+            test=_read(TestConfig, _mapping(values, "test"), "test"),
+            classes=classes,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers: what YAML and JSON can hold and `from_dict` reads back."""
+        return {
+            "name": self.name,
+            "model": {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self.model).items()},
+            "test": dataclasses.asdict(self.test),
+            "classes": self.classes.to_dict(),
+        }
+
+
+_Section = TypeVar("_Section", ModelConfig, TestConfig)
+
+
+def _read(section: type[_Section], values: dict[str, Any], name: str) -> _Section:
+    """`section` made of `values`, each cast to the type of its default (YAML writes 8 for 8.0, lists for tuples)."""
+    defaults = {f.name: f.default for f in dataclasses.fields(section)}
+    _refuse_unknown(values, set(defaults), name)
+    cast = {}
+    for key, value in values.items():
+        default = defaults[key]
+        try:
+            if isinstance(default, tuple):
+                cast[key] = tuple(float(v) for v in value)
+            elif isinstance(default, int) and not float(value).is_integer():
+                raise ValueError("not a whole number")
+            else:
+                cast[key] = type(default)(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name}.{key} is {value!r}; expected something like {default!r}.") from error
+    return section(**cast)
+
+
+def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
+    section = values.get(key) or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{key} is {section!r}; expected a mapping of names to values.")
+    return section
+
+
+def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{where} has unknown entries {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+
+
+def _require(holds: bool, name: str, got: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {got!r}; expected {expected}.")

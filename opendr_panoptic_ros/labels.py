@@ -1,0 +1,133 @@
+"""ClassTable: what the train ids mean. Names, colours, things or stuff, and the dataset's own ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.errors import ConfigError
+
+VOID = 255
+"""Train id of pixels that belong to no class."""
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes of a network, in the order of their train ids: all stuff first, then all things.
+
+    names: unique. colors: RGB, 0-255. dataset_ids: the id of each class in the dataset's own scheme (Cityscapes 7-33),
+    at least 1 and below 1000, because a thing's segment id there is `id * 1000 + k`.
+    Raises ConfigError when the lists do not fit together.
+    """
+
+    names: tuple[str, ...]
+    num_stuff: int
+    colors: tuple[tuple[int, int, int], ...]
+    dataset_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        if not 0 < count < VOID or len(set(self.names)) != count:
+            raise ConfigError(f"classes.names has {count} entries, some may be equal; expected 1 to 254 unique names.")
+        if len(self.colors) != count or len(self.dataset_ids) != count:
+            raise ConfigError(
+                f"classes has {count} names, {len(self.colors)} colors and {len(self.dataset_ids)} dataset_ids; "
+                "expected as many of each."
+            )
+        if not 0 <= self.num_stuff <= count:
+            raise ConfigError(f"classes.num_stuff is {self.num_stuff}; expected 0 to {count}, the number of names.")
+        if any(len(color) != 3 or not all(0 <= value <= 255 for value in color) for color in self.colors):
+            raise ConfigError("classes.colors has an entry that is not three numbers from 0 to 255.")
+        if any(not 0 < dataset_id < 1000 for dataset_id in self.dataset_ids):
+            raise ConfigError("classes.dataset_ids has an id outside 1 to 999.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def num_things(self) -> int:
+        """Number of classes whose objects are counted."""
+        return len(self.names) - self.num_stuff
+
+    def is_thing(self, train_id: int) -> bool:
+        """Whether objects of this class are told apart."""
+        return self.num_stuff <= train_id < len(self.names)
+
+    @cached_property
+    def palette(self) -> NDArray[np.uint8]:
+        """`(256, 3)` uint8: RGB by train id; black for void and for ids without a class."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self.colors)] = self.colors
+        return palette
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, as `from_dict` reads them."""
+        return {
+            "names": list(self.names),
+            "num_stuff": self.num_stuff,
+            "colors": [list(color) for color in self.colors],
+            "dataset_ids": list(self.dataset_ids),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ClassTable:
+        """The table that `to_dict` wrote. Colours and dataset ids may be left out: they are then made up.
+
+        Raises ConfigError for unknown or missing entries.
+        """
+        unknown = set(values) - {"names", "num_stuff", "colors", "dataset_ids"}
+        if unknown or not {"names", "num_stuff"} <= set(values):
+            raise ConfigError(
+                f"classes has the entries {sorted(values)}; expected names and num_stuff, optionally colors, dataset_ids."
+            )
+        names = tuple(str(name) for name in values["names"])
+        colors = values.get("colors") or _distinct_colors(len(names))
+        return cls(
+            names=names,
+            num_stuff=int(values["num_stuff"]),
+            colors=tuple((int(r), int(g), int(b)) for r, g, b in colors),
+            dataset_ids=tuple(int(i) for i in values.get("dataset_ids") or range(1, len(names) + 1)),
+        )
+
+
+def _distinct_colors(count: int) -> list[tuple[int, int, int]]:
+    """Colours far from each other: hues a golden angle apart, so that any number of them can be taken."""
+    import colorsys
+
+    rgb = (colorsys.hsv_to_rgb(0.618034 * i % 1.0, 0.65, 0.95 - 0.35 * (i % 2)) for i in range(count))
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in rgb]
+
+
+_CITYSCAPES = (  # name, dataset id, colour: cityscapesscripts' labels.py
+    ("road", 7, (128, 64, 128)),
+    ("sidewalk", 8, (244, 35, 232)),
+    ("building", 11, (70, 70, 70)),
+    ("wall", 12, (102, 102, 156)),
+    ("fence", 13, (190, 153, 153)),
+    ("pole", 17, (153, 153, 153)),
+    ("traffic light", 19, (250, 170, 30)),
+    ("traffic sign", 20, (220, 220, 0)),
+    ("vegetation", 21, (107, 142, 35)),
+    ("terrain", 22, (152, 251, 152)),
+    ("sky", 23, (70, 130, 180)),
+    ("person", 24, (220, 20, 60)),
+    ("rider", 25, (255, 0, 0)),
+    ("car", 26, (0, 0, 142)),
+    ("truck", 27, (0, 0, 70)),
+    ("bus", 28, (0, 60, 100)),
+    ("train", 31, (0, 80, 100)),
+    ("motorcycle", 32, (0, 0, 230)),
+    ("bicycle", 33, (119, 11, 32)),
+)
+
+CITYSCAPES = ClassTable(
+    names=tuple(name for name, _, _ in _CITYSCAPES),
+    num_stuff=11,
+    colors=tuple(color for _, _, color in _CITYSCAPES),
+    dataset_ids=tuple(dataset_id for _, dataset_id, _ in _CITYSCAPES),
+)
+"""The 19 Cityscapes classes, also those of the KITTI panoptic dataset."""
