@@ -1,0 +1,206 @@
+"""Pictures of a prediction for people: colour maps, overlay, the 2×2 view, contact sheets. RGB in, RGB out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.labels import VOID
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+_STUFF_GREY = 56
+_BORDER = (255, 255, 255)
+_PAPER = (24, 24, 27)
+_INK = (244, 244, 245)
+
+
+def semantic_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8 RGB: the colour of each pixel's class in `prediction.classes`; void black."""
+    return _paint(prediction, {s.id: prediction.classes.palette[s.class_id] for s in prediction.segments})
+
+
+def instance_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8 RGB: every instance in a colour of its own, stuff grey, void black.
+
+    The colour depends on the segment id alone: an id that stays over the frames of a video keeps its colour.
+    """
+    things = [s.id for s in prediction.segments if s.is_thing]
+    colors: dict[int, NDArray[np.uint8]] = dict(zip(things, _colors_by_id(np.array(things)), strict=True))
+    grey = np.full(3, _STUFF_GREY, np.uint8)
+    return _paint(prediction, colors | {s.id: grey for s in prediction.segments if not s.is_thing})
+
+
+def overlay(
+    image_rgb: NDArray[np.uint8], prediction: PanopticPrediction, *, opacity: float = 0.5, labels: bool = False
+) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8 RGB: the image with each class's colour over it, instances shaded apart and outlined.
+
+    image_rgb: `(H, W, 3)` uint8, as large as the prediction. opacity: of the colours, 0-1; void keeps the image.
+    labels: whether the names of instances that are large enough for it are written on them.
+    Raises ValueError when the image is no uint8 RGB image, or the sizes or the opacity do not fit.
+    """
+    _check(image_rgb, prediction)
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity is {opacity}; expected 0 (the image alone) to 1 (the colours alone).")
+    colors = _paint(prediction, _shaded_colors(prediction))
+    canvas: NDArray[Any] = cv2.addWeighted(image_rgb, 1 - opacity, colors, opacity, 0)
+    cv2.copyTo(image_rgb, (prediction.semantic_map == VOID).view(np.uint8), canvas)
+    # The gradient is not 0 on the pixels at both sides of an instance's edge.
+    width_px = 3 if max(prediction.shape) < 1500 else 5
+    edges = cv2.morphologyEx(prediction.instance_map, cv2.MORPH_GRADIENT, np.ones((width_px, width_px), np.uint8))
+    canvas[edges > 0] = _BORDER
+    if labels:
+        _draw_labels(canvas, prediction)
+    return canvas
+
+
+def detailed(image_rgb: NDArray[np.uint8], prediction: PanopticPrediction) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8 RGB: input, semantic, instance and panoptic view, each at half size, with titles.
+
+    image_rgb: `(H, W, 3)` uint8, as large as the prediction. Titles are left out where they would not be readable.
+    Raises ValueError when the image is no uint8 RGB image or the sizes do not fit.
+    """
+    _check(image_rgb, prediction)
+    height, width = prediction.shape
+    small = _resized(prediction, max(1, math.ceil(height / 2)), max(1, math.ceil(width / 2)))
+    small_image: NDArray[Any] = cv2.resize(image_rgb, small.shape[::-1], interpolation=cv2.INTER_AREA)
+    panels = (
+        ("input", small_image),
+        ("semantic", semantic_color(small)),
+        ("instance", instance_color(small)),
+        ("panoptic", overlay(small_image, small, labels=True)),
+    )
+    figure = np.empty_like(image_rgb)
+    for i, (title, panel) in enumerate(panels):
+        top, left = i // 2 * (height // 2), i % 2 * (width // 2)
+        cell = figure[top : top + small.shape[0], left : left + small.shape[1]]
+        cell[:] = _titled(panel, title)[: cell.shape[0], : cell.shape[1]]
+    return figure
+
+
+def contact_sheet(
+    images: Sequence[NDArray[np.uint8]],
+    *,
+    columns: int = 3,
+    tile_width_px: int = 480,
+    titles: Sequence[str] | None = None,
+) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8 RGB: the images in rows of `columns`, each `tile_width_px` wide, their titles below.
+
+    images: `(H, W, 3)` uint8 RGB of any sizes, at least one; each keeps its shape.
+    Raises ValueError when there is none, or when there are not as many titles.
+    """
+    if not images:
+        raise ValueError("contact_sheet got no images; pass at least one (H, W, 3) uint8 array.")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"contact_sheet got {len(images)} images and {len(titles)} titles; pass as many of each.")
+    columns = min(columns, len(images))
+    gap, caption = 12, 30 if titles else 0
+    heights = [max(1, round(image.shape[0] * tile_width_px / image.shape[1])) for image in images]
+    rows = [max(heights[i : i + columns]) + caption + gap for i in range(0, len(images), columns)]
+    sheet = np.full((sum(rows) + gap, columns * (tile_width_px + gap) + gap, 3), _PAPER, np.uint8)
+    for i, image in enumerate(images):
+        top, left = gap + sum(rows[: i // columns]), gap + i % columns * (tile_width_px + gap)
+        interpolation = cv2.INTER_AREA if image.shape[1] > tile_width_px else cv2.INTER_CUBIC
+        tile = cv2.resize(image, (tile_width_px, heights[i]), interpolation=interpolation)
+        sheet[top : top + heights[i], left : left + tile_width_px] = tile
+        if titles is not None:
+            _write(sheet, titles[i], (left + 2, top + heights[i] + 20), 0.5)
+    return sheet
+
+
+def _check(image_rgb: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
+    expected = (*prediction.shape, 3)
+    if not isinstance(image_rgb, np.ndarray) or image_rgb.dtype != np.uint8 or image_rgb.shape != expected:
+        is_array = isinstance(image_rgb, np.ndarray)
+        got = f"{image_rgb.dtype} of shape {image_rgb.shape}" if is_array else type(image_rgb).__name__
+        raise ValueError(f"The image is {got}; expected uint8 RGB of shape {expected}, the prediction's size.")
+
+
+def _paint(prediction: PanopticPrediction, colors: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Each pixel in the colour of its segment id, black where the id has none."""
+    table = np.zeros((max(colors, default=0) + 1, 4), np.uint8)
+    for segment_id, color in colors.items():
+        table[segment_id, :3] = color
+    # One 32-bit look-up a pixel is several times faster than three of 8 bits.
+    packed = np.take(table.view(np.uint32)[:, 0], prediction.segment_map)
+    rgb: NDArray[Any] = cv2.cvtColor(packed.view(np.uint8).reshape(*prediction.shape, 4), cv2.COLOR_RGBA2RGB)
+    return rgb
+
+
+def _colors_by_id(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """`(N, 3)` uint8 RGB: bright colours, far apart for ids near each other (hues a golden angle apart)."""
+    hsv = np.empty((1, len(ids), 3), np.float32)
+    hsv[0, :, 0] = ids * 137.50776 % 360
+    hsv[0, :, 1] = 0.55 + 0.4 * (ids * 0.7548777 % 1)
+    hsv[0, :, 2] = 1 - 0.3 * (ids * 0.5698403 % 1)
+    if not len(ids):  # OpenCV refuses empty arrays
+        return np.zeros((0, 3), np.uint8)
+    return np.rint(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]).astype(np.uint8)
+
+
+def _shaded_colors(prediction: PanopticPrediction) -> dict[int, NDArray[np.uint8]]:
+    """Segment id to its class's colour; for things mixed with some white, more or less by id."""
+    colors = {}
+    for s in prediction.segments:
+        color = prediction.classes.palette[s.class_id]
+        white = 0.5 * (s.id * 0.618034 % 1) if s.is_thing else 0.0
+        colors[s.id] = np.rint(color + white * (255.0 - color)).astype(np.uint8)
+    return colors
+
+
+def _resized(prediction: PanopticPrediction, height: int, width: int) -> PanopticPrediction:
+    """The prediction at another size; the areas of its segments are left as they were."""
+    factors = np.tile([width / prediction.shape[1], height / prediction.shape[0]], 2)
+    segments = []
+    for s in prediction.segments:
+        x1, y1, x2, y2 = (round(float(v)) for v in np.multiply(s.box_xyxy_px, factors))
+        segments.append(dataclasses.replace(s, box_xyxy_px=(x1, y1, x2, y2)))
+    segment_map: NDArray[Any] = cv2.resize(prediction.segment_map, (width, height), interpolation=cv2.INTER_NEAREST)
+    return dataclasses.replace(prediction, segment_map=segment_map, segments=tuple(segments))
+
+
+def _draw_labels(canvas: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
+    """Writes the names of instances into their boxes, where they fit."""
+    scale = _text_scale(canvas)
+    for s in prediction.segments:
+        x1, y1, x2, y2 = s.box_xyxy_px
+        text = s.label if math.isnan(s.score) else f"{s.label} {s.score:.2f}"
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        if s.is_thing and width + 8 <= x2 - x1 and 3 * height <= y2 - y1:
+            _plate(canvas, text, ((x1 + x2 - width) // 2, (y1 + y2 + height) // 2), scale)
+
+
+def _titled(panel: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """The panel with its title in the upper left corner, if it is large enough for one."""
+    panel = np.array(panel)
+    scale = _text_scale(panel)
+    (width, height), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    if width + 16 <= panel.shape[1] // 2 and height + 16 <= panel.shape[0] // 3:
+        _plate(panel, title, (8, height + 8), scale)
+    return panel
+
+
+def _text_scale(canvas: NDArray[np.uint8]) -> float:
+    return min(max(canvas.shape[1] / 1600, 0.4), 1.2)
+
+
+def _plate(canvas: NDArray[np.uint8], text: str, left_baseline: tuple[int, int], scale: float) -> None:
+    """Writes text on a dark plate, so that it can be read on any picture."""
+    left, baseline = left_baseline
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    pad = max(3, height // 3)
+    top, bottom = max(0, baseline - height - pad), baseline + pad
+    plate = canvas[top:bottom, max(0, left - pad) : left + width + pad]
+    np.copyto(plate, plate // 4 + np.array(_PAPER, np.uint8) // 2)
+    _write(canvas, text, left_baseline, scale)
+
+
+def _write(canvas: NDArray[np.uint8], text: str, left_baseline: tuple[int, int], scale: float) -> None:
+    cv2.putText(canvas, text, left_baseline, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, max(1, round(scale)), cv2.LINE_AA)
