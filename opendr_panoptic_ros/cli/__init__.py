@@ -1,0 +1,1 @@
+"""The command `opendr-panoptic`; one file per subcommand, registered in `main`."""

@@ -1,0 +1,50 @@
+"""The command `opendr-panoptic` and its list of subcommands."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from opendr_panoptic_ros import __version__
+from opendr_panoptic_ros.errors import PanopticError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A subcommand is a function in a file of its own in this folder; its name and docstring are what the user sees.
+# Its file imports heavy libraries (torch, rclpy) inside the function, so that `--help` answers at once.
+COMMANDS: tuple[Callable[..., None], ...] = ()
+
+app = typer.Typer(
+    name="opendr-panoptic",
+    help="EfficientPS panoptic segmentation for ROS 2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"opendr-panoptic {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """EfficientPS panoptic segmentation for ROS 2."""
+
+
+def main() -> None:
+    """Run the command line; exit status 1 and one line on stderr where the user's input is at fault."""
+    try:
+        app()
+    except PanopticError as error:
+        typer.echo(f"opendr-panoptic: {error}", err=True)
+        sys.exit(1)
