@@ -106,6 +106,13 @@ class Config:
             )
 
     @classmethod
+    def for_model(cls, model: ModelConfig) -> Config:
+        """The defaults around `model`; classes without a name are called `stuff 1`, `thing 1` and so on."""
+        if (model.num_stuff, model.num_things) == (CITYSCAPES.num_stuff, CITYSCAPES.num_things):
+            return cls(model=model)
+        return cls(name="custom", model=model, classes=ClassTable.unnamed(model.num_stuff, model.num_things))
+
+    @classmethod
     def load(cls, path_or_name: str | Path) -> Config:
         """The configuration in a YAML file, or one of the presets `cityscapes`, `kitti`, `demo`.
 

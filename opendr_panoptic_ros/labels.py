@@ -74,6 +74,12 @@ class ClassTable:
         }
 
     @classmethod
+    def unnamed(cls, num_stuff: int, num_things: int) -> ClassTable:
+        """A table for weights that say how many classes there are, but not which."""
+        names = [f"stuff {i + 1}" for i in range(num_stuff)] + [f"thing {i + 1}" for i in range(num_things)]
+        return cls.from_dict({"names": names, "num_stuff": num_stuff})
+
+    @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassTable:
         """The table that `to_dict` wrote. Colours and dataset ids may be left out: they are then made up.
 

@@ -1,0 +1,148 @@
+"""The instance heads: class, box and mask of every proposal (paper section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from opendr_panoptic_ros.config import TestConfig
+from opendr_panoptic_ros.network.boxes import decode_boxes, multiclass_nms
+from opendr_panoptic_ros.network.layers import SeparableConv
+from opendr_panoptic_ros.network.rpn import STRIDES
+
+BOX_STDS = (0.1, 0.1, 0.2, 0.2)
+_FINEST_SCALE_PX = 56
+_SAMPLES = 2  # a side of each bin
+
+
+class Detections(NamedTuple):
+    """What was found in one image: boxes `(N, 4)` float32 px, scores `(N,)`, 0-based thing labels `(N,)` int64, and
+    mask logits of each detection's class `(N, 28, 28)` float32."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    mask_logits: Tensor
+
+
+def roi_levels(rois: Tensor) -> Tensor:
+    """The level of the neck each RoI reads from: `(N,)` int64, 0 to 3. rois: `(N, 5)` image index, x1, y1, x2, y2."""
+    size = ((rois[:, 3] - rois[:, 1] + 1) * (rois[:, 4] - rois[:, 2] + 1)).sqrt()
+    return (size / _FINEST_SCALE_PX + 1e-6).log2().floor().clamp(0, len(STRIDES) - 1).long()
+
+
+def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) -> Tensor:
+    """RoIAlign from x1 · scale to (x2 + 1) · scale, no half-pixel shift, 2×2 samples a bin.
+
+    feature: `(B, C, h, w)`. rois: `(N, 5)` float32 image index, x1, y1, x2, y2 in px. Returns `(N, C, out, out)`.
+    torchvision widens a RoI below one cell unless `aligned`; so the half pixel that `aligned` takes off is added first.
+    """
+    half_cell = 0.5 / scale
+    low = rois[:, 1:3] + half_cell
+    high = torch.maximum(rois[:, 3:5] + (1 + half_cell), low)
+    aligned = torch.cat((rois[:, :1], low, high), dim=1)
+    # Coordinates in half precision are whole pixels off: this operator always runs in float32.
+    return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
+
+
+def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tensor:
+    """Each RoI's features from its level of the neck: `(N, C, out, out)`. rois as in `align_rois`."""
+    levels = roi_levels(rois)
+    features = fpn[0].new_zeros(len(rois), fpn[0].shape[1], output_size, output_size)
+    for level, (feature, stride) in enumerate(zip(fpn, STRIDES, strict=True)):
+        chosen = (levels == level).nonzero().squeeze(1)
+        features = features.index_copy(0, chosen, align_rois(feature, rois[chosen], 1 / stride, output_size))
+    return features
+
+
+class BoxHead(nn.Module):
+    """Class logits and box deltas of RoI features: column 0 is background, then the thing classes."""
+
+    roi_size = 7
+
+    def __init__(self, channels: int, width: int, num_things: int) -> None:
+        super().__init__()
+        self.shared_fcs = nn.ModuleList((nn.Linear(channels * self.roi_size**2, width), nn.Linear(width, width)))
+        self.fc_cls = nn.Linear(width, 1 + num_things)
+        self.fc_reg = nn.Linear(width, 4 * (1 + num_things))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`(N, C, 7, 7)` → class logits `(N, 1 + things)` and deltas `(N, 4 · (1 + things))`."""
+        x = features.flatten(1)
+        for fc in self.shared_fcs:
+            x = F.relu(fc(x))
+        return self.fc_cls(x), self.fc_reg(x)
+
+
+class MaskHead(nn.Module):
+    """Mask logits of RoI features; channel 0 is background and never used."""
+
+    roi_size = 14
+
+    def __init__(self, channels: int, num_things: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(*(SeparableConv(channels, channels) for _ in range(4)))
+        self.upsample = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.conv_logits = nn.Conv2d(channels, 1 + num_things, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, C, 14, 14)` → `(N, 1 + things, 28, 28)`."""
+        return self.conv_logits(F.relu(self.upsample(self.convs(features))))
+
+
+class RoIHeads(nn.Module):
+    """The box head on all proposals, then the mask head on what it found."""
+
+    def __init__(self, channels: int, *, box_head_width: int, num_things: int) -> None:
+        super().__init__()
+        self.box = BoxHead(channels, box_head_width, num_things)
+        self.mask = MaskHead(channels, num_things)
+
+    def forward(
+        self,
+        fpn: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        image_size: tuple[int, int],
+        test: TestConfig,
+    ) -> list[Detections]:
+        """The neck's maps and each image's proposals `(N, 4)` → each image's detections.
+
+        image_size: height and width, without padding: boxes are clipped to it.
+        """
+        rois = _with_image_index(proposals)
+        class_logits, deltas = (x.float() for x in self.box(roi_features(fpn, rois, self.box.roi_size)))
+        found = []
+        for boxes, logits, image_deltas in zip(
+            proposals, class_logits.split([len(p) for p in proposals]), deltas.split([len(p) for p in proposals]), strict=True
+        ):
+            per_class = decode_boxes(
+                boxes.repeat_interleave(logits.shape[1], dim=0), image_deltas.reshape(-1, 4), BOX_STDS, image_size
+            )
+            found.append(
+                multiclass_nms(
+                    per_class.view(len(boxes), -1),
+                    logits.softmax(dim=1),
+                    score_threshold=test.score_threshold,
+                    iou_threshold=test.box_nms_threshold,
+                    max_detections=test.max_detections,
+                )
+            )
+        mask_logits = self.masks(fpn, [boxes for boxes, _, _ in found], [labels for _, _, labels in found])
+        return [Detections(*detection, masks) for detection, masks in zip(found, mask_logits, strict=True)]
+
+    def masks(self, fpn: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> list[Tensor]:
+        """Mask logits `(N, 28, 28)` float32 of each image's detections, each from the channel of its class."""
+        rois = _with_image_index(boxes)
+        logits = self.mask(roi_features(fpn, rois, self.mask.roi_size)).float()
+        chosen = logits[torch.arange(len(rois), device=rois.device), torch.cat(list(labels)) + 1]
+        return list(chosen.split([len(b) for b in boxes]))
+
+
+def _with_image_index(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes of several images in one `(N, 5)` tensor: image index, x1, y1, x2, y2."""
+    return torch.cat([F.pad(b, (1, 0), value=float(i)) for i, b in enumerate(boxes)])

@@ -1,0 +1,92 @@
+"""The region proposal network: where there may be a thing (paper section 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from opendr_panoptic_ros.config import TestConfig
+from opendr_panoptic_ros.network.boxes import decode_boxes, nms
+
+STRIDES = (4, 8, 16, 32)
+_RATIOS = (0.5, 1.0, 2.0)
+
+
+def base_anchors(stride: int, scale: float) -> Tensor:
+    """The anchors of the first cell: `(3, 4)` x1, y1, x2, y2 in px, height/width 0.5, 1 and 2, rounded half to even."""
+    centre = (stride - 1) / 2
+    root = torch.tensor([math.sqrt(ratio) for ratio in _RATIOS])
+    width, height = scale * stride / root, scale * stride * root
+    half = torch.stack((width - 1, height - 1), dim=1) / 2
+    return torch.cat((centre - half, centre + half), dim=1).round()
+
+
+def grid_anchors(feature_size: tuple[int, int], stride: int, scale: float, device: torch.device) -> Tensor:
+    """All anchors of a level: `(H · W · 3, 4)` px, ordered by row, column, anchor."""
+    shift_y = torch.arange(feature_size[0], device=device) * stride
+    shift_x = torch.arange(feature_size[1], device=device) * stride
+    y, x = torch.meshgrid(shift_y, shift_x, indexing="ij")
+    shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
+    return (shifts + base_anchors(stride, scale).to(device)).reshape(-1, 4)
+
+
+class RPN(nn.Module):
+    """Objectness and box deltas of three anchors a cell, on every level of the neck.
+
+    Deviation from the paper, as in the released weights: a full 3×3 convolution, not a separable one.
+    """
+
+    def __init__(self, channels: int, *, anchor_scale: float) -> None:
+        super().__init__()
+        self.anchor_scale = anchor_scale
+        self.rpn_conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.rpn_cls = nn.Conv2d(channels, len(_RATIOS), 1)
+        self.rpn_reg = nn.Conv2d(channels, 4 * len(_RATIOS), 1)
+
+    def forward(self, fpn: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The neck's maps → objectness logits `(B, 3, H / s, W / s)` and deltas `(B, 12, H / s, W / s)` of each level."""
+        hidden = [F.relu(self.rpn_conv(level)) for level in fpn]
+        return [self.rpn_cls(level) for level in hidden], [self.rpn_reg(level) for level in hidden]
+
+    def proposals(
+        self, objectness: Sequence[Tensor], deltas: Sequence[Tensor], image_size: tuple[int, int], test: TestConfig
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The best boxes of each image: `(N, 4)` float32 px and scores `(N,)`, highest first; N ≤ rpn_max_proposals.
+
+        objectness, deltas: what `forward` returned. image_size: height and width, without padding.
+        """
+        anchors = [
+            grid_anchors(level.shape[-2:], stride, self.anchor_scale, level.device)
+            for level, stride in zip(objectness, STRIDES, strict=True)
+        ]
+        boxes, scores = [], []
+        for image in range(len(objectness[0])):
+            levels = [
+                _level_proposals(objectness[i][image].float(), deltas[i][image].float(), anchors[i], image_size, test)
+                for i in range(len(STRIDES))
+            ]
+            image_boxes = torch.cat([level[0] for level in levels])
+            image_scores = torch.cat([level[1] for level in levels])
+            best = image_scores.topk(min(test.rpn_max_proposals, len(image_scores))).indices
+            boxes.append(image_boxes[best])
+            scores.append(image_scores[best])
+        return boxes, scores
+
+
+def _level_proposals(
+    objectness: Tensor, deltas: Tensor, anchors: Tensor, image_size: tuple[int, int], test: TestConfig
+) -> tuple[Tensor, Tensor]:
+    """One image, one level: objectness `(3, H, W)`, deltas `(12, H, W)` → boxes `(N, 4)`, scores `(N,)`."""
+    scores = objectness.permute(1, 2, 0).reshape(-1).sigmoid()
+    deltas = deltas.permute(1, 2, 0).reshape(-1, 4)
+    if len(scores) > test.rpn_max_per_level:
+        scores, best = scores.topk(test.rpn_max_per_level)
+        deltas, anchors = deltas[best], anchors[best]
+    boxes = decode_boxes(anchors, deltas, (1.0, 1.0, 1.0, 1.0), image_size)
+    # Fewer than the maximum go in, so the published cut after the suppression never cuts.
+    keep = nms(boxes, scores, test.rpn_nms_threshold)
+    return boxes[keep], scores[keep]

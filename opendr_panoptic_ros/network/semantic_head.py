@@ -1,0 +1,69 @@
+"""The semantic head: a class for every pixel (paper section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from opendr_panoptic_ros.network.layers import ConvNorm, SeparableConv
+
+
+def _enlarge(x: Tensor, times: int) -> Tensor:
+    return F.interpolate(x, scale_factor=times, mode="bilinear", align_corners=False)
+
+
+class DensePredictionCells(nn.Module):
+    """DPC: context at many scales, by a small graph of dilated separable convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        dilations = ((1, 6), (1, 1), (6, 21), (18, 15), (6, 3))  # (h, w) of a, b, c, d, e
+        self.convs = nn.ModuleList(SeparableConv(in_channels, in_channels, dilation=d) for d in dilations)
+        self.conv = ConvNorm(5 * in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, in, H, W)` → `(B, out, H, W)`."""
+        a = self.convs[0](x)
+        b, c, d = (self.convs[i](a) for i in (1, 2, 3))
+        e = self.convs[4](d)
+        return self.conv(torch.cat((a, b, c, d, e), dim=1))
+
+
+class TwoSeparableConvs(nn.Module):
+    """LSFE, the fine features, and the first part of MC, the alignment between scales: two separable convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(SeparableConv(in_channels, out_channels), SeparableConv(out_channels, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, in, H, W)` → `(B, out, H, W)`."""
+        return self.convs(x)
+
+
+class SemanticHead(nn.Module):
+    """Logits of all stuff and thing classes, in the order of their train ids."""
+
+    def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        # Two of each, from coarse to fine: DPC on P3 and P2, LSFE on P1 and P0, MC after s2 and after s1.
+        self.lateral_convs_ss = nn.ModuleList(DensePredictionCells(in_channels, channels) for _ in range(2))
+        self.lateral_convs_ls = nn.ModuleList(TwoSeparableConvs(in_channels, channels) for _ in range(2))
+        self.aligning_convs = nn.ModuleList(TwoSeparableConvs(channels, channels) for _ in range(2))
+        self.conv_logits = nn.Conv2d(4 * channels, num_classes, 1)
+
+    def stride4(self, fpn: Sequence[Tensor]) -> Tensor:
+        """The four maps of the neck → logits `(B, classes, H / 4, W / 4)`."""
+        p0, p1, p2, p3 = fpn
+        s3 = self.lateral_convs_ss[0](p3)
+        s2 = self.lateral_convs_ss[1](p2)
+        s1 = self.lateral_convs_ls[0](p1) + _enlarge(self.aligning_convs[0](s2 + _enlarge(s3, 2)), 2)
+        s0 = self.lateral_convs_ls[1](p0) + _enlarge(self.aligning_convs[1](s1), 2)
+        return self.conv_logits(torch.cat((s0, _enlarge(s1, 2), _enlarge(s2, 4), _enlarge(s3, 8)), dim=1))
+
+    def forward(self, fpn: Sequence[Tensor]) -> Tensor:
+        """The four maps of the neck → logits `(B, classes, H, W)` at the size of the network's input."""
+        return _enlarge(self.stride4(fpn), 4)

@@ -1,0 +1,36 @@
+"""The neck: features of four strides, mixed once from coarse to fine and once from fine to coarse (paper section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from opendr_panoptic_ros.network.layers import ConvNorm
+
+
+class TwoWayFPN(nn.Module):
+    """Four maps of `channels` channels from the backbone's four.
+
+    Deviation from the paper, as in the released weights: the output convolutions are full 3×3 ones, not separable.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.lateral_convs_top = nn.ModuleList(ConvNorm(c, channels, 1) for c in in_channels)
+        # The released weights number this set from the coarsest level on.
+        self.lateral_convs_bottom = nn.ModuleList(ConvNorm(c, channels, 1) for c in reversed(in_channels))
+        self.fpn_convs = nn.ModuleList(ConvNorm(channels, channels, 3) for _ in in_channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps `(B, in_channels[i], H / s, W / s)` → maps `(B, channels, H / s, W / s)`, s = 4, 8, 16, 32."""
+        top = [lateral(x) for lateral, x in zip(self.lateral_convs_top, maps, strict=True)]
+        for i in range(len(top) - 1, 0, -1):
+            top[i - 1] = top[i - 1] + F.interpolate(top[i], size=top[i - 1].shape[-2:], mode="nearest")
+
+        bottom = [lateral(x) for lateral, x in zip(reversed(self.lateral_convs_bottom), maps, strict=True)]
+        for i in range(len(bottom) - 1):
+            bottom[i + 1] = bottom[i + 1] + F.interpolate(bottom[i], size=bottom[i + 1].shape[-2:], mode="nearest")
+
+        return [conv(t + b) for conv, t, b in zip(self.fpn_convs, top, bottom, strict=True)]
