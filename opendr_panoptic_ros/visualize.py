@@ -167,14 +167,18 @@ def _resized(prediction: PanopticPrediction, height: int, width: int) -> Panopti
 
 
 def _draw_labels(canvas: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
-    """Writes the names of instances into their boxes, where they fit."""
+    """Writes the names of instances into their boxes: large ones first, none over another or past its box."""
     scale = _text_scale(canvas)
-    for s in prediction.segments:
+    written = np.zeros(canvas.shape[:2], np.bool_)
+    for s in sorted((s for s in prediction.segments if s.is_thing), key=lambda s: -s.area_px):
         x1, y1, x2, y2 = s.box_xyxy_px
         text = s.label if math.isnan(s.score) else f"{s.label} {s.score:.2f}"
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        if s.is_thing and width + 8 <= x2 - x1 and 3 * height <= y2 - y1:
-            _plate(canvas, text, ((x1 + x2 - width) // 2, (y1 + y2 + height) // 2), scale)
+        left, top = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
+        place = written[max(0, top - height) : top + 2 * height, max(0, left - height) : left + width + height]
+        if width + 2 * height <= x2 - x1 and 3 * height <= y2 - y1 and not place.any():
+            place[:] = True
+            _plate(canvas, text, (left, top + height), scale)
 
 
 def _titled(panel: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
