@@ -14,7 +14,7 @@ _EXPANSION = 6
 # EfficientNet-B0's stages: blocks, kernel, stride of the first block, channels.
 _STAGES = ((1, 3, 1, 16), (2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192), (1, 3, 1, 320))
 _STEM_CHANNELS = 32
-_HEAD_CHANNELS = 1280
+HEAD_CHANNELS = 1280
 _OUTPUT_STAGES = (1, 2, 4)  # the strides 4, 8, 16; the head gives 32
 
 
@@ -23,6 +23,11 @@ def scale_channels(channels: int, width: float) -> int:
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+
+def blocks_per_stage(depth: float) -> list[int]:
+    """Number of blocks of each stage: EfficientNet-B0's · depth, rounded up."""
+    return [math.ceil(blocks * depth) for blocks, _, _, _ in _STAGES]
 
 
 class SeparableBlock(nn.Module):
@@ -84,17 +89,18 @@ class Backbone(nn.Module):
 
         self.blocks = nn.ModuleList()
         out_channels = []
-        for stage, (blocks, kernel, stride, base_channels) in enumerate(_STAGES):
+        block_counts = blocks_per_stage(depth)
+        for stage, (_, kernel, stride, base_channels) in enumerate(_STAGES):
             block_type = SeparableBlock if stage == 0 else InvertedResidual
-            stage_blocks = []
-            for block in range(math.ceil(blocks * depth)):
+            stage_blocks: list[nn.Module] = []
+            for block in range(block_counts[stage]):
                 in_channels, channels = channels, scale_channels(base_channels, width)
                 stage_blocks.append(block_type(in_channels, channels, kernel, stride if block == 0 else 1))
             self.blocks.append(nn.Sequential(*stage_blocks))
             if stage in _OUTPUT_STAGES:
                 out_channels.append(channels)
 
-        head_channels = scale_channels(_HEAD_CHANNELS, width)
+        head_channels = scale_channels(HEAD_CHANNELS, width)
         self.conv_head = nn.Conv2d(channels, head_channels, 1, bias=False)
         self.bn2 = Norm(head_channels, eps=_NORM_EPS)
         self.out_channels = (*out_channels, head_channels)
