@@ -1,0 +1,188 @@
+"""PanopticSegmenter: images of any size in, panoptic predictions at the same size out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.config import Config, TestConfig
+from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+BACKENDS = ("torch",)
+
+
+class PanopticSegmenter:
+    """A network made ready for inference: norms folded, on its device, in its precision.
+
+    checkpoint: a path or a name as `load_checkpoint` takes it, or an EfficientPS, which is copied and left as it is.
+    config: replaces the checkpoint's configuration: a Config, a YAML file or a preset's name.
+    device: "auto" is the first CUDA device where there is one, else the CPU; or any name torch knows.
+    precision: of the weights and feature maps: "float32", "float16", "bfloat16"; "auto" is float16 on CUDA and float32
+        on the CPU. Boxes and the fusion are always computed in float32.
+    backend: "torch".
+    inference_size: None fits the image into the config's test size as published; "native" keeps the image's size; an
+        integer is the longer side in pixels.
+    score_threshold, overlap_threshold, min_stuff_area: replace the config's values.
+
+    Raises CheckpointError, ConfigError, and ValueError for an unknown device, precision, backend or inference size.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path | EfficientPS,
+        *,
+        config: Config | str | Path | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        backend: str = "torch",
+        inference_size: int | str | None = None,
+        score_threshold: float | None = None,
+        overlap_threshold: float | None = None,
+        min_stuff_area: int | None = None,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}; expected one of {', '.join(BACKENDS)}.")
+        self.device = _device(device)
+        self.precision = _precision(precision, self.device)
+        self.inference_size = _inference_size(inference_size)
+
+        if isinstance(checkpoint, EfficientPS):
+            network = checkpoint
+            config = network.config if config is None else config
+        else:
+            network = load_checkpoint(checkpoint, config=config)
+            config = network.config
+        config = config if isinstance(config, Config) else Config.load(config)
+        thresholds = {
+            "score_threshold": score_threshold,
+            "overlap_threshold": overlap_threshold,
+            "min_stuff_area": min_stuff_area,
+        }
+        test = dataclasses.replace(config.test, **{k: v for k, v in thresholds.items() if v is not None})
+        self.config = dataclasses.replace(config, test=test)
+
+        self._network = network.fold_norms()
+        self._network.config = self.config
+        # A plain .to(memory_format=...) has no overload with all three in torch's type hints.
+        self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
+        self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
+
+    @overload
+    def __call__(self, images: NDArray[np.uint8]) -> PanopticPrediction: ...
+
+    @overload
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[PanopticPrediction]: ...
+
+    def __call__(
+        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+    ) -> PanopticPrediction | list[PanopticPrediction]:
+        """The prediction of one image, or of each image of a list, at the image's own resolution.
+
+        images: uint8 RGB `(H, W, 3)`, or a list of them of one size, which run as one batch.
+        Raises TypeError for anything but uint8 arrays and ValueError for other shapes and for lists of several sizes.
+        """
+        if isinstance(images, np.ndarray):
+            return self._predict([_checked(images)])[0]
+        if not isinstance(images, Sequence) or isinstance(images, (str, bytes)):
+            raise TypeError(f"images is {type(images).__name__}; expected a uint8 array (H, W, 3) or a list of them.")
+        batch = [_checked(image) for image in images]
+        sizes = sorted({image.shape[:2] for image in batch})
+        if len(sizes) > 1:
+            raise ValueError(f"The list has images of sizes {sizes}; call once for each size.")
+        return self._predict(batch) if batch else []
+
+    def warm_up(self, height: int = 480, width: int = 640) -> None:
+        """Run once on a grey image, so that the first real one does not wait for kernels to be chosen."""
+        self(np.full((height, width, 3), 128, np.uint8))
+
+    @torch.inference_mode()
+    def _predict(self, images: list[NDArray[np.uint8]]) -> list[PanopticPrediction]:
+        size = images[0].shape[:2]
+        height, width = fitted_size(size[0], size[1], self.inference_size, self.config.test)
+        pixels = torch.from_numpy(images[0])[None] if len(images) == 1 else torch.from_numpy(np.stack(images))
+        x = self._normalised(pixels.to(self.device), height, width)
+        with _exact_float32() if self.precision == "float32" else contextlib.nullcontext():
+            return self._network.predict(x, image_size=(height, width), output_size=(size[0], size[1]))
+
+    def _normalised(self, pixels: Tensor, height: int, width: int) -> Tensor:
+        """uint8 `(B, H, W, 3)` → normalised `(B, 3, height', width')`, padded with zeros to multiples of 32.
+
+        Resized values are not rounded to whole numbers in between, as the published program does.
+        """
+        x = pixels.permute(0, 3, 1, 2).float()  # channels_last already, by the order of the bytes
+        if x.shape[2:] != (height, width):
+            x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+        x = (x - self._mean) / self._std
+        x = F.pad(x, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
+        return x.to(getattr(torch, self.precision), memory_format=torch.channels_last)
+
+
+def fitted_size(height: int, width: int, inference_size: int | str | None, test: TestConfig) -> tuple[int, int]:
+    """Height and width at which an image goes through the network, without padding. Each is at least 1.
+
+    inference_size: as PanopticSegmenter takes it. Published: the longer side fits into `test.long_side_px` and the
+    shorter into `test.short_side_px`, whichever of them is the width; smaller images are enlarged too.
+    """
+    if inference_size == "native":
+        return height, width
+    if inference_size is None:
+        scale = min(test.long_side_px / max(height, width), test.short_side_px / min(height, width))
+    else:
+        scale = int(inference_size) / max(height, width)
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def _exact_float32() -> contextlib.AbstractContextManager[None]:
+    """No TF32 in convolutions: it would cost three decimals. (Matrix products do not use it unless asked to.)"""
+    return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+
+
+def _checked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"The image is {got}; expected a uint8 array of shape (H, W, 3), RGB.")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"The image has shape {image.shape}; expected (H, W, 3), RGB, with at least one pixel.")
+    # torch takes neither negative strides nor read-only arrays without a warning.
+    return np.require(image, requirements=["C", "W"])
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'.") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {device!r}, but this torch finds no CUDA device; use 'auto' or 'cpu'.")
+    return found
+
+
+def _precision(precision: str, device: torch.device) -> str:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    if precision == "auto":
+        return "float16" if device.type == "cuda" else "float32"
+    return precision
+
+
+def _inference_size(inference_size: int | str | None) -> int | str | None:
+    if inference_size is None or inference_size == "native":
+        return inference_size
+    if isinstance(inference_size, bool) or not isinstance(inference_size, int) or inference_size < 1:
+        raise ValueError(f"inference_size is {inference_size!r}; expected None, 'native' or the longer side in pixels.")
+    return inference_size
