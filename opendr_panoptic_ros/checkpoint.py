@@ -22,10 +22,11 @@ from opendr_panoptic_ros.errors import CheckpointError, ConfigError
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import HEAD_CHANNELS, blocks_per_stage
+from opendr_panoptic_ros.network.seeded import seed_weights_
 
 FORMAT = "opendr_panoptic_ros"
 FORMAT_VERSION = 1
-_DEMO_SEED = 19
+_DEMO_SEED = 7
 
 # Original name → ours: only where the modules stand has changed.
 _RENAMED = (("rpn_head.", "rpn."), ("bbox_head.", "roi_heads.box."), ("mask_head.", "roi_heads.mask."))
@@ -113,11 +114,9 @@ def save_checkpoint(network: EfficientPS, path: str | Path) -> None:
 
 def _demo_network(config: Config | str | Path | None) -> EfficientPS:
     """The preset `demo` with weights drawn from a fixed seed: it shows that everything runs, and recognises nothing."""
-    if config is None or not isinstance(config, Config):
-        config = Config.load(config or "demo")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_DEMO_SEED)
-        return EfficientPS.from_config(config).eval()
+    network = EfficientPS.from_config(config if isinstance(config, Config) else Config.load(config or "demo"))
+    seed_weights_(network, _DEMO_SEED)
+    return network.eval()
 
 
 def weights_directory() -> Path:
