@@ -1,0 +1,51 @@
+"""CityscapesDataset: https://www.cityscapes-dataset.com, the finely annotated part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.datasets.cityscapes_scheme import CITYSCAPES_CLASS_IDS, cityscapes_truth
+from opendr_panoptic_ros.datasets.panoptic import PanopticDataset
+from opendr_panoptic_ros.datasets.raw import (
+    SPLITS,
+    RawDataset,
+    RawImage,
+    list_files,
+    pair_files,
+    read_pixels,
+    require_classes,
+)
+from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.evaluation.panoptic_format import known_ids
+from opendr_panoptic_ros.labels import CITYSCAPES
+
+
+class CityscapesDataset(PanopticDataset):
+    """Cityscapes. `prepare_data` reads the unpacked `leftImg8bit_trainvaltest.zip` and `gtFine_trainvaltest.zip`.
+
+    In them are `leftImg8bit/{train,val}/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png` and
+    `gtFine/{train,val}/CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png`. Images are named CITY_SEQUENCE_FRAME.png.
+    """
+
+    @staticmethod
+    def _read_raw(root: Path) -> RawDataset:
+        problems: list[str] = []
+        images = {}
+        for split in SPLITS:
+            left = list_files(root / "leftImg8bit" / split, "*/*_leftImg8bit.png", ("_leftImg8bit.png",), problems)
+            fine = list_files(
+                root / "gtFine" / split, "*/*_gtFine_instanceIds.png", ("_gtFine_instanceIds.png",), problems
+            )
+            images[split] = pair_files(left, fine, problems)
+        return RawDataset("Cityscapes", CITYSCAPES, images, problems, _read_ids, cityscapes_truth)
+
+
+def _read_ids(raw: RawImage) -> NDArray[np.int32]:
+    pixels = read_pixels(raw.labels_path)
+    if pixels.ndim != 2:
+        raise DatasetError(f"{raw.labels_path}: has shape {pixels.shape}; expected one channel of 16 bits")
+    require_classes(pixels, CITYSCAPES_CLASS_IDS, raw.labels_path)
+    return known_ids(pixels, CITYSCAPES)

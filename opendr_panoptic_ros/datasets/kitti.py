@@ -1,0 +1,52 @@
+"""KittiDataset: the KITTI panoptic dataset of the authors of EfficientPS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.datasets.cityscapes_scheme import CITYSCAPES_CLASS_IDS, cityscapes_truth
+from opendr_panoptic_ros.datasets.panoptic import PanopticDataset
+from opendr_panoptic_ros.datasets.raw import (
+    RawDataset,
+    RawImage,
+    list_files,
+    pair_files,
+    read_pixels,
+    require_classes,
+)
+from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.evaluation.panoptic_format import known_ids, rgb_to_ids
+from opendr_panoptic_ros.labels import CITYSCAPES, VOID
+
+_WIDTH_HEIGHT_PX = (1280, 384)
+_FOLDERS = {"train": "training", "val": "validation"}
+
+
+class KittiDataset(PanopticDataset):
+    """KITTI panoptic. `prepare_data` reads `{training,validation}/{images,annotations}/NAME.png`.
+
+    The annotations are RGB images with id = R + 256 · G + 65536 · B in Cityscapes' id scheme; 255 is void too. Images
+    and annotations are resized to 1280×384.
+    """
+
+    @staticmethod
+    def _read_raw(root: Path) -> RawDataset:
+        problems: list[str] = []
+        images = {}
+        for split, folder in _FOLDERS.items():
+            pictures = list_files(root / folder / "images", "*", (".png", ".jpg"), problems)
+            annotations = list_files(root / folder / "annotations", "*.png", (".png",), problems)
+            images[split] = pair_files(pictures, annotations, problems)
+        return RawDataset("KITTI", CITYSCAPES, images, problems, _read_ids, cityscapes_truth, size_px=_WIDTH_HEIGHT_PX)
+
+
+def _read_ids(raw: RawImage) -> NDArray[np.int32]:
+    pixels = read_pixels(raw.labels_path)
+    if pixels.ndim != 3:
+        raise DatasetError(f"{raw.labels_path}: has shape {pixels.shape}; expected an RGB image")
+    ids = rgb_to_ids(pixels)
+    require_classes(ids, CITYSCAPES_CLASS_IDS | {VOID}, raw.labels_path)
+    return known_ids(ids, CITYSCAPES)

@@ -1,0 +1,205 @@
+"""From a downloaded dataset to the layout that PanopticDataset reads: parallel, resumable, nothing half-written.
+
+Each finished image leaves a record in the split's work folder; a record is written after the image's other files. The
+JSON files are put together from the records, `annotations.json` last; then the work folder goes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from opendr_panoptic_ros.datasets.raw import RawDataset, RawImage, read_pixels
+from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.evaluation.files import write_json, write_png, write_whole
+from opendr_panoptic_ros.evaluation.panoptic_format import categories, instance_annotations, semantic_map
+from opendr_panoptic_ros.labels import ClassTable
+
+WORK_FOLDER = ".unfinished"
+"""Inside a split's folder while that split is being prepared."""
+
+Record = dict[str, Any]
+"""One image: file_name, width, height, annotations (things), segments (of the panoptic truth; None without one)."""
+
+
+def prepare(
+    raw: RawDataset, output: Path, *, truth_splits: tuple[str, ...], num_workers: int, resume: bool, link_images: bool
+) -> None:
+    """`output` holds the prepared dataset.
+
+    truth_splits: the splits that get a panoptic_gt. resume: go on in an `output` that is not empty.
+    link_images: symbolic links instead of copies, where the image needs no resizing.
+    Raises DatasetError when `output` is not empty (and `resume` false), or, at the end, for everything that was wrong
+    with `raw`; the splits without a problem are finished then.
+    """
+    if num_workers < 1:
+        raise ValueError(f"num_workers is {num_workers}; expected at least 1.")
+    if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DatasetError(
+            f"{output} exists and is not empty. Pass resume=True to go on with an earlier preparation, "
+            "or choose another output_path."
+        )
+    splits = {
+        split: images
+        for split, images in raw.images.items()
+        if not _is_finished(output / split, with_truth=split in truth_splits)
+    }
+    records, problems = _prepare_images(raw, splits, output, truth_splits, num_workers, link_images)
+    problems = raw.problems + problems
+    for split, images in splits.items():
+        found = [records[split, image.image_id] for image in images if (split, image.image_id) in records]
+        if found and len(found) == len(images):
+            _write_split(output / split, raw.classes, images, found, with_truth=split in truth_splits)
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DatasetError(
+            f"{raw.name} could not be prepared completely, {count}:\n  "
+            + "\n  ".join(problems)
+            + "\nRepair or remove these files, then pass resume=True: what is done is not done again."
+        )
+
+
+def _is_finished(folder: Path, *, with_truth: bool) -> bool:
+    finished = (folder / "annotations.json").exists() and (not with_truth or (folder / "panoptic_gt.json").exists())
+    if finished:
+        shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+    return finished
+
+
+def _prepare_images(
+    raw: RawDataset,
+    splits: dict[str, list[RawImage]],
+    output: Path,
+    truth_splits: tuple[str, ...],
+    num_workers: int,
+    link_images: bool,
+) -> tuple[dict[tuple[str, str], Record], list[str]]:
+    """The record of each image by split and id, and what was wrong with the others.
+
+    Threads, not processes: decoding, encoding and NumPy release the interpreter lock, and scripts without a
+    `__main__` guard (OpenDR's examples) could not start processes.
+    """
+    records: dict[tuple[str, str], Record] = {}
+    problems: list[str] = []
+    with ThreadPoolExecutor(num_workers) as executor:
+        jobs = {
+            executor.submit(
+                _record_or_problem, raw, image, output / split, with_truth=split in truth_splits, link_image=link_images
+            ): (split, image.image_id)
+            for split, images in splits.items()
+            for image in images
+        }
+        try:
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc=f"Preparing {raw.name}", unit="image"):
+                record = job.result()
+                if isinstance(record, str):
+                    problems.append(record)
+                else:
+                    records[jobs[job]] = record
+        except BaseException:  # Ctrl-C, a full disk: do not go on with the images that wait
+            executor.shutdown(cancel_futures=True)
+            raise
+    return records, sorted(problems)
+
+
+def _record_or_problem(
+    raw: RawDataset, image: RawImage, folder: Path, *, with_truth: bool, link_image: bool
+) -> Record | str:
+    try:
+        return _prepare_image(raw, image, folder, with_truth=with_truth, link_image=link_image)
+    except DatasetError as error:
+        return str(error)
+
+
+def _prepare_image(raw: RawDataset, image: RawImage, folder: Path, *, with_truth: bool, link_image: bool) -> Record:
+    """The record of one image, whose files are in `folder`. Raises DatasetError when the image cannot be used."""
+    labels_name = f"{image.image_id}.png"
+    record_path = folder / WORK_FOLDER / f"{image.image_id}.json"
+    if record_path.exists():
+        done: Record = json.loads(record_path.read_text(encoding="utf-8"))
+        if not with_truth or done["segments"] is not None:
+            return done
+
+    ids = raw.read_ids(image)
+    pixels = read_pixels(image.image_path)
+    if pixels.shape[:2] != ids.shape:
+        height, width = pixels.shape[:2]
+        raise DatasetError(
+            f"{image.image_path}: is {width}x{height} pixels, "
+            f"its labels {image.labels_path} are {ids.shape[1]}x{ids.shape[0]}"
+        )
+    if raw.size_px not in (None, (pixels.shape[1], pixels.shape[0])):
+        file_name = labels_name
+        ids = np.asarray(cv2.resize(ids, raw.size_px, interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
+        write_png(folder / "images" / file_name, _rgb(cv2.resize(pixels, raw.size_px)))
+    else:
+        file_name = image.image_id + image.image_path.suffix
+        place = functools.partial(os.symlink, image.image_path.resolve()) if link_image else None
+        place = place or functools.partial(shutil.copyfile, image.image_path)
+        write_whole(folder / "images" / file_name, place)
+
+    write_png(folder / "stuffthingmaps" / labels_name, semantic_map(ids, raw.classes))
+    segments = None
+    if with_truth:
+        panoptic_png, segments = raw.panoptic_truth(ids)
+        write_png(folder / "panoptic_gt" / labels_name, panoptic_png)
+    record: Record = {
+        "file_name": file_name,
+        "height": ids.shape[0],
+        "width": ids.shape[1],
+        "annotations": instance_annotations(ids, raw.classes),
+        "segments": segments,
+    }
+    write_json(record_path, record)
+    return record
+
+
+def _write_split(
+    folder: Path, classes: ClassTable, images: list[RawImage], records: list[Record], *, with_truth: bool
+) -> None:
+    """The split's JSON files. Images and annotations are numbered from 1, so that pycocotools can use them."""
+    sizes = [{key: record[key] for key in ("file_name", "height", "width")} for record in records]
+    if with_truth:
+        truth = {
+            "images": [{"id": image.image_id, **size} for image, size in zip(images, sizes, strict=True)],
+            "annotations": [
+                {"image_id": image.image_id, "file_name": f"{image.image_id}.png", "segments_info": record["segments"]}
+                for image, record in zip(images, records, strict=True)
+            ],
+            "categories": categories(classes),
+        }
+        write_json(folder / "panoptic_gt.json", truth)
+
+    annotations: list[dict[str, Any]] = []
+    for number, record in enumerate(records, start=1):
+        for annotation in record["annotations"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation})
+    # Here a category's id is the train id; dataset_id is the one that panoptic_gt.json uses.
+    train_categories = [
+        {**category, "id": train_id, "dataset_id": category["id"]}
+        for train_id, category in enumerate(categories(classes))
+    ]
+    write_json(
+        folder / "annotations.json",
+        {
+            "images": [{"id": number, **size} for number, size in enumerate(sizes, start=1)],
+            "annotations": annotations,
+            "categories": train_categories,
+        },
+    )
+    shutil.rmtree(folder / WORK_FOLDER)
+
+
+def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """`(H, W, 3)`: a grey image three times, an image with alpha without it."""
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels[:, :, :3]

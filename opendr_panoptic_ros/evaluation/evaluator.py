@@ -1,0 +1,123 @@
+"""Evaluator: all figures about a network's predictions on images whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.evaluation.instances import InstanceCollector
+from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality, PanopticQualityCounter
+from opendr_panoptic_ros.evaluation.semantic import ConfusionCounter
+from opendr_panoptic_ros.labels import ClassTable
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What `Evaluator` found. Everything is 0-1.
+
+    iou: by class name; NaN where neither truth nor predictions hold the class. ap, ap50: by name of thing: the mean
+    over the IoU thresholds 0.5 to 0.95, and the one at 0.5; NaN where the truth does not hold it.
+    """
+
+    num_images: int
+    panoptic: PanopticQuality
+    iou: dict[str, float]
+    ap: dict[str, float]
+    ap50: dict[str, float]
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes that occur; NaN when none does."""
+        return _mean(self.iou)
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean over the things that the truth holds; NaN when there are none."""
+        return _mean(self.ap)
+
+    @property
+    def mean_ap50(self) -> float:
+        """Mean at IoU 0.5 over the things that the truth holds; NaN when there are none."""
+        return _mean(self.ap50)
+
+    def to_dict(self) -> dict[str, Any]:
+        """`PanopticQuality.to_dict` and, as `num_images`, `miou`, `ap`, `ap50`, `per_class_iou`, `per_class_ap`, the
+        rest. Fit for JSON: None for NaN.
+        """  # fmt: skip
+        return {
+            **self.panoptic.to_dict(),
+            "num_images": self.num_images,
+            "miou": _none_for_nan(self.mean_iou),
+            "ap": _none_for_nan(self.mean_ap),
+            "ap50": _none_for_nan(self.mean_ap50),
+            "per_class_iou": {name: _none_for_nan(value) for name, value in self.iou.items()},
+            "per_class_ap": {name: _none_for_nan(value) for name, value in self.ap.items()},
+        }
+
+
+class Evaluator:
+    """Takes truth and prediction image by image; `result` says how good the predictions are.
+
+    classes: those of the truth.
+    """
+
+    def __init__(self, classes: ClassTable) -> None:
+        self._classes = classes
+        self._num_images = 0
+        self._quality = PanopticQualityCounter(classes)
+        self._confusion = ConfusionCounter(len(classes))
+        self._instances = InstanceCollector(classes)
+
+    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
+        """Count one image.
+
+        truth: a dataset's annotation, or any prediction taken for the truth.
+        Raises DatasetError when the shapes differ, or the classes do (by name and order; the dataset's ids are those
+        of the truth).
+        """
+        if truth.shape != prediction.shape:
+            raise DatasetError(f"The prediction is {prediction.shape} pixels (H, W), the truth {truth.shape}.")
+        for panoptic, whose in ((truth, "truth"), (prediction, "prediction")):
+            if (panoptic.classes.names, panoptic.classes.num_stuff) != (self._classes.names, self._classes.num_stuff):
+                raise DatasetError(
+                    f"The {whose}'s classes are {', '.join(panoptic.classes.names)}; expected those of the evaluation: "
+                    f"{', '.join(self._classes.names)}."
+                )
+        if prediction.classes != self._classes:  # a network that was told other dataset ids or colours
+            prediction = dataclasses.replace(prediction, classes=self._classes)
+        self._num_images += 1
+        self._quality.add(truth, prediction)
+        self._confusion.add(truth.semantic_map, prediction.semantic_map)
+        self._instances.add(truth, prediction)
+
+    def result(self) -> EvaluationResult:
+        """The figures of the images added so far."""
+        things = self._classes.names[self._classes.num_stuff :]
+        precision = self._instances.average_precision()
+        return EvaluationResult(
+            num_images=self._num_images,
+            panoptic=self._quality.result(),
+            iou=_by_name(self._classes.names, self._confusion.intersection_over_union()),
+            ap=_by_name(things, precision.mean(axis=1)),
+            ap50=_by_name(things, precision[:, 0]),
+        )
+
+
+def _by_name(names: tuple[str, ...], values: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(names, map(float, values), strict=True))
+
+
+def _mean(values: dict[str, float]) -> float:
+    known = [value for value in values.values() if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _none_for_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,74 @@
+"""Average precision of instance masks, by pycocotools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from opendr_panoptic_ros.evaluation.panoptic_format import encode_mask, instance_annotations
+from opendr_panoptic_ros.evaluation.quiet import without_prints
+from opendr_panoptic_ros.labels import ClassTable
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+_create_index = without_prints(COCO.createIndex)
+_evaluate = without_prints(COCOeval.evaluate)
+_accumulate = without_prints(COCOeval.accumulate)
+
+
+class InstanceCollector:
+    """Collects the instances of truth and predictions, over images. Crowd regions of the truth count for nothing."""
+
+    def __init__(self, classes: ClassTable) -> None:
+        self._classes = classes
+        self._images: list[dict[str, Any]] = []
+        self._truth: list[dict[str, Any]] = []
+        self._predicted: list[dict[str, Any]] = []
+
+    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
+        """Add one image. Each predicted thing is a detection with its score and the mask it got in the fusion."""
+        image_id = len(self._images) + 1
+        height, width = truth.shape
+        self._images.append({"id": image_id, "height": height, "width": width})
+        for annotation in instance_annotations(truth.panoptic_ids, self._classes):
+            self._truth.append({**annotation, "id": len(self._truth) + 1, "image_id": image_id})
+        for segment in prediction.segments:
+            if segment.is_thing:
+                self._predicted.append(
+                    {
+                        "id": len(self._predicted) + 1,
+                        "image_id": image_id,
+                        "category_id": segment.class_id,
+                        "score": segment.score,
+                        "area": segment.area_px,
+                        "segmentation": encode_mask(prediction.segment_map == segment.id),
+                    }
+                )
+
+    def average_precision(self) -> NDArray[np.float64]:
+        """`(number of things, 10)` float64: AP 0-1 by class and IoU threshold (0.5, 0.55, … 0.95).
+
+        NaN for a class that the truth does not hold.
+        """
+        thing_ids = list(range(self._classes.num_stuff, len(self._classes)))
+        evaluator = COCOeval(self._coco(self._truth, thing_ids), self._coco(self._predicted, thing_ids), "segm")
+        evaluator.params.catIds = thing_ids
+        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluator.params.maxDets = [100]
+        _evaluate(evaluator)
+        _accumulate(evaluator)
+        precision = evaluator.eval["precision"][:, :, :, 0, 0]  # threshold, recall, class; -1 where there is no truth
+        return np.where(precision < 0, np.nan, precision).mean(axis=1).T
+
+    def _coco(self, annotations: list[dict[str, Any]], thing_ids: list[int]) -> COCO:
+        coco = COCO()
+        coco.dataset = {
+            "images": self._images,
+            "categories": [{"id": i, "name": self._classes.names[i]} for i in thing_ids],
+            "annotations": annotations,
+        }
+        _create_index(coco)
+        return coco

@@ -1,0 +1,192 @@
+"""Panoptic quality (PQ = SQ · RQ, https://arxiv.org/abs/1801.00868), counted by cityscapesscripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import PQStat, pq_compute_single_core
+from PIL import Image as PilImage
+
+from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.evaluation.files import write_png
+from opendr_panoptic_ros.evaluation.panoptic_format import categories, ids_to_rgb, segments_info
+from opendr_panoptic_ros.evaluation.quiet import without_prints
+from opendr_panoptic_ros.labels import ClassTable
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+_count = without_prints(pq_compute_single_core)
+
+
+@dataclass(frozen=True)
+class ClassQuality:
+    """PQ, SQ and RQ of one class, 0-1, and the matched, surplus and missed segments they come from."""
+
+    pq: float
+    sq: float
+    rq: float
+    tp: int
+    fp: int
+    fn: int
+
+    @property
+    def occurs(self) -> bool:
+        """Whether the class is in the truth or the predictions; the means leave other classes out."""
+        return self.tp + self.fp + self.fn > 0
+
+
+@dataclass(frozen=True)
+class MeanQuality:
+    """Means over the n classes of a group that occur, 0-1; all 0 where none does."""
+
+    pq: float
+    sq: float
+    rq: float
+    n: int
+
+
+@dataclass(frozen=True)
+class PanopticQuality:
+    """The quality of all classes, of things, of stuff, and of each class by name."""
+
+    all: MeanQuality
+    things: MeanQuality
+    stuff: MeanQuality
+    per_class: dict[str, ClassQuality]
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"All"|"Things"|"Stuff": {"pq", "sq", "rq", "n"}, "per_class": {name: {"pq", "sq", "rq"}}}`."""
+        return {
+            "All": dataclasses.asdict(self.all),
+            "Things": dataclasses.asdict(self.things),
+            "Stuff": dataclasses.asdict(self.stuff),
+            "per_class": {name: {"pq": q.pq, "sq": q.sq, "rq": q.rq} for name, q in self.per_class.items()},
+        }
+
+
+class PanopticQualityCounter:
+    """Counts segments image by image; `result` is the quality of all images so far."""
+
+    def __init__(self, classes: ClassTable) -> None:
+        self._classes = classes
+        self._categories = {category["id"]: category for category in categories(classes)}
+        self._stat = PQStat()
+
+    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
+        """Count one image. The two have the same shape and the counter's classes.
+
+        The script reads files, so the two maps are written to a temporary folder.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            annotations = []
+            for name, panoptic in (("truth.png", truth), ("prediction.png", prediction)):
+                ids = panoptic.panoptic_ids
+                write_png(Path(folder) / name, ids_to_rgb(ids))
+                segments = segments_info(ids, self._classes)
+                annotations.append({"image_id": "image", "file_name": name, "segments_info": segments})
+            self._stat += _count(0, [tuple(annotations)], folder, folder, self._categories)
+
+    def result(self) -> PanopticQuality:
+        """The quality of the images counted so far."""
+        return _average(self._stat, self._categories)
+
+
+def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, prediction_json: Path) -> PanopticQuality:
+    """The quality of predictions on disk in COCO's panoptic result format, as cityscapesscripts' command counts it.
+
+    truth_json: COCO panoptic JSON; its PNGs are in the folder of the same name. prediction_folder: the predicted PNGs.
+    prediction_json: the JSON file, or a folder of them, each with one image's entry or with many.
+    Raises DatasetError when a prediction is missing, unreadable, of another size, or names unknown classes.
+    """
+    truth = json.loads(truth_json.read_text(encoding="utf-8"))
+    truth_folder = truth_json.with_suffix("")
+    class_by_id = {category["id"]: category for category in truth["categories"]}
+    predicted = _read_annotations(prediction_json)
+    missing = [a["image_id"] for a in truth["annotations"] if a["image_id"] not in predicted]
+    if missing:
+        raise DatasetError(
+            f"{prediction_json} has no prediction for {len(missing)} of {len(truth['annotations'])} images: "
+            f"{', '.join(map(str, missing[:10]))}{' …' if len(missing) > 10 else ''}"
+        )
+
+    def count(annotation: dict[str, Any]) -> PQStat:
+        prediction = predicted[annotation["image_id"]]
+        _require_equal_size(truth_folder / annotation["file_name"], prediction_folder / prediction["file_name"])
+        try:
+            return _count(0, [(annotation, prediction)], str(truth_folder), str(prediction_folder), class_by_id)
+        except (KeyError, OSError) as error:  # a KeyError is the script's own check of JSON against PNG
+            raise DatasetError(f"{prediction_folder / prediction['file_name']}: {error.args[0]}") from error
+
+    stat = PQStat()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        for image_stat in executor.map(count, truth["annotations"]):
+            stat += image_stat
+    return _average(stat, class_by_id)
+
+
+def _read_annotations(path: Path) -> dict[Any, dict[str, Any]]:
+    """The entry of each image in a JSON file or in all JSON files of a folder, by image id."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise DatasetError(f"{path} is no JSON file of predictions, nor a folder with such files.")
+    return {entry["image_id"]: entry for file in files for entry in _read_entries(file)}
+
+
+def _read_entries(file: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        entries = content.get("annotations", [content])
+        return [{key: entry[key] for key in ("image_id", "file_name", "segments_info")} for entry in entries]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"{file} is not in COCO's panoptic result format (image_id, file_name, segments_info): {error!r}"
+        ) from error
+
+
+def _require_equal_size(truth: Path, prediction: Path) -> None:
+    sizes = []
+    for path in (truth, prediction):
+        try:
+            with PilImage.open(path) as image:
+                sizes.append(image.size)
+                is_rgb = image.mode == "RGB"
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read: {error}") from error
+        if not is_rgb:
+            raise DatasetError(f"{path}: is no RGB image; expected ids encoded as R + 256 · G + 65536 · B")
+    if sizes[0] != sizes[1]:
+        raise DatasetError(
+            f"{prediction}: is {sizes[1][0]}x{sizes[1][1]} pixels, the truth {sizes[0][0]}x{sizes[0][1]}; "
+            "write predictions at the size of the dataset's images"
+        )
+
+
+def _average(stat: PQStat, class_by_id: dict[int, dict[str, Any]]) -> PanopticQuality:
+    things = {label: category for label, category in class_by_id.items() if category["isthing"]}
+    stuff = {label: category for label, category in class_by_id.items() if not category["isthing"]}
+    mean, per_class = _pq_average(stat, class_by_id)
+    return PanopticQuality(
+        all=mean,
+        things=_pq_average(stat, things)[0],
+        stuff=_pq_average(stat, stuff)[0],
+        per_class={
+            class_by_id[label]["name"]: ClassQuality(**quality, tp=stat[label].tp, fp=stat[label].fp, fn=stat[label].fn)
+            for label, quality in per_class.items()
+        },
+    )
+
+
+def _pq_average(stat: PQStat, class_by_id: dict[int, Any]) -> tuple[MeanQuality, dict[int, dict[str, float]]]:
+    """The script's means over these classes, and its figures for each; zeros where it would divide by zero."""
+    zeros = {"pq": 0.0, "sq": 0.0, "rq": 0.0}
+    if not any(stat[label].tp + stat[label].fp + stat[label].fn for label in class_by_id):
+        return MeanQuality(**zeros, n=0), dict.fromkeys(class_by_id, zeros)
+    mean, per_class = stat.pq_average(class_by_id, isthing=None)
+    per_class = {label: {key: float(v) for key, v in quality.items()} for label, quality in per_class.items()}
+    return MeanQuality(float(mean["pq"]), float(mean["sq"]), float(mean["rq"]), mean["n"]), per_class

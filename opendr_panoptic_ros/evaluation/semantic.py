@@ -1,0 +1,30 @@
+"""Mean intersection over union of the classes, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.labels import VOID
+
+
+class ConfusionCounter:
+    """Counts pixels by true and predicted class, over images. num_classes: train ids 0 to num_classes - 1."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        # One column more: pixels of a class for which nothing was predicted. They count as missed.
+        self._pixels = np.zeros((num_classes, num_classes + 1), np.int64)
+
+    def add(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> None:
+        """Count one image. Both `(H, W)` uint8 train ids, 255 void; pixels whose truth is void do not count."""
+        known = truth != VOID
+        columns = np.minimum(prediction[known], self._num_classes).astype(np.int64)
+        pairs = truth[known] * np.int64(self._num_classes + 1) + columns
+        self._pixels += np.bincount(pairs, minlength=self._pixels.size).reshape(self._pixels.shape)
+
+    def intersection_over_union(self) -> NDArray[np.float64]:
+        """`(num_classes,)` float64: 0-1 by train id; NaN for a class that neither truth nor prediction holds."""
+        hits = np.diag(self._pixels)
+        union = self._pixels.sum(axis=1) + self._pixels[:, : self._num_classes].sum(axis=0) - hits
+        return np.divide(hits, union, out=np.full(self._num_classes, np.nan), where=union > 0)
