@@ -83,10 +83,94 @@ class TestConfig:
                  f"at least test.short_side_px ({self.short_side_px})")  # fmt: skip
         _require(self.min_stuff_area >= 0, "test.min_stuff_area", self.min_stuff_area, "0 or more pixels")
 
+    def with_thresholds(
+        self,
+        *,
+        score_threshold: float | None = None,
+        overlap_threshold: float | None = None,
+        min_stuff_area: int | None = None,
+    ) -> TestConfig:
+        """The same settings with these replaced; None keeps a value. Raises ConfigError outside their ranges."""
+        given = {
+            "score_threshold": score_threshold,
+            "overlap_threshold": overlap_threshold,
+            "min_stuff_area": min_stuff_area,
+        }
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(self, **values)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What training cuts out of the images. The defaults are the published ones for Cityscapes.
+
+    crop_height_px, crop_width_px: every training image has this size; multiples of 32. min_scale, max_scale: images are
+    scaled by a random factor between these, in relation to the size that the network sees in testing.
+    flip_probability: how often left and right are exchanged.
+    """
+
+    crop_height_px: int = 1024
+    crop_width_px: int = 2048
+    min_scale: float = 0.5
+    max_scale: float = 2.0
+    flip_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("crop_height_px", "crop_width_px"):
+            value = getattr(self, name)
+            _require(value > 0 and value % 32 == 0, f"data.{name}", value, "a multiple of 32")
+        _require(self.min_scale > 0, "data.min_scale", self.min_scale, "a number above 0")
+        _require(self.max_scale >= self.min_scale, "data.max_scale", self.max_scale,
+                 f"at least data.min_scale ({self.min_scale})")  # fmt: skip
+        _require(0 <= self.flip_probability <= 1, "data.flip_probability", self.flip_probability, "0 to 1")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the network is trained. The defaults are the published ones for Cityscapes.
+
+    epochs, batch_size: the latter for each process. optimizer: SGD or AdamW; momentum is SGD's. learning_rate rises
+    over `warmup_iterations` from the fraction `warmup_start`, and is multiplied by `decay` after each of the epochs
+    `decay_epochs`. max_gradient_norm: gradients are scaled down to it; 0 leaves them. accumulate: batches per step.
+    precision: float32, or float16 or bfloat16 where that is safe (mixed precision). ema_momentum: the weights that are
+    evaluated and kept are a running mean with this share of the newest; 0 takes the newest alone.
+    freeze_norms: norm layers keep their statistics. checkpoint_every, evaluate_every: in epochs.
+    """
+
+    epochs: int = 160
+    batch_size: int = 1
+    optimizer: str = "SGD"
+    learning_rate: float = 0.07
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup_iterations: int = 500
+    warmup_start: float = 1 / 3
+    decay_epochs: tuple[int, ...] = (120, 144)
+    decay: float = 0.1
+    max_gradient_norm: float = 35.0
+    accumulate: int = 1
+    precision: str = "float32"
+    ema_momentum: float = 0.0
+    freeze_norms: bool = False
+    checkpoint_every: int = 1
+    evaluate_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name, choices in (("optimizer", ("SGD", "AdamW")), ("precision", ("float32", "float16", "bfloat16"))):
+            _require(getattr(self, name) in choices, f"schedule.{name}", getattr(self, name), " or ".join(choices))
+        for name in ("epochs", "batch_size", "accumulate", "checkpoint_every", "evaluate_every"):
+            _require(getattr(self, name) >= 1, f"schedule.{name}", getattr(self, name), "at least 1")
+        for name in ("learning_rate", "warmup_start", "decay"):
+            _require(getattr(self, name) > 0, f"schedule.{name}", getattr(self, name), "a number above 0")
+        for name in ("weight_decay", "warmup_iterations", "max_gradient_norm"):
+            _require(getattr(self, name) >= 0, f"schedule.{name}", getattr(self, name), "0 or more")
+        for name in ("momentum", "ema_momentum"):
+            _require(0 <= getattr(self, name) < 1, f"schedule.{name}", getattr(self, name), "0 up to, not including, 1")
+
 
 @dataclass(frozen=True)
 class Config:
-    """The network's shape, its classes and how it is run. Frozen; change it with `dataclasses.replace`.
+    """The network's shape, its classes, how it is run and trained. Frozen; change it with `dataclasses.replace`.
 
     Raises ConfigError when the numbers of classes in `model` and `classes` differ.
     """
@@ -94,6 +178,8 @@ class Config:
     name: str = "cityscapes"
     model: ModelConfig = field(default_factory=ModelConfig)
     test: TestConfig = field(default_factory=TestConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     classes: ClassTable = CITYSCAPES
 
     def __post_init__(self) -> None:
@@ -130,7 +216,9 @@ class Config:
         except yaml.YAMLError as error:
             raise ConfigError(f"{path_or_name} is not YAML: {error}") from error
         if not isinstance(values, dict):
-            raise ConfigError(f"{path_or_name} holds {type(values).__name__}; expected a mapping with the entry 'model'.")
+            raise ConfigError(
+                f"{path_or_name} holds {type(values).__name__}; expected a mapping of sections to values."
+            )
         return cls.from_dict({"name": Path(path_or_name).stem, **values})
 
     @classmethod
@@ -146,6 +234,8 @@ class Config:
             name=str(values.get("name", cls.name)),
             model=_read(ModelConfig, {**counts, **_mapping(values, "model")}, "model"),
             test=_read(TestConfig, _mapping(values, "test"), "test"),
+            data=_read(DataConfig, _mapping(values, "data"), "data"),
+            schedule=_read(ScheduleConfig, _mapping(values, "schedule"), "schedule"),
             classes=classes,
         )
 
@@ -153,25 +243,31 @@ class Config:
         """Plain dicts, lists, strings and numbers: what YAML and JSON can hold and `from_dict` reads back."""
         return {
             "name": self.name,
-            "model": {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self.model).items()},
-            "test": dataclasses.asdict(self.test),
+            **{name: _plain(getattr(self, name)) for name in ("model", "test", "data", "schedule")},
             "classes": self.classes.to_dict(),
         }
 
 
-_Section = TypeVar("_Section", ModelConfig, TestConfig)
+_Section = TypeVar("_Section", ModelConfig, TestConfig, DataConfig, ScheduleConfig)
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """A section's values, lists for tuples."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(section).items()}
 
 
 def _read(section: type[_Section], values: dict[str, Any], name: str) -> _Section:
     """`section` made of `values`, each cast to the type of its default (YAML writes 8 for 8.0, lists for tuples)."""
-    defaults = {f.name: f.default for f in dataclasses.fields(section)}
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(section)}
     _refuse_unknown(values, set(defaults), name)
-    cast = {}
+    cast: dict[str, Any] = {}
     for key, value in values.items():
         default = defaults[key]
         try:
             if isinstance(default, tuple):
-                cast[key] = tuple(float(v) for v in value)
+                cast[key] = tuple(type(default[0])(v) for v in value)
+            elif isinstance(default, str | bool):
+                cast[key] = _of_type(type(default), value)
             elif isinstance(default, int) and not float(value).is_integer():
                 raise ValueError("not a whole number")
             else:
@@ -179,6 +275,13 @@ def _read(section: type[_Section], values: dict[str, Any], name: str) -> _Sectio
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{name}.{key} is {value!r}; expected something like {default!r}.") from error
     return section(**cast)
+
+
+def _of_type(wanted: type, value: Any) -> Any:
+    """The value itself; TypeError when it is of another type, such as the word "no" for False."""
+    if not isinstance(value, wanted):
+        raise TypeError(f"not a {wanted.__name__}")
+    return value
 
 
 def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
