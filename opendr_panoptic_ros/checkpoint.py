@@ -44,7 +44,7 @@ _ALLOWED_GLOBALS: list[Any] = [
     *(
         (function, f"numpy.{core}.multiarray.{function.__name__}")
         for core in ("core", "_core")
-        for function in (np._core.multiarray.scalar, np._core.multiarray._reconstruct)
+        for function in (np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0])  # scalar, _reconstruct
     ),
 ]
 
@@ -106,8 +106,8 @@ def save_checkpoint(network: EfficientPS, path: str | Path) -> None:
             torch.save({**meta, "state_dict": state_dict}, temporary)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner only
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are for their owner only
+        Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -190,13 +190,13 @@ def _unpickle(path: Path, *, trust: bool) -> Mapping[str, Any]:
         wanted = re.search(r"GLOBAL (\S+)|Unsupported (?:class|global)[^\n]*", str(error))
         if not trust and wanted:
             raise CheckpointError(
-                f"{path} wants the type {wanted.group(1) or wanted.group(0)}, which is not on the list of harmless ones. "
-                "If you trust whoever made the file, load it with trust=True: it can then run any code."
+                f"{path} wants the type {wanted.group(1) or wanted.group(0)}, which is not on the list of harmless "
+                "ones. If you trust whoever made the file, load it with trust=True: it can then run any code."
             ) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {reason}. Fetch or save it again.") from error
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds {type(content).__name__}; expected a state dict or {{'meta', 'state_dict'}}.")
+        raise CheckpointError(f"{path} holds {type(content).__name__}; expected {{'meta', 'state_dict'}}.")
     return content
 
 
@@ -246,7 +246,7 @@ def _check_keys(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], path:
 
 
 def _config_from_weights(state_dict: Mapping[str, Tensor], class_names: tuple[str, ...], path: Path) -> Config:
-    """The published settings with the shape that the weights have. Anchor scale and test settings leave no trace there."""
+    """The published settings with the shape of the weights; anchor scale and test settings leave no trace there."""
     try:
         num_things = len(state_dict["roi_heads.box.fc_cls.bias"]) - 1
         model = ModelConfig(

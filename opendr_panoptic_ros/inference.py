@@ -65,18 +65,14 @@ class PanopticSegmenter:
             network = load_checkpoint(checkpoint, config=config)
             config = network.config
         config = config if isinstance(config, Config) else Config.load(config)
-        thresholds = {
-            "score_threshold": score_threshold,
-            "overlap_threshold": overlap_threshold,
-            "min_stuff_area": min_stuff_area,
-        }
-        test = dataclasses.replace(config.test, **{k: v for k, v in thresholds.items() if v is not None})
+        test = config.test.with_thresholds(
+            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
+        )
         self.config = dataclasses.replace(config, test=test)
 
         self._network = network.fold_norms()
         self._network.config = self.config
-        # A plain .to(memory_format=...) has no overload with all three in torch's type hints.
-        self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
 
@@ -146,7 +142,7 @@ def fitted_size(height: int, width: int, inference_size: int | str | None, test:
 
 
 def _exact_float32() -> contextlib.AbstractContextManager[None]:
-    """No TF32 in convolutions: it would cost three decimals. (Matrix products do not use it unless asked to.)"""
+    """No TF32 in convolutions, where it would cost three decimals; matrix products do not use it unless asked to."""
     return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
 

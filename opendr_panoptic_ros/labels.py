@@ -88,7 +88,8 @@ class ClassTable:
         unknown = set(values) - {"names", "num_stuff", "colors", "dataset_ids"}
         if unknown or not {"names", "num_stuff"} <= set(values):
             raise ConfigError(
-                f"classes has the entries {sorted(values)}; expected names and num_stuff, optionally colors, dataset_ids."
+                f"classes has the entries {sorted(values)}; expected names and num_stuff, and if wanted colors and "
+                "dataset_ids."
             )
         names = tuple(str(name) for name in values["names"])
         colors = values.get("colors") or _distinct_colors(len(names))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 
@@ -79,8 +80,8 @@ class PanopticPrediction:
             ids[segment.id] = dataset_id
         return self._by_segment(ids, 0, np.int32)
 
-    def _by_segment(self, values: dict[int, int], default: int, dtype: type) -> NDArray:
+    def _by_segment(self, values: dict[int, int], default: int, dtype: DTypeLike) -> NDArray[Any]:
         """Each pixel's value by its segment id; `default` where the segment has none."""
-        table = np.full(max((s.id for s in self.segments), default=0) + 1, default, dtype)
+        table: NDArray[Any] = np.full(max((s.id for s in self.segments), default=0) + 1, default, dtype)
         table[list(values)] = list(values.values())
         return table[self.segment_map]

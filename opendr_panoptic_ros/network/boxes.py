@@ -1,4 +1,4 @@
-"""Boxes in the convention the released weights were trained with: x2, y2 are the last pixel inside, width x2 - x1 + 1."""
+"""Boxes in the convention of the released weights: x2, y2 are the last pixel inside, the width is x2 - x1 + 1."""
 
 from __future__ import annotations
 

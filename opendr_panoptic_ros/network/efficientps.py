@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +37,7 @@ class EfficientPS(nn.Module):
             model.fpn_channels, model.semantic_channels, model.num_stuff + model.num_things
         )
         self.rpn = RPN(model.fpn_channels, anchor_scale=model.anchor_scale)
-        self.roi_heads = RoIHeads(
-            model.fpn_channels, box_head_width=model.box_head_width, num_things=model.num_things
-        )
+        self.roi_heads = RoIHeads(model.fpn_channels, box_head_width=model.box_head_width, num_things=model.num_things)
         self.fusion = PanopticFusion(model.num_stuff)
 
     @classmethod
@@ -80,15 +77,13 @@ class EfficientPS(nn.Module):
         if self.training:
             raise ValueError("The network is in training mode; call .eval() before predict.")
         height, width = image_size = image_size or (x.shape[2], x.shape[3])
-        given = {
-            "score_threshold": score_threshold,
-            "overlap_threshold": overlap_threshold,
-            "min_stuff_area": min_stuff_area,
-        }
-        test = dataclasses.replace(self.config.test, **{k: v for k, v in given.items() if v is not None})
+        test = self.config.test.with_thresholds(
+            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
+        )
 
         fpn = self.neck(self.backbone(x))
-        proposals, _ = self.rpn.proposals(*self.rpn(fpn), image_size, test)
+        objectness, deltas = self.rpn(fpn)
+        proposals, _ = self.rpn.proposals(objectness, deltas, image_size, test)
         detections = self.roi_heads(fpn, proposals, image_size, test)
         semantic_logits = self.semantic_head(fpn)
         return [

@@ -137,7 +137,7 @@ def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuf
         intersections.append(intersection)
         kept.append(keep)
 
-    visit = Visit(winner, order, *(_stack(x, order.device) for x in (areas, intersections)), _stack(kept, order.device).bool())
+    visit = Visit(winner, order, _stack(areas, order), _stack(intersections, order), _stack(kept, order).bool())
     _give_negative_pixels(visit, best, windows)
     return visit
 
@@ -202,11 +202,13 @@ def _give_negative_pixels(visit: Visit, best: Tensor, windows: list[Window]) -> 
     visit.winner[y[wins], x[wins]] = first[wins]
 
 
-def _stack(values: list[Tensor], device: torch.device) -> Tensor:
-    return torch.stack(values) if values else torch.zeros(0, dtype=torch.int64, device=device)
+def _stack(values: list[Tensor], like: Tensor) -> Tensor:
+    return torch.stack(values) if values else torch.zeros_like(like)
 
 
-def to_prediction(fused: FusedMap, classes: ClassTable, output_size: tuple[int, int] | None = None) -> PanopticPrediction:
+def to_prediction(
+    fused: FusedMap, classes: ClassTable, output_size: tuple[int, int] | None = None
+) -> PanopticPrediction:
     """The fused map as a PanopticPrediction in main memory, at `output_size` (height, width) if that is given.
 
     The map is resized by taking the pixel at the same relative position; a segment that has no pixel left is left out.
@@ -224,7 +226,7 @@ def to_prediction(fused: FusedMap, classes: ClassTable, output_size: tuple[int, 
     area_px = torch.bincount(ids.flatten(), minlength=len(fused.class_ids) + 1).tolist()
     on_row = torch.zeros(height, len(area_px), dtype=torch.bool, device=ids.device).scatter_(1, ids, True)
     on_column = torch.zeros(len(area_px), width, dtype=torch.bool, device=ids.device).scatter_(0, ids, True)
-    spans_y, spans_x = _spans(on_row.T), _spans(on_column)
+    y, x = _spans(on_row.T), _spans(on_column)
 
     segments = tuple(
         Segment(
@@ -234,7 +236,7 @@ def to_prediction(fused: FusedMap, classes: ClassTable, output_size: tuple[int, 
             is_thing=classes.is_thing(class_id),
             score=score,
             area_px=area_px[segment_id],
-            box_xyxy_px=(spans_x[segment_id][0], spans_y[segment_id][0], spans_x[segment_id][1], spans_y[segment_id][1]),
+            box_xyxy_px=(x[segment_id][0], y[segment_id][0], x[segment_id][1], y[segment_id][1]),
         )
         for segment_id, (class_id, score) in enumerate(zip(fused.class_ids, fused.scores, strict=True), start=1)
         if area_px[segment_id] > 0

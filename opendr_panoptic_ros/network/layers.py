@@ -1,4 +1,4 @@
-"""The network's small parts: the norm with its odd weight, convolutions with their norm, and folding the two together."""
+"""The network's small parts: the norm with its odd weight, convolutions with their norm, folding the two together."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ class Norm(nn.BatchNorm2d):
     norm they were trained with. In training mode the batch's statistics are used and tracked, as in BatchNorm2d.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int, *, eps: float = 1e-5, activation: bool = True) -> None:
         super().__init__(channels, eps=eps)
         self.activation = activation
@@ -23,7 +26,8 @@ class Norm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` → the same shape and dtype."""
         weight = self.weight.abs() + self.eps
-        x = F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, self.training, self.momentum, self.eps)
+        momentum = self.momentum or 0.0
+        x = F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, self.training, momentum, self.eps)
         return F.leaky_relu(x, LEAKY_SLOPE) if self.activation else x
 
 
@@ -67,7 +71,7 @@ class ConvNorm(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """A depthwise 3×3 and a pointwise convolution, each with norm and leaky ReLU; only the depthwise part is dilated."""
+    """A depthwise 3×3 and a 1×1 convolution, each with norm and leaky ReLU; only the depthwise part is dilated."""
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: tuple[int, int] = (1, 1)) -> None:
         super().__init__()

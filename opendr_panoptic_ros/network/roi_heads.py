@@ -21,8 +21,11 @@ _SAMPLES = 2  # a side of each bin
 
 
 class Detections(NamedTuple):
-    """What was found in one image: boxes `(N, 4)` float32 px, scores `(N,)`, 0-based thing labels `(N,)` int64, and
-    mask logits of each detection's class `(N, 28, 28)` float32."""
+    """What was found in one image.
+
+    boxes: `(N, 4)` float32 px. scores: `(N,)`. labels: `(N,)` int64, 0-based among the things. mask_logits:
+    `(N, 28, 28)` float32, of each detection's class.
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -115,11 +118,10 @@ class RoIHeads(nn.Module):
         image_size: height and width, without padding: boxes are clipped to it.
         """
         rois = _with_image_index(proposals)
-        class_logits, deltas = (x.float() for x in self.box(roi_features(fpn, rois, self.box.roi_size)))
+        counts = [len(boxes) for boxes in proposals]
+        class_logits, deltas = (x.float().split(counts) for x in self.box(roi_features(fpn, rois, self.box.roi_size)))
         found = []
-        for boxes, logits, image_deltas in zip(
-            proposals, class_logits.split([len(p) for p in proposals]), deltas.split([len(p) for p in proposals]), strict=True
-        ):
+        for boxes, logits, image_deltas in zip(proposals, class_logits, deltas, strict=True):
             per_class = decode_boxes(
                 boxes.repeat_interleave(logits.shape[1], dim=0), image_deltas.reshape(-1, 4), BOX_STDS, image_size
             )

@@ -48,7 +48,7 @@ class RPN(nn.Module):
         self.rpn_reg = nn.Conv2d(channels, 4 * len(_RATIOS), 1)
 
     def forward(self, fpn: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The neck's maps → objectness logits `(B, 3, H / s, W / s)` and deltas `(B, 12, H / s, W / s)` of each level."""
+        """The neck's maps → of each level: objectness logits `(B, 3, H / s, W / s)`, deltas `(B, 12, H / s, W / s)`."""
         hidden = [F.relu(self.rpn_conv(level)) for level in fpn]
         return [self.rpn_cls(level) for level in hidden], [self.rpn_reg(level) for level in hidden]
 
@@ -60,7 +60,7 @@ class RPN(nn.Module):
         objectness, deltas: what `forward` returned. image_size: height and width, without padding.
         """
         anchors = [
-            grid_anchors(level.shape[-2:], stride, self.anchor_scale, level.device)
+            grid_anchors((level.shape[-2], level.shape[-1]), stride, self.anchor_scale, level.device)
             for level, stride in zip(objectness, STRIDES, strict=True)
         ]
         boxes, scores = [], []

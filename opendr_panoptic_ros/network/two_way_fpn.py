@@ -1,4 +1,4 @@
-"""The neck: features of four strides, mixed once from coarse to fine and once from fine to coarse (paper section 3.2)."""
+"""The neck: features of four strides, mixed from coarse to fine and from fine to coarse (paper section 3.2)."""
 
 from __future__ import annotations
 

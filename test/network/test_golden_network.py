@@ -1,0 +1,162 @@
+"""The whole network against values recorded from the published definition, stage by stage, norms as trained and folded.
+
+The limits are those of test/data/README.md. Each stage gets our own output of the stage before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.fusion import Visit, to_prediction, visit_instances
+from opendr_panoptic_ros.network.roi_heads import Detections, roi_features
+
+pytestmark = pytest.mark.golden
+
+SAMPLE_STEP = (8, 4, 2, 1)  # of each level's stored sample
+
+
+@dataclass
+class Run:
+    """Recorded values and our own, from front to back."""
+
+    golden: Any
+    size: tuple[int, int]
+    x: Tensor
+    backbone: list[Tensor]
+    fpn: list[Tensor]
+    rpn_cls: list[Tensor]
+    rpn_reg: list[Tensor]
+    semantic_stride4: Tensor
+    semantic: Tensor
+    proposals: Tensor
+    proposal_scores: Tensor
+    network: EfficientPS
+    detections: Detections
+    visit: Visit
+
+
+@pytest.fixture(scope="module", params=["as trained", "folded"])
+def network(request: pytest.FixtureRequest, golden_checkpoint: Path) -> EfficientPS:
+    trained = load_checkpoint(golden_checkpoint)
+    return trained if request.param == "as trained" else trained.fold_norms()
+
+
+@pytest.fixture(scope="module", params=["256x512", "384x1280"])
+def run(request: pytest.FixtureRequest, network: EfficientPS, make_checkpoint: Any) -> Run:
+    golden = np.load(Path(__file__).parents[1] / "data" / f"golden_seed19_{request.param}.npz")
+    size = int(golden["height"]), int(golden["width"])
+    image = torch.from_numpy(make_checkpoint.make_image(19, *size)).permute(2, 0, 1).float()
+    model = network.config.model
+    mean, std = (torch.tensor(values)[:, None, None] for values in (model.pixel_mean, model.pixel_std))
+    with torch.inference_mode():
+        x = ((image - mean) / std)[None]
+        backbone = network.backbone(x)
+        fpn = network.neck(backbone)
+        rpn_cls, rpn_reg = network.rpn(fpn)
+        test = network.config.test
+        (proposals,), (scores,) = network.rpn.proposals(rpn_cls, rpn_reg, size, test)
+        (detections,) = network.roi_heads(fpn, [proposals], size, test)
+        semantic = network.semantic_head(fpn)[0]
+        return Run(
+            golden, size, x, backbone, fpn, rpn_cls, rpn_reg, network.semantic_head.stride4(fpn)[0], semantic,
+            proposals, scores, network, detections,
+            visit_instances(semantic, detections, num_stuff=network.config.model.num_stuff, test=test),
+        )  # fmt: skip
+
+
+def assert_within(got: Tensor | np.ndarray, expected: np.ndarray, limit: float, std: float | None = None) -> None:
+    """Every value within `limit` standard deviations of the recorded tensor (absolute when std is 1)."""
+    difference = np.abs(np.asarray(got, np.float64) - expected).max(initial=0)
+    assert difference <= limit * (expected.std() if std is None else std)
+
+
+def test_weights_are_the_recorded_ones(run: Run, golden_state_dict: dict[str, Tensor], make_checkpoint: Any) -> None:
+    assert make_checkpoint.state_dict_digest(golden_state_dict) == str(run.golden["weights_sha256"])
+
+
+def test_input(run: Run) -> None:
+    assert_within(run.x[0, :, ::16, ::16], run.golden["input_sample"], 1e-6, 1)
+
+
+@pytest.mark.parametrize("stage", ["backbone", "fpn", "rpn_cls", "rpn_reg"])
+def test_feature_maps(run: Run, stage: str) -> None:
+    for level, feature in enumerate(getattr(run, stage)):
+        recorded = f"{stage}{level}"
+        assert list(feature.shape[1:]) == run.golden[f"{recorded}_shape"].tolist()
+        std, step = float(run.golden[f"{recorded}_std"]), SAMPLE_STEP[level]
+        assert_within(feature[0, :8, ::step, ::step], run.golden[f"{recorded}_sample"], 1e-4, std)
+        assert_within(feature[0].mean(dim=(1, 2)), run.golden[f"{recorded}_channel_mean"], 1e-4, std)
+        assert_within(feature[0].std(dim=(1, 2), correction=0), run.golden[f"{recorded}_channel_std"], 1e-4, std)
+
+
+def test_semantic_logits(run: Run) -> None:
+    assert_within(run.semantic_stride4, run.golden["semantic_stride4"], 1e-4)
+    assert_within(run.semantic[:, ::8, ::8], run.golden["semantic_full_sub8"], 1e-4)
+    assert not (differs(run.semantic.argmax(dim=0), run.golden["semantic_argmax"]) & ~ambiguous(run)).any()
+
+
+def test_proposals(run: Run) -> None:
+    assert len(run.proposals) == run.golden["num_proposals"]
+    assert_within(run.proposal_scores[:100], run.golden["proposal_scores"], 1e-5, 1)
+    # Scores this close can change places, so a proposal is looked for by its box.
+    distance = np.abs(run.golden["proposals"][:, None] - run.proposals[None, :110].numpy()).max(axis=2)
+    assert distance.min(axis=1).max() <= 0.01
+
+
+def test_box_head(run: Run) -> None:
+    recorded = torch.from_numpy(run.golden["proposals"])
+    with torch.inference_mode():
+        features = roi_features(run.fpn, torch.nn.functional.pad(recorded, (1, 0)), 7)
+        class_logits, deltas = run.network.roi_heads.box(features)
+    assert_within(features[:16, :4], run.golden["roi_features_sample"], 1e-3)
+    assert_within(features.mean(dim=(1, 2, 3)), run.golden["roi_features_mean"], 1e-3)
+    assert_within(class_logits, run.golden["roi_cls_logits"], 1e-3)
+    assert_within(deltas, run.golden["roi_deltas"], 1e-3)
+
+
+def test_detections(run: Run) -> None:
+    np.testing.assert_array_equal(run.detections.labels, run.golden["labels"])
+    assert_within(run.detections.boxes, run.golden["boxes"], 0.01, 1)
+    assert_within(run.detections.scores, run.golden["scores"], 1e-4, 1)
+
+
+def test_masks(run: Run) -> None:
+    with torch.inference_mode():
+        features = roi_features(run.fpn, torch.nn.functional.pad(run.detections.boxes[:8], (1, 0)), 14)
+    assert_within(features[:, :4], run.golden["mask_features_sample"], 1e-3)
+    assert_within(run.detections.mask_logits, run.golden["mask_logits"], 1e-3)
+
+
+def test_visits(run: Run) -> None:
+    np.testing.assert_array_equal(run.visit.order, run.golden["fusion_order"])
+    np.testing.assert_array_equal(run.visit.kept, run.golden["fusion_kept"].astype(bool))
+    assert_within(run.visit.area, run.golden["fusion_area"], 3, 1)
+    assert_within(run.visit.intersection, run.golden["fusion_intersection"], 3, 1)
+
+
+def test_panoptic_map(run: Run) -> None:
+    with torch.inference_mode():
+        fused = run.network.fusion(run.semantic, run.detections, run.network.config.test)
+        (predicted,) = run.network.predict(run.x)
+    assert [255, *fused.class_ids] == run.golden["categories"].tolist()
+    assert not (differs(fused.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()
+    assert not (differs(predicted.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()
+    assert to_prediction(fused, run.network.config.classes).segments == predicted.segments
+
+
+def ambiguous(run: Run) -> np.ndarray:
+    """Pixels whose two best candidates are so close that rounding decides."""
+    return np.unpackbits(run.golden["ambiguous"], axis=1)[:, : run.size[1]].astype(bool)
+
+
+def differs(got: Tensor | np.ndarray, expected: np.ndarray) -> np.ndarray:
+    return np.asarray(got) != expected
