@@ -1,0 +1,63 @@
+"""`opendr-panoptic demo`: the node at work on a video, from one command."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from opendr_panoptic_ros.errors import PanopticError
+
+
+def demo(
+    video: Annotated[
+        Path | None, typer.Argument(help="Video file or folder of images; a synthetic drive if left out.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Publish at most so many frames.")] = 100,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo_out"),
+    checkpoint: Annotated[str, typer.Option(help="The node's weights: a file or a name.")] = "demo",
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1.")] = "auto",
+) -> None:
+    """Run the node on a video over real ROS 2 topics; leave a bag, an overlay video and a contact sheet."""
+    try:
+        from opendr_panoptic_ros.cli.demo_report import result_table
+        from opendr_panoptic_ros.cli.demo_session import run_demo
+    except ImportError as error:
+        raise PanopticError(
+            f"The demo needs ROS 2 and this package's messages ({error}). Run `make setup`, then "
+            "`. .venv/bin/activate && . install/setup.bash`."
+        ) from error
+    console = Console()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        result = run_demo(video, frames=frames, out=out, checkpoint=checkpoint, device=device, console=console)
+    except KeyboardInterrupt:
+        console.print("Stopped. Every process of the demo has ended; nothing was written.")
+        raise typer.Exit(130) from None
+    console.print()
+    console.print(result_table(result))
+    for file, content in (
+        ("overlay.mp4", "what the node drew over the frames it answered"),
+        ("contact_sheet.png", "some moments: input, overlay, semantic, instances"),
+        ("bag", "every input and output, for Foxglove or `ros2 bag play`"),
+        ("node.log", "what the node said"),
+    ):
+        console.print(f"  [bold]{out / file}[/]  {content}", soft_wrap=True, highlight=False)
+    if checkpoint == "demo":
+        console.print(
+            "The demo weights are seeded, not trained: the labels mean nothing. With the released Cityscapes weights: "
+            "[bold]make demo VIDEO=drive.mp4 CHECKPOINT=FILE.pth[/]",
+            highlight=False,
+        )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments
+    # What follows is the clean-up; a second Ctrl-C must not interrupt it.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,0 +1,135 @@
+"""What the demo leaves behind: an overlay video, a contact sheet, a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rosbags.highlevel import AnyReader
+
+from opendr_panoptic_ros.ros.image_codec import decode
+from opendr_panoptic_ros.visualize import contact_sheet
+
+_MAX_VIDEO_SIDE_PX = 1280
+# VP9 plays in browsers and players; MPEG-4 is for OpenCV builds without libvpx.
+_VIDEO_CODECS = ("vp09", "mp4v")
+_SHEET_ROWS = 4
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What happened in one run of the demo.
+
+    published: by the camera; received, answered, dropped, failed: by the node, of those.
+    answer_stamps_ns, answer_times_ns: of each segmentation message, its frame's stamp and the time of its arrival.
+    first_answer_s: from the start of the demo to the first of them. image_size_px: width, height.
+    """
+
+    published: int
+    received: int
+    answered: int
+    dropped: int
+    failed: int
+    answer_stamps_ns: tuple[int, ...]
+    answer_times_ns: tuple[int, ...]
+    first_answer_s: float
+    image_size_px: tuple[int, int]
+    checkpoint: str
+    device: str
+
+    @property
+    def latencies_ms(self) -> NDArray[np.float64]:
+        """From each answered frame's stamp to the arrival of its segmentation message."""
+        return np.subtract(self.answer_times_ns, self.answer_stamps_ns) / 1e6
+
+    @property
+    def answers_per_s(self) -> float:
+        """How fast answers followed each other; 1 where there was but one."""
+        duration_s = (self.answer_times_ns[-1] - self.answer_times_ns[0]) / 1e9
+        return (len(self.answer_times_ns) - 1) / duration_s if duration_s > 0 else 1.0
+
+
+def result_table(result: DemoResult) -> Table:
+    """The figures of a run, for the terminal."""
+    p50_ms, p95_ms = np.percentile(result.latencies_ms, (50, 95))
+    width_px, height_px = result.image_size_px
+    table = Table(title="opendr-panoptic demo", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("frames published", f"{result.published}")
+    table.add_row("received by the node", f"{result.received}")
+    table.add_row("answered", f"{result.answered}")
+    table.add_row("dropped for a newer frame", f"{result.dropped}")
+    table.add_row("failed", f"{result.failed}", end_section=True)
+    table.add_row("start to first panoptic message", f"{result.first_answer_s:.1f} s")
+    table.add_row("latency p50 / p95, frame to message", f"{p50_ms:.0f} / {p95_ms:.0f} ms")
+    table.add_row("answers per second", f"{result.answers_per_s:.1f}", end_section=True)
+    table.add_row("image size", f"{width_px} × {height_px} px")
+    table.add_row("weights", result.checkpoint)
+    table.add_row("device", result.device)
+    return table
+
+
+def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> None:
+    """Write the pictures of one topic of a bag as a video, at most 1280 pixels wide or high."""
+    writer: cv2.VideoWriter | None = None
+    size = (0, 0)
+    for _, _, picture in _pictures(bag, (topic,)):
+        if writer is None:
+            size = _video_size(picture.shape[1], picture.shape[0])
+            writer = _open_video(path, rate_hz, size)
+        fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        writer.write(cv2.cvtColor(fitted, cv2.COLOR_RGB2BGR))
+    if writer is not None:
+        writer.release()
+
+
+def write_contact_sheet(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int], path: Path) -> None:
+    """Write a picture of some moments of a bag, evenly spread: one row each, one column for each topic.
+
+    topics: title of the column to topic. stamps_ns: those of the answered frames.
+    """
+    chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, _SHEET_ROWS).round().astype(int))]
+    pictures = {
+        (topic, stamp_ns): picture for topic, stamp_ns, picture in _pictures(bag, topics.values()) if stamp_ns in chosen
+    }
+    cells = [(f"{title}, {(stamp_ns - stamps_ns[0]) / 1e9:.1f} s", (topic, stamp_ns))
+             for stamp_ns in chosen for title, topic in topics.items()]  # fmt: skip
+    sheet = contact_sheet(
+        [pictures[key] for _, key in cells],
+        columns=len(topics),
+        tile_width_px=400,
+        titles=[title for title, _ in cells],
+    )
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def _pictures(bag: Path, topics: Any) -> Iterator[tuple[str, int, NDArray[np.uint8]]]:
+    """Topic, stamp in ns and RGB picture of each image message on these topics."""
+    with AnyReader([bag]) as reader:
+        connections = [connection for connection in reader.connections if connection.topic in set(topics)]
+        for connection, _, data in reader.messages(connections):
+            message: Any = reader.deserialize(data, connection.msgtype)
+            stamp = message.header.stamp
+            yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, decode(message)
+
+
+def _video_size(width: int, height: int) -> tuple[int, int]:
+    """Even numbers of pixels, as codecs want them, not above the limit and of the same shape as far as can be."""
+    scale = min(1.0, _MAX_VIDEO_SIDE_PX / max(width, height))
+    even_width, even_height = (max(16, round(side * scale / 2) * 2) for side in (width, height))
+    return even_width, even_height
+
+
+def _open_video(path: Path, rate_hz: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    for codec in _VIDEO_CODECS:
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate_hz, size)
+        if writer.isOpened():
+            break
+    return writer

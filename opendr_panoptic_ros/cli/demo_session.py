@@ -1,0 +1,215 @@
+"""One run of the demo: a camera and the node as processes of their own, and a recorder, on real ROS 2 topics."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import TYPE_CHECKING
+
+import rclpy
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from opendr_panoptic_ros.cli.demo_display import Display
+from opendr_panoptic_ros.cli.demo_processes import ChildProcesses, free_domain_id
+from opendr_panoptic_ros.cli.demo_recorder import Recorder, message_typestore
+from opendr_panoptic_ros.cli.demo_report import DemoResult, write_contact_sheet, write_overlay_video
+from opendr_panoptic_ros.cli.demo_source import open_source
+from opendr_panoptic_ros.errors import PanopticError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_NAMESPACE = "/opendr"
+_IMAGE_TOPIC = "/image_raw"
+_OUTPUTS = f"{_NAMESPACE}/panoptic"
+_START_LIMIT_S = 300.0
+_SILENCE_LIMIT_S = 60.0
+
+
+def run_demo(
+    video: Path | None, *, frames: int, out: Path, checkpoint: str, device: str, console: Console
+) -> DemoResult:
+    """The figures of one run, whose files are then in `out`. Other files there stay as they are.
+
+    video: a file or a folder of images; None for the synthetic drive. frames: how many to publish at most.
+    Every process it started has ended when it returns or raises.
+    Raises DatasetError when the video cannot be read, PanopticError when the node does not run or answers nothing.
+    """
+    start_ns = time.time_ns()
+    source = open_source(video)
+    first_frame = next(source.frames, None)
+    if first_frame is None:
+        raise PanopticError(f"{video} holds no frame that OpenCV can read; expected at least one.")
+    executable, message_folder = _installed_package()
+    domain_id = free_domain_id()
+    os.environ.update(ROS_DOMAIN_ID=str(domain_id), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    node_command = [
+        sys.executable, str(executable), "--ros-args", "-r", f"__ns:={_NAMESPACE}", "-r", f"image_raw:={_IMAGE_TOPIC}",
+        "-p", f"checkpoint:={checkpoint}", "-p", f"device:={device}",
+    ]  # fmt: skip
+    camera_command = [
+        sys.executable, "-m", "opendr_panoptic_ros.cli.demo_camera", "--topic", _IMAGE_TOPIC, "--frames", str(frames),
+        "--rate-hz", str(source.rate_hz), "--subscribers", "2", *(["--video", str(video)] if video else []),
+    ]  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".demo-", dir=out) as folder, closing(Display(console)) as display:
+        work = Path(folder)
+        with closing(ChildProcesses()) as children:
+            display.stage(f"starting the node, weights: {checkpoint}")
+            node = children.start(node_command, work / "node.log")
+            camera = children.start(camera_command, work / "camera.log")
+            typestore = message_typestore(message_folder)
+            with (
+                _ros_node() as (ros_node, spin_once),
+                closing(
+                    Recorder(ros_node, work / "bag", typestore, image_topic=_IMAGE_TOPIC, outputs=_OUTPUTS)
+                ) as recorder,
+            ):
+                session = _Session(recorder, {"node": node, "camera": camera}, work, spin_once)
+                session.wait_for_node()
+                ready_s = (time.time_ns() - start_ns) / 1e9
+                display.say(
+                    f"The node is ready, {ready_s:.1f} s after the start. Its topics {_OUTPUTS}/* are on ROS_DOMAIN_ID "
+                    f"{domain_id} of this machine."
+                )
+                total = min(frames, source.count or frames)
+                display.stage(f"publishing {source.description} at {source.rate_hz:.3g} Hz", total=total)
+                session.wait_for_camera(display)
+                display.stage("waiting for the last answers")
+                session.wait_until_idle()
+        if not recorder.answer_stamps_ns:
+            raise PanopticError(
+                f"The node answered none of {len(recorder.frame_stamps_ns)} frames. It says:\n"
+                f"{session.last_words('node')}"
+            )
+        display.stage("writing the video and the contact sheet")
+        result = DemoResult(
+            published=session.published(),
+            **dataclasses.asdict(recorder.counts),
+            answer_stamps_ns=tuple(recorder.answer_stamps_ns),
+            answer_times_ns=tuple(recorder.answer_times_ns),
+            first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
+            image_size_px=(first_frame.shape[1], first_frame.shape[0]),
+            checkpoint=checkpoint,
+            device=recorder.diagnostics.get("device", "unknown"),
+        )
+        write_overlay_video(work / "bag", f"{_OUTPUTS}/rgb_visualization", work / "overlay.mp4", result.answers_per_s)
+        columns = {
+            "input": _IMAGE_TOPIC,
+            "overlay": f"{_OUTPUTS}/rgb_visualization",
+            "semantic": f"{_OUTPUTS}/semantic_color",
+            "instances": f"{_OUTPUTS}/instance_color",
+        }
+        write_contact_sheet(work / "bag", columns, result.answer_stamps_ns, work / "contact_sheet.png")
+        for file in ("overlay.mp4", "contact_sheet.png", "bag/bag.mcap", "bag/metadata.yaml", "node.log"):
+            (out / file).parent.mkdir(exist_ok=True)
+            (work / file).replace(out / file)
+    return result
+
+
+class _Session:
+    """Waits for the stages of a run to end; meanwhile the recorder hears what comes.
+
+    processes: by name, which is also that of their log in the folder `work`. spin_once: serves the recorder's node.
+    """
+
+    def __init__(
+        self, recorder: Recorder, processes: dict[str, Popen[bytes]], work: Path, spin_once: Callable[[], None]
+    ) -> None:
+        self._recorder = recorder
+        self._processes = processes
+        self._work = work
+        self._spin_once = spin_once
+
+    def wait_for_node(self) -> None:
+        """Until the node is connected to the recorder; then the recorder listens to the camera, which waits for it."""
+        limit = time.monotonic() + _START_LIMIT_S
+        while not self._recorder.hears_node():
+            self._spin()
+            if self._recorder.errors or time.monotonic() > limit:
+                reason = "; ".join(self._recorder.errors) or f"it was not ready within {_START_LIMIT_S:.0f} s"
+                raise PanopticError(f"The node does not start: {reason}\n{self.last_words('node')}")
+        self._recorder.hear_camera()
+
+    def wait_for_camera(self, display: Display) -> None:
+        """Until the camera has published its last frame."""
+        while self._processes["camera"].poll() is None:
+            self._spin()
+            display.step(len(self._recorder.frame_stamps_ns), f"{len(self._recorder.answer_stamps_ns)} answered")
+
+    def wait_until_idle(self) -> None:
+        """Until the node says twice the same, has no frame left in its hands, and all its answers were heard.
+
+        Or until it has said nothing new for a long time: then the figures show that something is missing.
+        """
+        recorder = self._recorder
+        previous, heard = recorder.counts, recorder.diagnostics_heard
+        limit = time.monotonic() + _SILENCE_LIMIT_S
+        while time.monotonic() < limit:
+            self._spin()
+            if recorder.diagnostics_heard == heard:
+                continue
+            counts, heard = recorder.counts, recorder.diagnostics_heard
+            if counts != previous:
+                previous, limit = counts, time.monotonic() + _SILENCE_LIMIT_S
+            elif (
+                counts.received == counts.answered + counts.dropped + counts.failed
+                and len(recorder.answer_stamps_ns) >= counts.answered
+            ):
+                return
+
+    def published(self) -> int:
+        """How many frames the camera has published, as it said at its end."""
+        lines = (self._work / "camera.log").read_text("utf-8", "replace").splitlines()
+        return int([line for line in lines if line.isdecimal()][-1])
+
+    def last_words(self, name: str) -> str:
+        """The last lines a process has printed."""
+        return "\n".join((self._work / f"{name}.log").read_text("utf-8", "replace").splitlines()[-15:])
+
+    def _spin(self) -> None:
+        self._spin_once()
+        for name, process in self._processes.items():
+            if process.poll() or (name == "node" and process.poll() is not None):
+                raise PanopticError(
+                    f"The {name} ended early, with status {process.returncode}. It says:\n{self.last_words(name)}"
+                )
+
+
+@contextmanager
+def _ros_node() -> Iterator[tuple[Node, Callable[[], None]]]:
+    """A node, and a function that serves what has come for it, or waits for something for a moment."""
+    context = rclpy.Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("demo_recorder", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        yield node, lambda: executor.spin_once(timeout_sec=0.05)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def _installed_package() -> tuple[Path, Path]:
+    """The node's executable, and the folder of the message definitions, where colcon has installed them."""
+    name = "opendr_panoptic_ros"
+    try:
+        executable = Path(get_package_prefix(name)) / "lib" / name / "panoptic_node"
+        return executable, Path(get_package_share_directory(name)) / "msg"
+    except PackageNotFoundError as error:
+        raise PanopticError(
+            "The package is not among the installed ROS 2 packages. Run `make setup`, then "
+            "`. .venv/bin/activate && . install/setup.bash`."
+        ) from error

@@ -1,0 +1,82 @@
+"""Where the demo's frames come from: the synthetic drive, a video file, or a folder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.errors import DatasetError
+
+_DEFAULT_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """A run of frames, each `(H, W, 3)` uint8 RGB of any size, and the pace at which they were taken.
+
+    count: how many there are, as far as the source knows; None where there is no end.
+    """
+
+    description: str
+    count: int | None
+    rate_hz: float
+    frames: Iterator[NDArray[np.uint8]]
+
+
+def open_source(path: Path | None) -> FrameSource:
+    """The frames of a video file or of a folder of images in the order of their names; of the synthetic drive for None.
+
+    Raises DatasetError when there is no such file or folder, or nothing in it can be read.
+    """
+    if path is None:
+        return FrameSource("a synthetic drive", None, _DEFAULT_RATE_HZ, _synthetic_drive())
+    if path.is_dir():
+        files = [file for file in sorted(path.iterdir()) if file.is_file() and cv2.haveImageReader(str(file))]
+        if not files:
+            raise DatasetError(f"{path} holds no image that OpenCV can read; expected .png, .jpg or the like.")
+        return FrameSource(path.name, len(files), _DEFAULT_RATE_HZ, _images(files))
+    if not path.is_file():
+        raise DatasetError(f"There is no video file or image folder {path}.")
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise DatasetError(f"{path} is not a video that OpenCV can read; expected .mp4, .avi, .mkv or the like.")
+    rate_hz = capture.get(cv2.CAP_PROP_FPS)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return FrameSource(
+        path.name, count if count > 0 else None, rate_hz if 1 <= rate_hz <= 240 else _DEFAULT_RATE_HZ, _video(capture)
+    )
+
+
+def _images(files: list[Path]) -> Iterator[NDArray[np.uint8]]:
+    for file in files:
+        bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise DatasetError(f"{file} is not an image that OpenCV can read; mend it or take it out of the folder.")
+        yield _rgb(bgr)
+
+
+def _video(capture: cv2.VideoCapture) -> Iterator[NDArray[np.uint8]]:
+    while True:
+        ok, bgr = capture.read()
+        if not ok:
+            capture.release()
+            return
+        yield _rgb(bgr)
+
+
+def _rgb(bgr: NDArray[Any]) -> NDArray[np.uint8]:
+    rgb: NDArray[Any] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return rgb
+
+
+def _synthetic_drive() -> Iterator[NDArray[np.uint8]]:
+    from opendr_panoptic_ros.datasets.synthetic import DrivingSequence
+
+    for image, _ in DrivingSequence(seed=0):
+        yield image.convert("channels_last", "rgb")
