@@ -49,7 +49,7 @@ class _Layout:
 def decode(message: ImageMessage) -> Pixels:
     """The picture in an image message, `(H, W, 3)` uint8, RGB.
 
-    Read-only. The message stays as it is; for rgb8 and rgba8 the result is a view into its data. Rows may be padded
+    The message stays as it is; for rgb8 and rgba8 the result is a read-only view into its data. Rows may be padded
     (`step`), `is_bigendian` is obeyed. 16-bit grey values lose their low byte; alpha is left out; 8UC3 and 8UC4 are
     taken for BGR and BGRA, as RViz does. An encoding not listed here is passed to cv_bridge, if that is installed.
 
@@ -79,9 +79,7 @@ def decode(message: ImageMessage) -> Pixels:
     shape, strides = (height, stored_width, layout.bytes_per_px), (step, layout.bytes_per_px, 1)
     stored = np.ndarray(shape, np.uint8, data, strides=strides)
     stored.flags.writeable = False
-    rgb = layout.to_rgb(stored)[:, :width]
-    rgb.flags.writeable = False
-    return rgb
+    return layout.to_rgb(stored)[:, :width]
 
 
 def encode(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
@@ -179,8 +177,6 @@ def _decode_with_cv_bridge(message: ImageMessage) -> Pixels:
     except Exception as error:  # missing, or compiled for another NumPy: then its import fails in many ways
         raise ImageEncodingError(f"{advice}, or install cv_bridge, which knows more.") from error
     try:
-        rgb = np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
     except Exception as error:
         raise ImageEncodingError(f"{advice}; cv_bridge cannot read it either: {error}") from error
-    rgb.flags.writeable = False
-    return rgb

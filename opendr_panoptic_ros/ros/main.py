@@ -1,0 +1,42 @@
+"""The executable `panoptic_node`: signals, and what to do without ROS. `run.py` does the rest."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+_INSTALL = """panoptic_node needs ROS 2; {missing!r} is missing.
+With ROS 2 installed: source /opt/ros/$ROS_DISTRO/setup.bash; a virtual environment needs --system-site-packages.
+Without: pip install 'opendr_panoptic_ros[ros]'."""
+
+
+class StopSignals:
+    """SIGINT and SIGTERM. The first raises KeyboardInterrupt; more of them, as launch sends, do not disturb the end."""
+
+    def __init__(self) -> None:
+        self.arrived = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.arrived:
+            self.arrived = True
+            raise KeyboardInterrupt
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM. 0, or 1 when it cannot start; standard error then says why.
+
+    args: ROS arguments; by default those of the command line.
+    """
+    stop = StopSignals()
+    try:
+        from opendr_panoptic_ros.ros.run import run  # takes seconds, in which a signal may come
+
+        return run(args, stop)
+    except ModuleNotFoundError as error:
+        print(_INSTALL.format(missing=error.name), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
