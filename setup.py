@@ -1,0 +1,46 @@
+"""Packaging for pip: the Python package without ROS. With ROS, colcon builds it through CMakeLists.txt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+NAME = "opendr_panoptic_ros"
+
+
+def requirements(name: str, *, pinned: bool) -> list[str]:
+    """The entries of requirements/NAME.txt; without their versions where any version will do."""
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    entries = [entry for line in lines if (entry := line.partition("#")[0].strip())]
+    return entries if pinned else sorted({re.match(r"[\w.-]+", entry)[0] for entry in entries})
+
+
+setup(
+    name=NAME,
+    version=re.search(r'__version__ = "(.+)"', (ROOT / NAME / "__init__.py").read_text(encoding="utf-8"))[1],
+    description="EfficientPS panoptic segmentation for ROS 2",
+    long_description="EfficientPS panoptic segmentation: a ROS 2 node, and a Python library that needs no ROS.",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    # The explicit folder makes `pip install -e` a plain path entry, which the package's extend_path can follow.
+    package_dir={"": "."},
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["presets/*"]},
+    install_requires=requirements("core", pinned=False),
+    # mmdet and the ROS wheels work in exactly these versions together.
+    extras_require={
+        "train": requirements("train", pinned=True),
+        "export": requirements("export", pinned=False),
+        "ros": requirements("ros", pinned=True),
+        "dev": requirements("dev", pinned=False),
+    },
+    entry_points={
+        "console_scripts": [
+            f"opendr-panoptic = {NAME}.cli.main:main",
+            f"panoptic_node = {NAME}.ros.node:main",
+        ]
+    },
+)
