@@ -1,0 +1,260 @@
+"""Canvas: the picture and its truth, painted together from far to near, so that the frontmost object's id stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.datasets.scenes.camera import NEAR_M, Camera, Floats, Light
+from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
+
+_SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
+_FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where an object stands on the ground, in metres, and where it faces: yaw 0 looks along z, positive to the right."""
+
+    x: float
+    z: float
+    yaw: float = 0.0
+    y: float = 0.0
+
+    def to_world(self, points: Floats) -> Floats:
+        """`(..., 3)` local points in world axes."""
+        return self.turn(points) + (self.x, self.y, self.z)
+
+    def turn(self, directions: Floats) -> Floats:
+        """`(..., 3)` local directions in world axes."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        return directions @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+
+
+class Canvas:
+    """A picture and an id map of the same geometry.
+
+    image: `(H, W, 3)` uint8 RGB, anti-aliased. ids: `(H, W)` int32, not anti-aliased, 0 where nothing was painted.
+    shadows: `(H, W)` uint8, how much sun the ground lacks. flat: paint objects in their plain colour, without
+    shading, haze, transparency or anti-aliasing (to compare a picture with its truth).
+    """
+
+    def __init__(self, camera: Camera, light: Light, *, flat: bool = False) -> None:
+        shape = (camera.height_px, camera.width_px)
+        self.camera, self.light, self.flat = camera, light, flat
+        self.image = np.zeros((*shape, 3), np.uint8)
+        self.ids = np.zeros(shape, np.int32)
+        self.shadows = np.zeros(shape, np.uint8)
+        self.glows: list[tuple[float, float, float, tuple[int, ...]]] = []
+        self._line = cv2.LINE_8 if flat else cv2.LINE_AA
+
+    def lit(self, colors: Floats, normals: Floats, depth_m: Floats) -> Floats:
+        """`(..., 3)` colours with shading and haze."""
+        if self.flat:
+            return colors
+        return self.light.through_haze(np.minimum(colors * self.light.shade(normals), 255.0), depth_m)
+
+    def polygon(self, pixels: Floats, color: Sequence[float], segment_id: int | None) -> None:
+        """Paint a polygon of `(n, 2)` pixel coordinates; the id map is left alone when `segment_id` is None."""
+        points = fixed_point(pixels)
+        cv2.fillPoly(self.image, [points], color, self._line, _SHIFT)
+        if segment_id is not None:
+            cv2.fillPoly(self.ids, [points], segment_id, cv2.LINE_8, _SHIFT)
+
+    def mesh(self, mesh: Mesh, pose: Pose, ids: Sequence[int], *, haze: bool = True) -> None:
+        """Paint a mesh's faces that look at the camera, in their order."""
+        camera = self.camera
+        points = camera.to_camera(pose.to_world(mesh.vertices))
+        first = mesh.starts[:-1]
+        normals = pose.turn(mesh.normals)
+        facing = np.einsum("ij,ij->i", normals @ camera.rotation.T, points[first]) < 0
+        ahead = points[:, 2] > NEAR_M
+        count_ahead = np.add.reduceat(ahead, first, dtype=np.int64)
+        counts = np.diff(mesh.starts)
+        pixels = camera.to_pixels(points)
+        low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
+        inside = ((high > -1) & (low < (camera.width_px + 1, camera.height_px + 1))).all(axis=1)
+        whole = count_ahead == counts
+        visible = (facing | mesh.two_sided) & ((whole & inside) | (~whole & (count_ahead > 0)))
+        if not visible.any():
+            return
+        depth = np.add.reduceat(points[:, 2], first) / counts if haze else np.zeros(len(first))
+        colors = self.lit(mesh.colors, normals, depth)
+        if not self.flat:
+            colors[mesh.glows] = self.light.through_haze(mesh.colors[mesh.glows], depth[mesh.glows])
+        rows = colors.tolist()
+        fixed = fixed_point(pixels)
+        image, id_map, line = self.image, self.ids, self._line
+        for i in np.flatnonzero(visible):
+            begin, end = mesh.starts[i], mesh.starts[i + 1]
+            if whole[i]:
+                outline = fixed[begin:end]
+            else:
+                outline = fixed_point(camera.to_pixels(clip_near(points[begin:end])))
+            cv2.fillPoly(image, [outline], rows[i], line, _SHIFT)
+            cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
+
+    def shadow(self, points: Floats, strength: float) -> None:
+        """Darken the ground inside the hull of `(n, 3)` world points that lie on it."""
+        camera_points = self.camera.to_camera(points)
+        if (camera_points[:, 2] < NEAR_M).all():
+            return
+        if (camera_points[:, 2] < NEAR_M).any():
+            hull_m = cv2.convexHull(points[:, [0, 2]].astype(np.float32))[:, 0]
+            outline = np.column_stack([hull_m[:, 0], np.zeros(len(hull_m)), hull_m[:, 1]]).astype(float)
+            camera_points = clip_near(self.camera.to_camera(outline))
+            if len(camera_points) < 3:
+                return
+        hull = cv2.convexHull(np.clip(self.camera.to_pixels(camera_points), -_FAR_PX, _FAR_PX).astype(np.float32))
+        layer = np.zeros_like(self.shadows) if (self.shadows > 255 * strength).any() else self.shadows
+        cv2.fillPoly(layer, [fixed_point(hull[:, 0])], 255 * strength, cv2.LINE_AA, _SHIFT)
+        if layer is not self.shadows:
+            np.maximum(self.shadows, layer, out=self.shadows)
+
+    def may_show(self, corners: Floats) -> bool:
+        """Whether a polygon of `(n, 3)` world points may be in the picture."""
+        points = clip_near(self.camera.to_camera(corners))
+        if len(points) < 3:
+            return False
+        pixels = self.camera.to_pixels(points)
+        size = (self.camera.width_px, self.camera.height_px)
+        return bool((pixels.max(axis=0) > 0).all() and (pixels.min(axis=0) < size).all())
+
+    def panel(
+        self,
+        texture: NDArray[np.uint8],
+        corners: Floats,
+        normal: Sequence[float],
+        segment_id: int,
+        *,
+        glow: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Paint a textured upright rectangle.
+
+        texture: `(h, w, 3)`, or `(h, w, 4)` whose alpha only thins the picture: the truth is the whole rectangle.
+        corners: `(4, 3)` in the world: bottom left, bottom right, top right, top left of the texture.
+        glow: `(h, w)`, not 0 where the texture shines by itself.
+        """
+        camera = self.camera
+        points = camera.to_camera(corners)
+        outline = clip_near(points)
+        if len(outline) < 3:
+            return
+        pixels = camera.to_pixels(outline)
+        x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 1, 0)
+        x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 2, (camera.width_px, camera.height_px))
+        if x1 <= x0 or y1 <= y0:
+            return
+        local = fixed_point(pixels - (x0, y0))
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        cv2.fillPoly(mask, [local], 255, self._line, _SHIFT)
+        if not self.flat:
+            depth = np.array(np.median(outline[:, 2]))
+            texture = self._shaded(texture, np.asarray(normal, float), depth, glow)
+        texture = _reduced(texture, pixels)
+        height, width = texture.shape[:2]
+        across, up, origin = (points[1] - points[0]) / width, (points[0] - points[3]) / height, points[3]
+        to_camera = np.column_stack([across, up, origin])
+        to_image = np.array(
+            [
+                [camera.focal_px, 0, 0.5 * camera.width_px - x0],
+                [0, -camera.focal_px, 0.5 * camera.height_px - y0],
+                [0, 0, 1],
+            ]
+        )
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixel centres lie at integers in OpenCV
+        homography = np.linalg.inv(half) @ to_image @ to_camera @ half
+        warped = cv2.warpPerspective(
+            texture, homography, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        weight = mask if warped.shape[2] == 3 else cv2.multiply(mask, warped[..., 3], scale=1 / 255)
+        _blend(self.image[y0:y1, x0:x1], warped, mask if self.flat else weight)
+        cv2.fillPoly(self.ids[y0:y1, x0:x1], [local], segment_id, cv2.LINE_8, _SHIFT)
+
+    def sprite(
+        self, texture: NDArray[np.uint8], base: Floats, width_m: float, height_m: float, segment_id: int
+    ) -> None:
+        """Paint an `(h, w, 4)` RGBA cut-out that faces the camera; its bottom middle stands at the world point `base`."""
+        camera = self.camera
+        point = camera.to_camera(base)
+        if point[2] < 2 * NEAR_M:
+            return
+        scale = camera.focal_px / point[2]
+        foot = camera.to_pixels(point)
+        size = (max(round(width_m * scale), 1), max(round(height_m * scale), 1))
+        left, top = round(foot[0] - 0.5 * size[0]), round(foot[1] - size[1])
+        x0, y0 = max(left, 0), max(top, 0)
+        x1, y1 = min(left + size[0], camera.width_px), min(top + size[1], camera.height_px)
+        if x1 <= x0 or y1 <= y0:
+            return
+        height, width = texture.shape[:2]
+        if size[0] <= width:
+            cut = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)[y0 - top : y1 - top, x0 - left : x1 - left]
+        else:  # a sprite larger than its texture may be far larger than the picture: enlarge only what is seen
+            ratio = (width / size[0], height / size[1])
+            matrix = np.array(
+                [[ratio[0], 0, (x0 - left + 0.5) * ratio[0] - 0.5], [0, ratio[1], (y0 - top + 0.5) * ratio[1] - 0.5]]
+            )
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            cut = cv2.warpAffine(texture, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cut[..., 3]
+        if not self.flat:
+            cut = self._shaded(cut, np.array([0.0, 0.5, -0.6]), point[2], None)
+            _blend(self.image[y0:y1, x0:x1], cut, alpha)
+        else:
+            self.image[y0:y1, x0:x1][alpha >= 128] = cut[..., :3][alpha >= 128]
+        self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
+
+    def _shaded(
+        self, texture: NDArray[np.uint8], normal: Floats, depth_m: Floats, glow: NDArray[np.uint8] | None
+    ) -> NDArray[np.uint8]:
+        """The texture with shading and haze; alpha is kept."""
+        haze = np.exp(-depth_m / self.light.haze_distance_m)
+        factor = self.light.shade(normal) * haze
+        offset = np.asarray(self.light.haze_rgb) * (1 - haze)
+        values = np.arange(256.0)[:, None]
+        table = np.full((256, texture.shape[2]), values, np.uint8)
+        table[:, :3] = np.clip(values * factor + offset, 0, 255)
+        shaded = cv2.LUT(texture, table[None])
+        if glow is not None:
+            shining = np.clip(values * haze + offset, 0, 255).astype(np.uint8)
+            cv2.copyTo(cv2.LUT(texture, shining[None]), glow, shaded)
+        return shaded
+
+
+def fixed_point(pixels: Floats) -> NDArray[np.int32]:
+    """Pixel coordinates (centre of the first pixel at 0.5) as OpenCV's fixed point (centre at 0)."""
+    return np.rint((np.clip(pixels, -_FAR_PX, _FAR_PX) - 0.5) * (1 << _SHIFT)).astype(np.int32)
+
+
+def clip_near(points: Floats) -> Floats:
+    """The polygon's part before the near plane: `(m, 3)` in camera axes, m is 0 when there is none."""
+    inside = points[:, 2] >= NEAR_M
+    if inside.all():
+        return points
+    kept: list[Floats] = []
+    for i in range(len(points)):
+        before, here = points[i - 1], points[i]
+        if inside[i - 1] != inside[i]:
+            kept.append(before + (here - before) * (NEAR_M - before[2]) / (here[2] - before[2]))
+        if inside[i]:
+            kept.append(here)
+    return np.array(kept).reshape(-1, 3)
+
+
+def _reduced(texture: NDArray[np.uint8], pixels: Floats) -> NDArray[np.uint8]:
+    """The texture made smaller, each way, to about the size it is seen at: warping alone would let it flicker."""
+    height, width = texture.shape[:2]
+    span = np.ptp(pixels, axis=0)
+    size = (int(np.clip(span[0], 4, width)), int(np.clip(span[1], 4, height)))
+    return texture if size == (width, height) else cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
+
+
+def _blend(target: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.uint8]) -> None:
+    """Mix `source` into `target` in place, by weights 0-255."""
+    share = weight.astype(np.float32) * (1 / 255)
+    target[:] = cv2.blendLinear(np.ascontiguousarray(source[..., :3]), np.ascontiguousarray(target), share, 1 - share)
