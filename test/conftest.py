@@ -1,0 +1,127 @@
+"""What all tests share: the golden checkpoint, files of the shared folder, ROS domains, and which skips are allowed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+SHARED_DATA = HERE.parents[1] / "shared" / "data"
+
+# What a machine may lack under --strict-skips; tests marked gpu may skip as well.
+ALLOWED_SKIPS = re.compile(r"shared/data|'launch(_ros)?(\.\w+)*'")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips",
+        action="store_true",
+        help="Fail when a test was skipped for another reason than a missing GPU, launch_ros or file of shared/data.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--strict-skips"):
+        config.pluginmanager.register(StrictSkips(), "strict-skips")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+class StrictSkips:
+    """Fails the run when a test was skipped that `make setup` has installed everything for."""
+
+    def __init__(self) -> None:
+        self._refused: list[str] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+        report = yield
+        if not item.get_closest_marker("gpu"):
+            self._judge(report)
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._judge(report)
+
+    def _judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not ALLOWED_SKIPS.search(reason):
+            self._refused.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._refused and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._refused:
+            terminalreporter.section("skipped, but must run (--strict-skips)", red=True)
+            for line in self._refused:
+                terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint() -> ModuleType:
+    """The recipe test/data/make_checkpoint.py as a module."""
+    spec = importlib.util.spec_from_file_location("make_checkpoint", HERE / "data" / "make_checkpoint.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def golden_state_dict(make_checkpoint: ModuleType) -> dict[str, Any]:
+    """The synthetic weights of seed 19 under the original's names; not to be changed."""
+    state_dict: dict[str, Any] = make_checkpoint.build_state_dict(19)
+    return state_dict
+
+
+@pytest.fixture(scope="session")
+def golden_checkpoint(
+    make_checkpoint: ModuleType, golden_state_dict: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same weights as a file of the original's format."""
+    import torch
+
+    path = tmp_path_factory.mktemp("golden") / "seed19.pth"
+    torch.save({"meta": {"CLASSES": make_checkpoint.THING_CLASSES, "epoch": 0}, "state_dict": golden_state_dict}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """shared_data(name): the path of a file in ../shared/data; skips the test where it is missing."""
+
+    def find(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.exists():
+            pytest.skip(f"{path} is missing")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A ROS_DOMAIN_ID that nobody on this machine uses, on this machine alone; set for us and our child processes."""
+    from opendr_panoptic_ros.cli.demo_processes import free_domain_id
+
+    domain_id = free_domain_id()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    return domain_id
