@@ -32,14 +32,12 @@ class CityscapesDataset(PanopticDataset):
 
     @staticmethod
     def _read_raw(root: Path) -> RawDataset:
-        problems: list[str] = []
-        images = {}
+        images, problems = {}, {}
         for split in SPLITS:
-            left = list_files(root / "leftImg8bit" / split, "*/*_leftImg8bit.png", ("_leftImg8bit.png",), problems)
-            fine = list_files(
-                root / "gtFine" / split, "*/*_gtFine_instanceIds.png", ("_gtFine_instanceIds.png",), problems
-            )
-            images[split] = pair_files(left, fine, problems)
+            wrong: list[str] = []
+            left = list_files(root / "leftImg8bit" / split, "*/*", ("_leftImg8bit.png",), wrong)
+            fine = list_files(root / "gtFine" / split, "*/*", ("_gtFine_instanceIds.png",), wrong)
+            images[split], problems[split] = pair_files(left, fine, wrong), wrong
         return RawDataset("Cityscapes", CITYSCAPES, images, problems, _read_ids, cityscapes_truth)
 
 

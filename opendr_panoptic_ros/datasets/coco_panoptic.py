@@ -28,20 +28,21 @@ class CocoPanopticDataset(PanopticDataset):
 
     @staticmethod
     def _read_raw(root: Path) -> RawDataset:
-        problems: list[str] = []
-        images: dict[str, list[RawImage]] = {}
+        images: dict[str, list[RawImage]] = {split: [] for split in SPLITS}
+        problems: dict[str, list[str]] = {split: [] for split in SPLITS}
         categories: list[dict[str, Any]] = []
         for split in SPLITS:
             try:
-                images[split], split_categories = _list_split(root, split, problems)
+                images[split], split_categories = _list_split(root, split, problems[split])
             except DatasetError as error:
-                problems.append(str(error))
+                problems[split].append(str(error))
                 continue
             if categories and categories != split_categories:
-                problems.append(f"{root / 'annotations'}: the categories of train and val differ")
-            categories = split_categories
+                problems[split].append(f"{root / 'annotations'}: the categories of train and val differ")
+            categories = categories or split_categories
         if not categories:
-            raise DatasetError(f"{root} is no COCO panoptic dataset:\n  " + "\n  ".join(problems))
+            found = "\n  ".join(problem for split in SPLITS for problem in problems[split])
+            raise DatasetError(f"{root} is no COCO panoptic dataset:\n  {found}")
         classes = _class_table(categories, root)
         return RawDataset(
             "COCO panoptic",

@@ -34,12 +34,12 @@ class KittiDataset(PanopticDataset):
 
     @staticmethod
     def _read_raw(root: Path) -> RawDataset:
-        problems: list[str] = []
-        images = {}
+        images, problems = {}, {}
         for split, folder in _FOLDERS.items():
-            pictures = list_files(root / folder / "images", "*", (".png", ".jpg"), problems)
-            annotations = list_files(root / folder / "annotations", "*.png", (".png",), problems)
-            images[split] = pair_files(pictures, annotations, problems)
+            wrong: list[str] = []
+            pictures = list_files(root / folder / "images", "*", (".png", ".jpg"), wrong)
+            annotations = list_files(root / folder / "annotations", "*", (".png",), wrong)
+            images[split], problems[split] = pair_files(pictures, annotations, wrong), wrong
         return RawDataset("KITTI", CITYSCAPES, images, problems, _read_ids, cityscapes_truth, size_px=_WIDTH_HEIGHT_PX)
 
 

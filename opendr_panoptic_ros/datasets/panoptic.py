@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,23 @@ class PanopticDataset(ABC):
         return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Image, PanopticAnnotation | None]:
-        return Image.open(self.image_path(index)), self.annotation(index)
+        image = Image.open(self.image_path(index))
+        return image, None if self._annotations is None else self.annotation(index)
+
+    def __iter__(self) -> Iterator[tuple[Image, PanopticAnnotation | None]]:
+        return (self[index] for index in range(len(self)))
 
     def image_path(self, index: int) -> Path:
         """The file of an image."""
         return self.path / "images" / self._images[index]["file_name"]
 
-    def annotation(self, index: int) -> PanopticAnnotation | None:
-        """The truth about an image, without reading the image; None where the dataset has no annotations.
+    def annotation(self, index: int) -> PanopticAnnotation:
+        """The truth about an image, without reading the image.
 
-        Raises DatasetError when the image's stuffthingmap is missing or does not fit.
+        Raises DatasetError when the dataset has no annotations, or the image's stuffthingmap is missing or misfits.
         """
         if self._annotations is None:
-            return None
+            raise DatasetError(f"{self.path} has no annotations.json, only images.")
         image = self._images[index]
         path = self.path / "stuffthingmaps" / f"{self.image_ids[index]}.png"
         semantic = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.exists() else None
@@ -129,7 +134,7 @@ class PanopticDataset(ABC):
             cls._read_raw(Path(input_path).expanduser()),
             Path(output_path).expanduser(),
             truth_splits=SPLITS if generate_train_evaluation else ("val",),
-            num_workers=len(os.sched_getaffinity(0)) if num_workers is None else num_workers,
+            num_workers=(os.cpu_count() or 1) if num_workers is None else num_workers,
             resume=resume,
             link_images=link_images,
         )

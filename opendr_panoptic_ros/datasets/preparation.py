@@ -55,10 +55,10 @@ def prepare(
         if not _is_finished(output / split, with_truth=split in truth_splits)
     }
     records, problems = _prepare_images(raw, splits, output, truth_splits, num_workers, link_images)
-    problems = raw.problems + problems
+    problems = [problem for split in raw.images for problem in raw.problems[split]] + problems
     for split, images in splits.items():
         found = [records[split, image.image_id] for image in images if (split, image.image_id) in records]
-        if found and len(found) == len(images):
+        if not raw.problems[split] and len(found) == len(images):
             _write_split(output / split, raw.classes, images, found, with_truth=split in truth_splits)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -32,7 +32,7 @@ class RawImage:
 class RawDataset:
     """A downloaded dataset.
 
-    images: by split, sorted by id. problems: what was found wrong while listing them.
+    images: by split, sorted by id. problems: by split, what was found wrong while listing them.
     read_ids: the labels of an image as `evaluation.panoptic_format` defines ids, `(H, W)` int32; raises DatasetError.
     panoptic_truth: the panoptic PNG `(H, W, 3)` uint8 and its segments_info, made from such ids.
     size_px: width and height to which images and labels are resized; None leaves them.
@@ -41,7 +41,7 @@ class RawDataset:
     name: str
     classes: ClassTable
     images: dict[str, list[RawImage]]
-    problems: list[str]
+    problems: dict[str, list[str]]
     read_ids: Callable[[RawImage], NDArray[np.int32]]
     panoptic_truth: Callable[[NDArray[np.int32]], tuple[NDArray[np.uint8], list[dict[str, Any]]]]
     size_px: tuple[int, int] | None = field(default=None, kw_only=True)
@@ -73,7 +73,7 @@ def list_files(folder: Path, pattern: str, suffixes: tuple[str, ...], problems: 
         if suffix is not None:
             files[path.name[: -len(suffix)]] = path
     if not files:
-        problems.append(f"{folder}: holds no file {pattern} that ends with {' or '.join(suffixes)}")
+        problems.append(f"{folder}: holds no file {pattern} whose name ends with {' or '.join(suffixes)}")
     return files
 
 

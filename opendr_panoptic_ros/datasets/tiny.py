@@ -46,8 +46,8 @@ _COCO_BY_CITYSCAPES = {
 def tiny_scene(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """An image `(H, W, 3)` uint8 RGB, and its Cityscapes ids `(H, W)` int32, as its instanceIds files hold them.
 
-    Bands of stuff; a crowd region; things as ellipses, the first one cut by the left border, the second one cut in two
-    by a pole; an ignored caravan, an ignored parking area, and void below. height, width: at least 32 pixels.
+    Bands of stuff; a crowd region; things as ellipses, one cut by the left border, one cut in two by a pole; an ignored
+    caravan, an ignored parking area, and void below. height, width: at least 32 pixels.
     """
     ids = np.zeros((height, width), np.int32)
     bands = rng.choice([i for i in _STUFF_IDS if i != _POLE], 5, replace=False)
@@ -62,12 +62,11 @@ def tiny_scene(rng: np.random.Generator, height: int, width: int) -> tuple[NDArr
 
     numbers = rng.choice(1000, 7, replace=False)
     ellipse(_CARAVAN * 1000 + int(numbers[0]), int(width * 0.9), height * 3 // 4)
-    for index, number in enumerate(numbers[1:]):
+    columns = [*rng.integers(width // 8, width * 3 // 4, 4), 0, width // 2]
+    for x, number in zip(columns, numbers[1:], strict=True):
         class_id = int(rng.choice(_THING_IDS))
-        x = (0, width // 2)[index] if index < 2 else int(rng.integers(width // 8, width * 3 // 4))
-        ellipse(class_id * 1000 + int(number), x, int(rng.integers(height // 4, height * 7 // 8)))
-        if index == 1:
-            ids[height // 8 : -1, width // 2 - 1 : width // 2 + 1] = _POLE
+        ellipse(class_id * 1000 + int(number), int(x), int(rng.integers(height // 4, height * 3 // 4)))
+    ids[height // 8 :, width // 2 - 1 : width // 2 + 1] = _POLE
     ids[-height // 16 :] = _EGO_VEHICLE
     return _picture(ids, rng), ids
 

@@ -35,6 +35,7 @@ class InstanceCollector:
         self._images.append({"id": image_id, "height": height, "width": width})
         for annotation in instance_annotations(truth.panoptic_ids, self._classes):
             self._truth.append({**annotation, "id": len(self._truth) + 1, "image_id": image_id})
+        columns_first = np.asfortranarray(prediction.segment_map)  # see instance_annotations
         for segment in prediction.segments:
             if segment.is_thing:
                 self._predicted.append(
@@ -44,7 +45,7 @@ class InstanceCollector:
                         "category_id": segment.class_id,
                         "score": segment.score,
                         "area": segment.area_px,
-                        "segmentation": encode_mask(prediction.segment_map == segment.id),
+                        "segmentation": encode_mask(columns_first == segment.id),
                     }
                 )
 

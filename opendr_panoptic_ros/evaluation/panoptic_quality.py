@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -124,7 +123,7 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
             raise DatasetError(f"{prediction_folder / prediction['file_name']}: {error.args[0]}") from error
 
     stat = PQStat()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+    with ThreadPoolExecutor() as executor:
         for image_stat in executor.map(count, truth["annotations"]):
             stat += image_stat
     return _average(stat, class_by_id)
