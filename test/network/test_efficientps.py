@@ -1,0 +1,185 @@
+"""The network as a whole: variants by configuration, folding, prediction of padded batches; the fusion on paper."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.backbone import Backbone
+from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion, to_prediction
+from opendr_panoptic_ros.network.layers import Norm
+from opendr_panoptic_ros.network.roi_heads import Detections
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+TINY = ModelConfig(backbone_width=0.35, backbone_depth=1.0, fpn_channels=16, semantic_channels=8, box_head_width=16)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> EfficientPS:
+    network = EfficientPS(TINY).eval()
+    seed_weights_(network, 3)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "channels", "blocks"),
+    [
+        (1.0, 1.0, (24, 40, 112, 1280), [1, 2, 2, 3, 3, 4, 1]),  # B0
+        (1.6, 2.2, (40, 64, 176, 2048), [3, 5, 5, 7, 7, 9, 3]),  # B5
+        (2.0, 3.1, (48, 80, 224, 2560), [4, 7, 7, 10, 10, 13, 4]),  # B7
+    ],
+)
+def test_backbone_variants(width: float, depth: float, channels: tuple[int, ...], blocks: list[int]) -> None:
+    with torch.device("meta"):
+        backbone = Backbone(width=width, depth=depth)
+        maps = backbone(torch.zeros(1, 3, 64, 96))
+    assert backbone.out_channels == channels
+    assert [len(list(stage.children())) for stage in backbone.blocks] == blocks
+    assert [tuple(m.shape) for m in maps] == [
+        (1, c, 64 // s, 96 // s) for c, s in zip(channels, (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_everything_is_a_config() -> None:
+    model = dataclasses.replace(TINY, num_stuff=2, num_things=3, anchor_scale=2.5, backbone_width=0.5)
+    network = EfficientPS(model).eval()
+    fpn = network.neck(network.backbone(torch.zeros(1, 3, 64, 64)))
+    assert {f.shape[1] for f in fpn} == {16}
+    assert network.semantic_head(fpn).shape == (1, 5, 64, 64)
+    assert network.roi_heads.box.fc_cls.out_features == 4
+    assert network.config.classes.names == ("stuff 1", "stuff 2", "thing 1", "thing 2", "thing 3")
+
+
+def test_folded_network_is_equal_and_has_no_norms(tiny: EfficientPS) -> None:
+    network = EfficientPS.from_config(tiny.config)
+    network.load_state_dict(tiny.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, Norm):  # statistics and both signs, as in trained weights
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            module.weight.data.uniform_(-1.4, 1.4, generator=generator)
+            module.bias.data.normal_(0, 0.1, generator=generator)
+    network.eval()
+    folded = network.fold_norms()
+    assert not any(isinstance(module, Norm) for module in folded.modules())
+    assert any(isinstance(module, Norm) for module in network.modules())
+    x = torch.randn(2, 3, 64, 96, generator=generator)
+    with torch.inference_mode():
+        for ours, theirs in zip(network.neck(network.backbone(x)), folded.neck(folded.backbone(x)), strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-4 * float(ours.std()))
+    assert folded.fold_norms() is not folded  # folding what is folded changes nothing
+
+
+def test_predict_sizes_of_a_padded_batch(tiny: EfficientPS) -> None:
+    x = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    predictions = tiny.predict(x, image_size=(50, 90), output_size=(25, 181), min_stuff_area=0)
+    assert [p.shape for p in predictions] == [(25, 181)] * 2
+    assert tiny.predict(x)[0].shape == (64, 96)
+
+
+def test_padding_does_not_count(tiny: EfficientPS) -> None:
+    """What stands in the padding of the logits cannot reach the map: boxes are clipped and the padding is cut off."""
+    x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    for segment in tiny.predict(x, image_size=(50, 90), min_stuff_area=0, score_threshold=0.2)[0].segments:
+        x1, y1, x2, y2 = segment.box_xyxy_px
+        assert 0 <= x1 < x2 <= 90
+        assert 0 <= y1 < y2 <= 50
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 3, 60, 64), (1, 3, 0, 64), (0, 3, 64, 64)])
+def test_wrong_shapes(tiny: EfficientPS, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="multiples of 32"):
+        tiny.predict(torch.zeros(shape))
+
+
+def test_training_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="eval"):
+        EfficientPS(TINY).train().predict(torch.zeros(1, 3, 32, 32))
+
+
+def test_thresholds_out_of_range(tiny: EfficientPS) -> None:
+    with pytest.raises(ValueError, match="score_threshold"):
+        tiny.predict(torch.zeros(1, 3, 32, 32), score_threshold=2.0)
+
+
+def square(
+    x1: float, y1: float, x2: float, y2: float, score: float, logit: float = 10.0
+) -> tuple[list[float], float, float]:
+    return [x1, y1, x2, y2], score, logit
+
+
+def fuse(things: list[tuple[list[float], float, float]], **settings: Any) -> FusedMap:
+    """Fusion on 8×8 pixels: one stuff class at logit 1 everywhere, one thing class at 0."""
+    semantic = torch.zeros(2, 8, 8)
+    semantic[0] = 1
+    detections = Detections(
+        torch.tensor([box for box, _, _ in things]).reshape(-1, 4),
+        torch.tensor([score for _, score, _ in things]),
+        torch.zeros(len(things), dtype=torch.int64),
+        torch.tensor([logit for _, _, logit in things]).reshape(-1, 1, 1).expand(-1, 28, 28),
+    )
+    return PanopticFusion(1)(semantic, detections, dataclasses.replace(TestConfig(min_stuff_area=0), **settings))
+
+
+def test_one_square_on_stuff() -> None:
+    fused = fuse([square(2, 2, 6, 6, 0.9)])
+    expected = np.full((8, 8), 2)
+    expected[2:6, 2:6] = 1
+    np.testing.assert_array_equal(fused.segment_map, expected)
+    assert fused.class_ids == [1, 0]
+    assert fused.scores[0] == pytest.approx(0.9)
+    assert math.isnan(fused.scores[1])
+
+
+def test_the_better_of_two_equal_squares_stays() -> None:
+    fused = fuse([square(2, 2, 6, 6, 0.6), square(2, 2, 6, 6, 0.9)])
+    assert fused.class_ids == [1, 0]
+    assert fused.scores[0] == pytest.approx(0.9)
+
+
+def test_overlap_threshold_decides_about_the_second() -> None:
+    """Boxes 2–6 and 4–8 share half of the second one's 16 pixels: skipped only above the threshold."""
+    things = [square(2, 2, 6, 6, 0.9), square(4, 2, 8, 6, 0.8)]
+    assert fuse(things, overlap_threshold=0.5).class_ids == [1, 1, 0]
+    assert fuse(things, overlap_threshold=0.49).class_ids == [1, 0]
+
+
+def test_small_stuff_becomes_void() -> None:
+    assert fuse([square(0, 0, 8, 7, 0.9)], min_stuff_area=9).class_ids == [1]  # 8 pixels of stuff are left
+    assert fuse([square(0, 0, 8, 7, 0.9)], min_stuff_area=8).class_ids == [1, 0]
+
+
+def test_stuff_pixels_whose_class_is_a_thing_are_void() -> None:
+    semantic = torch.zeros(2, 1, 2)
+    semantic[:, 0, 0] = torch.tensor([1.0, 0.0])
+    semantic[:, 0, 1] = torch.tensor([1.0, 2.0])  # the thing class is ahead, but nothing was detected
+    none = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 28, 28))
+    fused = PanopticFusion(1)(semantic, none, TestConfig(min_stuff_area=0))
+    assert fused.segment_map.tolist() == [[1, 0]]
+
+
+def test_flat_boxes_are_dropped() -> None:
+    fused = fuse([square(2, 2, 2, 6, 0.9), square(2, 5, 6, 5, 0.8), square(2, 2, 6, 6, 0.7)])
+    assert fused.class_ids == [1, 0]
+    assert fused.scores[0] == pytest.approx(0.7)
+
+
+def test_to_prediction_at_another_size() -> None:
+    """Every second pixel of a 2×4 map; the segment that only had odd columns is left out."""
+    fused = FusedMap(torch.tensor([[1, 2, 1, 2], [3, 2, 3, 2]], dtype=torch.int32), [11, 12, 0], [0.9, 0.8, math.nan])
+    config = Config()
+    large = to_prediction(fused, config.classes, (4, 8))
+    np.testing.assert_array_equal(large.segment_map, fused.segment_map.numpy().repeat(2, 0).repeat(2, 1))
+    assert [s.area_px for s in large.segments] == [8, 16, 8]
+    assert large.segments[0].box_xyxy_px == (0, 0, 6, 2)
+    small = to_prediction(fused, config.classes, (2, 2))
+    assert small.segment_map.tolist() == [[2, 2], [2, 2]]
+    assert [s.id for s in small.segments] == [2]

@@ -1,0 +1,258 @@
+"""Checkpoints: all three formats, shapes read off the weights, refusals that say what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
+from opendr_panoptic_ros.config import Config, ModelConfig
+from opendr_panoptic_ros.errors import CheckpointError
+from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+TINY = ModelConfig(backbone_width=0.35, backbone_depth=1.0, fpn_channels=16, semantic_channels=8, box_head_width=16)
+
+
+@pytest.fixture
+def network() -> EfficientPS:
+    network = EfficientPS(TINY).eval()
+    seed_weights_(network, 1)
+    return network
+
+
+def original_names(network: EfficientPS, prefix: str = "") -> dict[str, Tensor]:
+    """The state dict as the original program would have written it."""
+    names = (("rpn.", "rpn_head."), ("roi_heads.box.", "bbox_head."), ("roi_heads.mask.", "mask_head."))
+    renamed = {}
+    for key, value in network.state_dict().items():
+        for ours, theirs in names:
+            if key.startswith(ours):
+                key = theirs + key.removeprefix(ours)
+        renamed[prefix + key] = value
+    return renamed
+
+
+def assert_equal_weights(a: EfficientPS, b: EfficientPS) -> None:
+    theirs = b.state_dict()
+    assert a.state_dict().keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[key]) for key, value in a.state_dict().items())
+
+
+@pytest.mark.golden
+def test_manifest_names_and_shapes() -> None:
+    """The published network has exactly the entries of the released files, under the original names."""
+    manifest = json.loads((Path(__file__).parent / "data" / "manifest.json").read_text())
+    with torch.device("meta"):
+        ours = original_names(EfficientPS(ModelConfig()))
+    assert {key: list(value.shape) for key, value in ours.items()} == {k: v["shape"] for k, v in manifest.items()}
+
+
+@pytest.mark.golden
+def test_original_file(golden_checkpoint: Path, golden_state_dict: dict[str, Tensor]) -> None:
+    network = load_checkpoint(golden_checkpoint)
+    assert network.config == Config.load("cityscapes")
+    assert not network.training
+    norm = "backbone.blocks.1.0.bn1.weight"
+    assert (golden_state_dict[norm] < 0).any()  # both signs are kept
+    assert torch.equal(network.state_dict()[norm], golden_state_dict[norm])
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_original_format_gives_its_shape(network: EfficientPS, tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "latest.pth"
+    torch.save({"meta": {"CLASSES": ("person",)}, "state_dict": original_names(network, prefix)}, path)
+    loaded = load_checkpoint(path)
+    assert loaded.config.model == TINY
+    assert_equal_weights(loaded, network)
+
+
+@pytest.mark.parametrize("variant", [(1.0, 1.1), (1.2, 1.4), (2.0, 3.1)])
+def test_backbone_variant_is_read_off_the_weights(tmp_path: Path, variant: tuple[float, float]) -> None:
+    width, depth = variant
+    network = EfficientPS(dataclasses.replace(TINY, backbone_width=width, backbone_depth=depth))
+    torch.save(original_names(network), tmp_path / "bare.pth")
+    assert load_checkpoint(tmp_path / "bare.pth").config.model == network.config.model
+
+
+def test_classes_of_a_foreign_network(tmp_path: Path) -> None:
+    network = EfficientPS(dataclasses.replace(TINY, num_stuff=3, num_things=2))
+    path = tmp_path / "own_classes.pth"
+    torch.save({"meta": {"CLASSES": ("cow", "cat")}, "state_dict": original_names(network)}, path)
+    assert load_checkpoint(path).config.classes.names == ("stuff 1", "stuff 2", "stuff 3", "cow", "cat")
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_opendr_directory(network: EfficientPS, tmp_path: Path, as_list: bool) -> None:
+    directory = tmp_path / "my_model"
+    directory.mkdir()
+    torch.save({"state_dict": original_names(network)}, directory / "my_model.pth")
+    paths: Any = ["my_model.pth"] if as_list else "my_model.pth"
+    (directory / "my_model.json").write_text(json.dumps({"model_paths": paths, "framework": "pytorch"}))
+    assert_equal_weights(load_checkpoint(directory), network)
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"model_paths": []}', '{"model_paths": "gone.pth"}', "not json"])
+def test_broken_opendr_directory(tmp_path: Path, content: str | None) -> None:
+    directory = tmp_path / "my_model"
+    directory.mkdir()
+    if content is not None:
+        (directory / "my_model.json").write_text(content)
+    with pytest.raises(CheckpointError, match="my_model"):
+        load_checkpoint(directory)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_our_own_file_is_enough_to_run(tmp_path: Path, suffix: str) -> None:
+    classes = ClassTable.from_dict({"names": ["sky", "cow"], "num_stuff": 1})
+    model = dataclasses.replace(TINY, num_stuff=1, num_things=1, anchor_scale=3.5)
+    network = EfficientPS.from_config(Config(name="farm", model=model, classes=classes))
+    path = tmp_path / f"farm{suffix}"
+    save_checkpoint(network, path)
+    loaded = load_checkpoint(path)
+    assert loaded.config == network.config
+    assert_equal_weights(loaded, network)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # nothing temporary is left
+
+
+def test_save_refuses_what_load_could_not_read(network: EfficientPS, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"\.safetensors or \.pth"):
+        save_checkpoint(network, tmp_path / "weights.bin")
+    with pytest.raises(CheckpointError, match="folded"):
+        save_checkpoint(network.fold_norms(), tmp_path / "weights.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_save_leaves_the_old_file(network: EfficientPS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.pth"
+    save_checkpoint(network, path)
+    before = path.read_bytes()
+
+    def disk_full(*args: object, **kwargs: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(network, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_keys_that_do_not_fit_are_named(network: EfficientPS, tmp_path: Path) -> None:
+    state_dict = original_names(network)
+    missing = [key for key in state_dict if key.endswith("running_mean")][:12]
+    for key in missing:
+        del state_dict[key]
+    state_dict["bbox_head.fc_ghost.weight"] = torch.zeros(1)
+    state_dict["neck.fpn_convs.1.conv.weight"] = torch.zeros(3, 3)
+    torch.save({"state_dict": state_dict}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "odd.pth")
+    message = str(caught.value)
+    assert "12 missing" in message
+    assert missing[9] in message
+    assert missing[10] not in message  # the first ten, and how many
+    assert "1 unknown: roi_heads.box.fc_ghost.weight" in message
+    assert "neck.fpn_convs.1.conv.weight (3, 3) instead of (16, 16, 3, 3)" in message
+
+
+def test_counters_may_be_missing(network: EfficientPS, tmp_path: Path) -> None:
+    state_dict = {k: v for k, v in original_names(network).items() if not k.endswith("num_batches_tracked")}
+    torch.save(state_dict, tmp_path / "old.pth")
+    assert load_checkpoint(tmp_path / "old.pth").config.model == TINY
+
+
+class Foreign:
+    """A type that is on no list."""
+
+
+def test_foreign_types_only_on_trust(network: EfficientPS, tmp_path: Path) -> None:
+    path = tmp_path / "foreign.pth"
+    torch.save({"meta": {"config": Foreign()}, "state_dict": original_names(network)}, path)
+    with pytest.raises(CheckpointError, match=r"Foreign.*trust=True"):
+        load_checkpoint(path)
+    assert_equal_weights(load_checkpoint(path, trust=True), network)
+
+
+def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
+    victim = tmp_path / "touched"
+
+    class Attack:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (victim,)
+
+    for name, write in (("zip.pth", torch.save), ("old.pth", lambda x, p: p.write_bytes(pickle.dumps(x)))):
+        write({"state_dict": Attack()}, tmp_path / name)
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path / name)
+    assert not victim.exists()
+
+
+def test_harmless_meta_is_read(network: EfficientPS, tmp_path: Path) -> None:
+    """Files of mmcv hold its version, times and NumPy numbers beside the weights."""
+    meta = {"epoch": 160, "best": np.float64(0.64), "history": np.arange(3), "CLASSES": CITYSCAPES.names[11:]}
+    torch.save({"meta": meta, "state_dict": original_names(network)}, tmp_path / "epoch_160.pth")
+    assert load_checkpoint(tmp_path / "epoch_160.pth").config.classes == CITYSCAPES
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.pth", b""),
+        ("text.pth", b"<html>404 Not Found</html>"),
+        ("cut.safetensors", b"\x10\x00\x00\x00\x00\x00\x00\x00{}"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=name):
+        load_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {"weight": "text"}}, {"epoch": 3}, [1, 2]])
+def test_files_without_weights(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth"):
+        load_checkpoint(tmp_path / "odd.pth")
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": torch.nn.Linear(2, 2).state_dict()}, tmp_path / "linear.pth")
+    with pytest.raises(CheckpointError, match="does not look like EfficientPS"):
+        load_checkpoint(tmp_path / "linear.pth")
+
+
+def test_newer_file_is_refused(network: EfficientPS, tmp_path: Path) -> None:
+    content = {"format": "opendr_panoptic_ros", "format_version": 99, "config": {}, "state_dict": network.state_dict()}
+    torch.save(content, tmp_path / "future.pth")
+    with pytest.raises(CheckpointError, match="newer"):
+        load_checkpoint(tmp_path / "future.pth")
+
+
+def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded by name; a missing file says where it is looked for."""
+    monkeypatch.setenv("OPENDR_PANOPTIC_HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"model_cityscapes\.pth"):
+        load_checkpoint("cityscapes")
+    with pytest.raises(CheckpointError, match="no checkpoint nowhere"):
+        load_checkpoint("nowhere")
+    first, second = load_checkpoint("demo"), load_checkpoint("demo")
+    assert first.config == Config.load("demo")
+    assert_equal_weights(first, second)
+
+
+def test_config_replaces_the_stored_one(network: EfficientPS, tmp_path: Path) -> None:
+    save_checkpoint(network, tmp_path / "tiny.safetensors")
+    kitti = dataclasses.replace(Config.load("kitti"), model=TINY)
+    assert load_checkpoint(tmp_path / "tiny.safetensors", config=kitti).config == kitti
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_checkpoint(tmp_path / "tiny.safetensors", config="kitti")

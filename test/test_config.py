@@ -1,0 +1,65 @@
+"""Config: presets, round trips, and refusals that name the entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from opendr_panoptic_ros.config import PRESETS, Config, ModelConfig
+from opendr_panoptic_ros.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_round_trip(name: str, tmp_path: Path) -> None:
+    config = Config.load(name)
+    assert config.name == name
+    path = tmp_path / "copy.yaml"
+    path.write_text(yaml.safe_dump(config.to_dict()))
+    assert Config.load(path) == config
+
+
+def test_published_settings() -> None:
+    cityscapes, kitti = Config.load("cityscapes"), Config.load("kitti")
+    assert (cityscapes.test.long_side_px, cityscapes.test.short_side_px) == (2048, 1024)
+    assert (kitti.test.long_side_px, kitti.test.short_side_px) == (1280, 384)
+    assert cityscapes.model == kitti.model == ModelConfig()
+
+
+def test_own_classes_give_the_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "farm.yaml"
+    path.write_text("classes: {names: [sky, cow, cat], num_stuff: 1}\nmodel: {fpn_channels: 32, anchor_scale: 4}\n")
+    config = Config.load(path)
+    assert config.name == "farm"
+    assert (config.model.num_stuff, config.model.num_things, config.model.fpn_channels) == (1, 2, 32)
+    assert isinstance(config.model.anchor_scale, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("modle: {}", "modle"),
+        ("model: {fpn_chanels: 8}", "fpn_chanels"),
+        ("model: {fpn_channels: 8.5}", "model.fpn_channels"),
+        ("model: {fpn_channels: wide}", "model.fpn_channels"),
+        ("model: {fpn_channels: 0}", "model.fpn_channels"),
+        ("model: {pixel_mean: [1, 2]}", "model.pixel_mean"),
+        ("model: {num_things: 3}", "thing classes"),
+        ("model: 3", "model"),
+        ("test: {score_threshold: 1.5}", "test.score_threshold"),
+        ("test: {long_side_px: 10, short_side_px: 20}", "test.long_side_px"),
+        ("- a list", "list"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=named):
+        Config.load(path)
+
+
+def test_missing_file() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml.*cityscapes, kitti, demo"):
+        Config.load("nowhere.yaml")

@@ -1,0 +1,198 @@
+"""PanopticSegmenter: any size in, the same size out, aligned with the image."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+
+@pytest.fixture(scope="module")
+def demo() -> PanopticSegmenter:
+    return PanopticSegmenter("demo", device="cpu")
+
+
+def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Smooth random blobs: something to recognise at every scale."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8)
+    return np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width])
+
+
+def assert_whole(prediction: PanopticPrediction, size: tuple[int, int]) -> None:
+    """The map has the image's size, and the segments say exactly what is in it."""
+    segment_map = prediction.segment_map
+    assert segment_map.shape == size
+    assert segment_map.dtype == np.int32
+    assert set(np.unique(segment_map)) - {0} == {segment.id for segment in prediction.segments}
+    for segment in prediction.segments:
+        y, x = np.nonzero(segment_map == segment.id)
+        assert segment.area_px == len(y)
+        assert segment.box_xyxy_px == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        assert segment.is_thing == (segment.class_id >= 11)
+        assert np.isnan(segment.score) != segment.is_thing
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 3), (375, 1242), (576, 768)])
+def test_sizes(demo: PanopticSegmenter, size: tuple[int, int]) -> None:
+    assert_whole(demo(noise(*size)), size)
+
+
+@pytest.mark.slow
+def test_a_huge_image_fits_into_memory() -> None:
+    """8192×8192 pixels in a process of its own, whose peak is then known: under 8 GB."""
+    code = (
+        "import numpy as np, resource;"
+        "from opendr_panoptic_ros.inference import PanopticSegmenter;"
+        "p = PanopticSegmenter('demo', device='cpu')(np.zeros((8192, 8192, 3), np.uint8));"
+        "assert p.segment_map.shape == (8192, 8192);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert int(out) * resource.getpagesize() // 4096 * 1024 < 8e9
+
+
+def test_native_size_moves_with_the_image() -> None:
+    """At native resolution a shift by 32 px, a whole cell of the coarsest level, shifts the semantic map."""
+    segmenter = PanopticSegmenter("demo", device="cpu", inference_size="native", min_stuff_area=0, score_threshold=1.0)
+    scene = noise(512, 1024 + 32)
+    left, right = segmenter(scene[:, :1024]).semantic_map, segmenter(scene[:, 32:]).semantic_map
+    assert len(np.unique(left)) > 2  # something to compare
+    inner = np.s_[64:-64, 64:-64]
+    assert (left[:, 32:][inner] == right[:, :-32][inner]).mean() >= 0.98
+
+
+def test_things_and_stuff_stay_aligned_at_odd_sizes() -> None:
+    """Padding must not shift semantics against the image: the published program's known fault.
+
+    The image is black on the left and white on the right; whatever the network calls them, the border between the two
+    classes has to lie at the same share of the width with padding (width 500 → 512) as without (512).
+    """
+    network = EfficientPS.from_config(Config.load("demo")).eval()
+    seed_weights_(network, 7)
+    segmenter = PanopticSegmenter(network, device="cpu", inference_size="native", min_stuff_area=0, score_threshold=1.0)
+
+    def step(width: int) -> NDArray[np.uint8]:
+        image = np.zeros((128, width, 3), np.uint8)
+        image[:, 256:] = 255
+        return segmenter(image).semantic_map
+
+    assert (step(500)[:, 64:436] == step(512)[:, 64:436]).mean() > 0.97
+
+
+def test_batch_equals_single_images(demo: PanopticSegmenter) -> None:
+    images = [noise(120, 200, seed) for seed in range(3)]
+    for image, prediction in zip(images, demo(images), strict=True):
+        assert_whole(prediction, (120, 200))
+        assert (prediction.semantic_map == demo(image).semantic_map).mean() > 0.999  # rounding may differ
+    assert demo([]) == []
+
+
+def test_views_are_read_as_they_look(demo: PanopticSegmenter) -> None:
+    """Slices with negative strides (BGR to RGB) and read-only arrays (message buffers), left as they were."""
+    image = noise(64, 96)
+    expected = demo(image).segment_map
+    mirrored = np.ascontiguousarray(image[:, :, ::-1])[:, :, ::-1]
+    image.flags.writeable = False
+    np.testing.assert_array_equal(demo(mirrored).segment_map, expected)
+    np.testing.assert_array_equal(demo(image).segment_map, expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        ("file.png", TypeError),
+        (None, TypeError),
+        (np.zeros((4, 4, 3), np.float32), TypeError),
+        ([np.zeros((4, 4, 3), np.uint8), "file.png"], TypeError),
+        (np.zeros((4, 4), np.uint8), ValueError),
+        (np.zeros((4, 4, 4), np.uint8), ValueError),
+        (np.zeros((0, 4, 3), np.uint8), ValueError),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], ValueError),
+    ],
+)
+def test_wrong_images(demo: PanopticSegmenter, image: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"expected|call once"):
+        demo(image)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"device": "tpu9"},
+        {"precision": "float8"},
+        {"backend": "caffe"},
+        {"inference_size": "huge"},
+        {"inference_size": 0},
+        {"inference_size": True},
+        {"score_threshold": 1.5},
+        {"min_stuff_area": -1},
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        PanopticSegmenter("demo", **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "inference_size", "expected"),
+    [
+        ((1024, 2048), None, (1024, 2048)),
+        ((375, 1242), None, (618, 2048)),  # 2048 / 1242 = 1.649; 375 · 1.649 = 618.4
+        ((576, 768), None, (1024, 1365)),  # the shorter side decides: 1024 / 576 · 768 = 1365.3
+        ((768, 576), None, (1365, 1024)),  # a portrait image fits the other way round
+        ((1, 1), None, (1024, 1024)),
+        ((1, 4096), None, (1, 2048)),
+        ((480, 640), "native", (480, 640)),
+        ((480, 640), 320, (240, 320)),
+    ],
+)
+def test_fitted_size(size: tuple[int, int], inference_size: int | str | None, expected: tuple[int, int]) -> None:
+    assert fitted_size(*size, inference_size, TestConfig()) == expected
+
+
+def test_thresholds_replace_the_config() -> None:
+    strict = PanopticSegmenter("demo", device="cpu", score_threshold=1.0, min_stuff_area=10**9)
+    prediction = strict(noise(64, 128))
+    assert prediction.segments == ()
+    assert (prediction.semantic_map == 255).all()
+    assert strict.config.test.score_threshold == 1.0
+
+
+def test_given_network_is_left_alone() -> None:
+    network = EfficientPS(ModelConfig(backbone_width=0.35, backbone_depth=1.0, fpn_channels=16, semantic_channels=8))
+    network.eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    kitti = dataclasses.replace(Config.load("kitti"), model=network.config.model)
+    segmenter = PanopticSegmenter(network, config=kitti, device="cpu", precision="bfloat16", inference_size=64)
+    segmenter(noise(32, 64))
+    assert segmenter.config.test.long_side_px == 1280
+    assert network.config.test.long_side_px == 2048
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_config_must_fit_the_network() -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        PanopticSegmenter("demo", config="nowhere.yaml")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_what_the_cpu_gives(demo: PanopticSegmenter) -> None:
+    image = noise(256, 512)
+    on_cpu = demo(image).semantic_map
+    for precision, share in (("float32", 0.999), ("float16", 0.98), ("bfloat16", 0.9)):
+        on_gpu = PanopticSegmenter("demo", device="cuda", precision=precision)(image).semantic_map
+        assert (on_cpu == on_gpu).mean() >= share
