@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PilImage
 
+import opendr_panoptic_ros
 from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets import CityscapesDataset, PanopticAnnotation
 from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
@@ -116,3 +120,13 @@ def test_broken_files(root, tmp_path):
     (tmp_path / "val" / "annotations.json").write_text("{}")
     with pytest.raises(DatasetError, match="lacks images, annotations or categories"):
         CityscapesDataset(tmp_path / "val")
+
+
+def test_importing_the_package_loads_none_of_its_libraries():
+    """A robot that shows the synthetic scenes has neither cityscapesscripts nor pycocotools."""
+    code = (
+        "import sys, opendr_panoptic_ros.datasets as d; "
+        "assert not {'cityscapesscripts', 'pycocotools', 'tqdm'} & sys.modules.keys(); "
+        "assert d.CityscapesDataset.__name__ in d.__all__; assert 'cityscapesscripts' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(opendr_panoptic_ros.__file__).parents[1])
