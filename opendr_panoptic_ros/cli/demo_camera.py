@@ -6,7 +6,6 @@ Run as `python -m opendr_panoptic_ros.cli.demo_camera`; the last line on stdout 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import time
 from collections import deque
@@ -44,7 +43,7 @@ def main() -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node("demo_camera")
     publisher = node.create_publisher(Image, options.topic, QoSProfile(depth=10))
-    frames = itertools.islice(open_source(options.video).frames, options.frames)
+    frames = open_source(options.video, options.frames).frames
     published = _publish(node, publisher, _read_ahead(frames, publisher, options.subscribers), options.rate_hz)
     publisher.wait_for_all_acked()
     print(published, flush=True)

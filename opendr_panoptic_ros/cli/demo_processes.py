@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -56,19 +54,6 @@ class ChildProcesses:
             self._running.clear()
         finally:
             signal.signal(signal.SIGINT, previous)
-
-
-def free_domain_id() -> int:
-    """A ROS_DOMAIN_ID, 1-100, on which nobody on this machine listens at the moment."""
-    for domain_id in random.sample(range(1, 101), 100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                # Discovery port of a domain's first participant (RTPS 2.5, section 9.6.2.4).
-                probe.bind(("", 7400 + 250 * domain_id + 10))
-            except OSError:
-                continue
-            return domain_id
-    return 0
 
 
 def _end_with_parent() -> None:

@@ -37,6 +37,7 @@ _TYPE_NAMES = {
     PanopticSegmentation: "opendr_panoptic_ros/msg/PanopticSegmentation",
     DiagnosticArray: "diagnostic_msgs/msg/DiagnosticArray",
 }
+_DIAGNOSTICS = "/diagnostics"
 _STAMP = struct.Struct("<4xiI")  # CDR's own header, then std_msgs/Header's stamp, with which all these types begin
 
 
@@ -56,17 +57,14 @@ class Recorder:
     The bag can be read after `close`.
 
     image_topic: the camera's. outputs: what the node's topics begin with.
-    frame_stamps_ns, answer_stamps_ns: of the frames and of the segmentations heard, in the order of their arrival.
-    answer_times_ns: when the segmentations arrived. diagnostics, errors: the values and the complaints in the node's
-    latest diagnostic message.
+    stamps_ns: of the messages heard, by topic, in the order of their arrival. answer_times_ns: when each segmentation
+    arrived. diagnostics, errors: the values and the complaints in the node's latest diagnostic message.
     """
 
     def __init__(self, node: Node, bag: Path, typestore: Typestore, *, image_topic: str, outputs: str) -> None:
-        self.frame_stamps_ns: list[int] = []
-        self.answer_stamps_ns: list[int] = []
+        self.stamps_ns: dict[str, list[int]] = {}
         self.answer_times_ns: list[int] = []
         self.diagnostics: dict[str, str] = {}
-        self.diagnostics_heard = 0
         self.errors: list[str] = []
         self._node = node
         self._image_topic = image_topic
@@ -74,12 +72,33 @@ class Recorder:
         self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
-        self._outputs = [self._record(f"{outputs}/{name}", message_type) for name, message_type in _OUTPUTS.items()]
-        self._record("/diagnostics", DiagnosticArray)
+        self._outputs = {f"{outputs}/{name}": message_type for name, message_type in _OUTPUTS.items()}
+        self._subscriptions = [self._record(*output) for output in self._outputs.items()]
+        self._record(_DIAGNOSTICS, DiagnosticArray)
 
     def close(self) -> None:
         """Complete the bag. The node must not be served any more."""
         self._writer.close()
+
+    @property
+    def frames(self) -> int:
+        """How many frames of the camera were heard."""
+        return len(self.stamps_ns.get(self._image_topic, ()))
+
+    @property
+    def answers(self) -> int:
+        """How many frames were heard answered, with every output."""
+        return min(len(self.stamps_ns[topic]) for topic in self._outputs)
+
+    @property
+    def complete_stamps_ns(self) -> list[int]:
+        """Stamps of the frames of which the input and every output were heard, in the order of time."""
+        return sorted(set.intersection(*(set(self.stamps_ns[topic]) for topic in (self._image_topic, *self._outputs))))
+
+    @property
+    def diagnoses(self) -> int:
+        """How many diagnostic messages were heard."""
+        return len(self.stamps_ns[_DIAGNOSTICS])
 
     @property
     def counts(self) -> FrameCounts:
@@ -89,11 +108,10 @@ class Recorder:
 
     def hears_node(self) -> bool:
         """Whether every output of the node is published and connected."""
-        return all(
-            self._node.count_publishers(subscription.topic_name)
+        return all(self._node.count_publishers(topic) for topic in self._outputs) and all(
             # Humble's subscriptions cannot tell.
-            and getattr(subscription, "get_publisher_count", lambda: 1)()
-            for subscription in self._outputs
+            getattr(subscription, "get_publisher_count", lambda: 1)()
+            for subscription in self._subscriptions
         )
 
     def hear_camera(self) -> None:
@@ -102,23 +120,21 @@ class Recorder:
 
     def _record(self, topic: str, message_type: Any) -> Subscription[Any]:
         connection = self._writer.add_connection(topic, _TYPE_NAMES[message_type], typestore=self._typestore)
+        stamps_ns = self.stamps_ns[topic] = []
 
         def keep(data: bytes) -> None:
             now_ns = time.time_ns()
             self._writer.write(connection, now_ns, data)
             seconds, nanoseconds = _STAMP.unpack_from(data)
-            self._note(topic, message_type, seconds * 10**9 + nanoseconds, now_ns, data)
+            stamps_ns.append(seconds * 10**9 + nanoseconds)
+            if message_type is PanopticSegmentation:
+                self.answer_times_ns.append(now_ns)
+            elif message_type is DiagnosticArray:
+                self._read_diagnostics(data)
 
         return self._node.create_subscription(message_type, topic, keep, QoSProfile(depth=50), raw=True)
 
-    def _note(self, topic: str, message_type: Any, stamp_ns: int, now_ns: int, data: bytes) -> None:
-        if topic == self._image_topic:
-            self.frame_stamps_ns.append(stamp_ns)
-        elif message_type is PanopticSegmentation:
-            self.answer_stamps_ns.append(stamp_ns)
-            self.answer_times_ns.append(now_ns)
-        elif message_type is DiagnosticArray:
-            statuses = deserialize_message(data, DiagnosticArray).status
-            self.diagnostics = {entry.key: entry.value for status in statuses for entry in status.values}
-            self.diagnostics_heard += 1
-            self.errors = [status.message for status in statuses if status.level == DiagnosticStatus.ERROR]
+    def _read_diagnostics(self, data: bytes) -> None:
+        statuses = deserialize_message(data, DiagnosticArray).status
+        self.diagnostics = {entry.key: entry.value for status in statuses for entry in status.values}
+        self.errors = [status.message for status in statuses if status.level == DiagnosticStatus.ERROR]

@@ -93,7 +93,8 @@ def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> No
 def write_contact_sheet(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int], path: Path) -> None:
     """Write a picture of some moments of a bag, evenly spread: one row each, one column for each topic.
 
-    topics: title of the column to topic. stamps_ns: those of the answered frames.
+    topics: title of the column to topic. stamps_ns: of the frames for which there are pictures on
+    all of them.
     """
     chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, _SHEET_ROWS).round().astype(int))]
     pictures = {

@@ -19,8 +19,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from opendr_panoptic_ros.cli.demo_dds import dds_environment
 from opendr_panoptic_ros.cli.demo_display import Display
-from opendr_panoptic_ros.cli.demo_processes import ChildProcesses, free_domain_id
+from opendr_panoptic_ros.cli.demo_processes import ChildProcesses
 from opendr_panoptic_ros.cli.demo_recorder import Recorder, message_typestore
 from opendr_panoptic_ros.cli.demo_report import DemoResult, write_contact_sheet, write_overlay_video
 from opendr_panoptic_ros.cli.demo_source import open_source
@@ -46,13 +47,11 @@ def run_demo(
     Raises DatasetError when the video cannot be read, PanopticError when the node does not run or answers nothing.
     """
     start_ns = time.time_ns()
-    source = open_source(video)
+    source = open_source(video, frames)
     first_frame = next(source.frames, None)
     if first_frame is None:
         raise PanopticError(f"{video} holds no frame that OpenCV can read; expected at least one.")
     executable, message_folder = _installed_package()
-    domain_id = free_domain_id()
-    os.environ.update(ROS_DOMAIN_ID=str(domain_id), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     node_command = [
         sys.executable, str(executable), "--ros-args", "-r", f"__ns:={_NAMESPACE}", "-r", f"image_raw:={_IMAGE_TOPIC}",
         "-p", f"checkpoint:={checkpoint}", "-p", f"device:={device}",
@@ -64,6 +63,7 @@ def run_demo(
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".demo-", dir=out) as folder, closing(Display(console)) as display:
         work = Path(folder)
+        os.environ.update(dds_environment(work, first_frame.shape[0] * first_frame.shape[1]))
         with closing(ChildProcesses()) as children:
             display.stage(f"starting the node, weights: {checkpoint}")
             node = children.start(node_command, work / "node.log")
@@ -80,23 +80,21 @@ def run_demo(
                 ready_s = (time.time_ns() - start_ns) / 1e9
                 display.say(
                     f"The node is ready, {ready_s:.1f} s after the start. Its topics {_OUTPUTS}/* are on ROS_DOMAIN_ID "
-                    f"{domain_id} of this machine."
+                    f"{os.environ['ROS_DOMAIN_ID']} of this machine."
                 )
-                total = min(frames, source.count or frames)
-                display.stage(f"publishing {source.description} at {source.rate_hz:.3g} Hz", total=total)
+                display.stage(f"publishing {source.description} at {source.rate_hz:.3g} Hz", total=source.count)
                 session.wait_for_camera(display)
                 display.stage("waiting for the last answers")
                 session.wait_until_idle()
-        if not recorder.answer_stamps_ns:
+        if not recorder.complete_stamps_ns:
             raise PanopticError(
-                f"The node answered none of {len(recorder.frame_stamps_ns)} frames. It says:\n"
-                f"{session.last_words('node')}"
+                f"The node answered none of {recorder.frames} frames. It says:\n{session.last_words('node')}"
             )
         display.stage("writing the video and the contact sheet")
         result = DemoResult(
             published=session.published(),
             **dataclasses.asdict(recorder.counts),
-            answer_stamps_ns=tuple(recorder.answer_stamps_ns),
+            answer_stamps_ns=tuple(recorder.stamps_ns[f"{_OUTPUTS}/segmentation"]),
             answer_times_ns=tuple(recorder.answer_times_ns),
             first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
             image_size_px=(first_frame.shape[1], first_frame.shape[0]),
@@ -110,7 +108,7 @@ def run_demo(
             "semantic": f"{_OUTPUTS}/semantic_color",
             "instances": f"{_OUTPUTS}/instance_color",
         }
-        write_contact_sheet(work / "bag", columns, result.answer_stamps_ns, work / "contact_sheet.png")
+        write_contact_sheet(work / "bag", columns, recorder.complete_stamps_ns, work / "contact_sheet.png")
         for file in ("overlay.mp4", "contact_sheet.png", "bag/bag.mcap", "bag/metadata.yaml", "node.log"):
             (out / file).parent.mkdir(exist_ok=True)
             (work / file).replace(out / file)
@@ -145,7 +143,7 @@ class _Session:
         """Until the camera has published its last frame."""
         while self._processes["camera"].poll() is None:
             self._spin()
-            display.step(len(self._recorder.frame_stamps_ns), f"{len(self._recorder.answer_stamps_ns)} answered")
+            display.step(self._recorder.frames, f"{self._recorder.answers} answered")
 
     def wait_until_idle(self) -> None:
         """Until the node says twice the same, has no frame left in its hands, and all its answers were heard.
@@ -153,18 +151,18 @@ class _Session:
         Or until it has said nothing new for a long time: then the figures show that something is missing.
         """
         recorder = self._recorder
-        previous, heard = recorder.counts, recorder.diagnostics_heard
+        previous, heard = recorder.counts, recorder.diagnoses
         limit = time.monotonic() + _SILENCE_LIMIT_S
         while time.monotonic() < limit:
             self._spin()
-            if recorder.diagnostics_heard == heard:
+            if recorder.diagnoses == heard:
                 continue
-            counts, heard = recorder.counts, recorder.diagnostics_heard
+            counts, heard = recorder.counts, recorder.diagnoses
             if counts != previous:
                 previous, limit = counts, time.monotonic() + _SILENCE_LIMIT_S
             elif (
                 counts.received == counts.answered + counts.dropped + counts.failed
-                and len(recorder.answer_stamps_ns) >= counts.answered
+                and recorder.answers >= counts.answered
             ):
                 return
 

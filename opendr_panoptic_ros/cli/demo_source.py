@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,45 +12,50 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticDrive
 from opendr_panoptic_ros.errors import DatasetError
 
 _DEFAULT_RATE_HZ = 10.0
+_DRIVE_SEED = EVALUATION_SEEDS_FROM
 
 
 @dataclass(frozen=True)
 class FrameSource:
     """A run of frames, each `(H, W, 3)` uint8 RGB of any size, and the pace at which they were taken.
 
-    count: how many there are, as far as the source knows; None where there is no end.
+    count: how many there will be, as far as a video file knows.
     """
 
     description: str
-    count: int | None
+    count: int
     rate_hz: float
     frames: Iterator[NDArray[np.uint8]]
 
 
-def open_source(path: Path | None) -> FrameSource:
+def open_source(path: Path | None, max_frames: int) -> FrameSource:
     """The frames of a video file or of a folder of images in the order of their names; of the synthetic drive for None.
 
     Raises DatasetError when there is no such file or folder, or nothing in it can be read.
     """
     if path is None:
-        return FrameSource("a synthetic drive", None, _DEFAULT_RATE_HZ, _synthetic_drive())
+        return FrameSource("a synthetic drive", max_frames, _DEFAULT_RATE_HZ, _synthetic_drive(max_frames))
     if path.is_dir():
         files = [file for file in sorted(path.iterdir()) if file.is_file() and cv2.haveImageReader(str(file))]
         if not files:
             raise DatasetError(f"{path} holds no image that OpenCV can read; expected .png, .jpg or the like.")
+        files = files[:max_frames]
         return FrameSource(path.name, len(files), _DEFAULT_RATE_HZ, _images(files))
     if not path.is_file():
         raise DatasetError(f"There is no video file or image folder {path}.")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise DatasetError(f"{path} is not a video that OpenCV can read; expected .mp4, .avi, .mkv or the like.")
-    rate_hz = capture.get(cv2.CAP_PROP_FPS)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    rate_hz, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return FrameSource(
-        path.name, count if count > 0 else None, rate_hz if 1 <= rate_hz <= 240 else _DEFAULT_RATE_HZ, _video(capture)
+        path.name,
+        min(count, max_frames) if count > 0 else max_frames,
+        rate_hz if 1 <= rate_hz <= 240 else _DEFAULT_RATE_HZ,
+        itertools.islice(_video(capture), max_frames),
     )
 
 
@@ -75,8 +81,6 @@ def _rgb(bgr: NDArray[Any]) -> NDArray[np.uint8]:
     return rgb
 
 
-def _synthetic_drive() -> Iterator[NDArray[np.uint8]]:
-    from opendr_panoptic_ros.datasets.synthetic import DrivingSequence
-
-    for image, _ in DrivingSequence(seed=0):
-        yield image.convert("channels_last", "rgb")
+def _synthetic_drive(num_frames: int) -> Iterator[NDArray[np.uint8]]:
+    drive = SyntheticDrive(_DRIVE_SEED, num_frames=num_frames, fps=_DEFAULT_RATE_HZ)
+    return (image.convert("channels_last", "rgb") for image, _ in drive)
