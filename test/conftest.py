@@ -45,12 +45,9 @@ class StrictSkips:
     def __init__(self) -> None:
         self._refused: list[str] = []
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-        report = yield
-        if not item.get_closest_marker("gpu"):
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if "gpu" not in report.keywords:
             self._judge(report)
-        return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._judge(report)
@@ -105,7 +102,7 @@ def golden_checkpoint(
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """shared_data(name): the path of a file in ../shared/data; skips the test where it is missing."""
+    """A function of a name: the path of that file in ../shared/data; it skips the test where the file is missing."""
 
     def find(name: str) -> Path:
         path = SHARED_DATA / name
@@ -119,7 +116,7 @@ def shared_data() -> Callable[[str], Path]:
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A ROS_DOMAIN_ID that nobody on this machine uses, on this machine alone; set for us and our child processes."""
-    from opendr_panoptic_ros.cli.demo_processes import free_domain_id
+    from opendr_panoptic_ros.cli.demo_dds import free_domain_id
 
     domain_id = free_domain_id()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))

@@ -1,0 +1,158 @@
+"""One direction: each layer imports only what stands above it, and not the libraries it is kept free of.
+
+The table is that of CONTRIBUTING.md. Imports inside functions and for type checking count as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+NAME = "opendr_panoptic_ros"
+PACKAGE = Path(__file__).resolve().parents[1] / NAME
+
+OPENMMLAB = r"mmdet|mmengine|mmcv"
+ROS = (
+    r"rclpy|launch|launch_ros|cv_bridge|message_filters|image_transport|diagnostic_updater|rcl_\w+|rosidl_\w+"
+    r"|ament_\w+|tf2_?\w*|\w+_msgs|\w+_interfaces"
+)
+
+
+class Layer(NamedTuple):
+    """The files and folders of a layer, the layers it may not import beside those below it, and libraries neither."""
+
+    members: str
+    libraries: str
+    layers: str = ""
+
+
+# From top to bottom.
+LAYERS = {
+    "values": Layer("__init__ data labels prediction config errors", rf"torch|torchvision|{OPENMMLAB}|{ROS}"),
+    "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
+    "runtime": Layer("checkpoint inference export visualize download", rf"{OPENMMLAB}|{ROS}"),
+    "datasets": Layer("datasets evaluation", ROS),
+    "training": Layer("training", ROS),
+    "learner": Layer("learner opendr_compat", ROS),
+    "ros": Layer("msg ros", OPENMMLAB, "datasets training learner"),
+    "cli": Layer("cli", r"(?!)"),
+}
+LAYER_OF = {member: name for name, layer in LAYERS.items() for member in layer.members.split()}
+ORDER = list(LAYERS)
+
+
+@dataclass
+class Import:
+    """One imported module, by its full name, and the functions around the import statement."""
+
+    module: str
+    line: int
+    functions: tuple[str, ...]
+
+
+def imports(tree: ast.AST, file: Path, functions: tuple[str, ...] = ()) -> Iterator[Import]:
+    """Every import statement below `tree`; `file` is relative to the folder that holds the package."""
+    for node in ast.iter_child_nodes(tree):
+        inside = (*functions, node.name) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else functions
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, inside)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(file.parent.parts[: len(file.parent.parts) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            # `from package import member` names a member that may be a module.
+            for alias in node.names if module == NAME else node.names[:1]:
+                yield Import(f"{module}.{alias.name}" if module == NAME else module, node.lineno, inside)
+        yield from imports(node, file, inside)
+
+
+def complaints(package: Path) -> list[str]:
+    """One line for each import, in the package's source files, that the table forbids."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        file = path.relative_to(package.parent)
+        layer = LAYER_OF.get(file.with_suffix("").parts[1])
+        if layer is None:
+            found.append(f"{file}: belongs to no layer; name it in test/test_layers.py")
+            continue
+        for imported in imports(ast.parse(path.read_text(encoding="utf-8")), file):
+            fault = fault_of(layer, imported)
+            if fault:
+                found.append(f"{file}:{imported.line}: {layer} may not import {imported.module}: {fault}")
+    return found
+
+
+def fault_of(layer: str, imported: Import) -> str:
+    """Why `layer` may not import this, or an empty string."""
+    top, *members = imported.module.split(".")
+    if top == NAME:
+        target = LAYER_OF.get(members[0] if members else "__init__", "values")
+        if ORDER.index(target) > ORDER.index(layer):
+            return f"{target} stands below"
+        if target in LAYERS[layer].layers.split():
+            return f"{target} is not for it"
+        needs_training = target == "training"
+    else:
+        if re.fullmatch(LAYERS[layer].libraries, top):
+            return "it is kept free of this library"
+        needs_training = bool(re.fullmatch(OPENMMLAB, top))
+    if layer == "learner" and needs_training and "fit" not in imported.functions:
+        return "only inside fit(), so that everything else works without the training extra"
+    return ""
+
+
+def test_the_package_keeps_the_table() -> None:
+    assert not complaints(PACKAGE)
+
+
+FORBIDDEN = {
+    "values need no torch": ("config.py", "import torch.nn"),
+    "upwards": ("network/backbone.py", "from opendr_panoptic_ros.checkpoint import load_checkpoint"),
+    "upwards by name": ("labels.py", "from opendr_panoptic_ros import inference"),
+    "relative": ("network/backbone.py", "from ..inference import PanopticSegmenter"),
+    "relative to the folder": ("network/heads/box.py", "from ...checkpoint import save_checkpoint"),
+    "inside a function": ("network/rpn.py", "def f():\n    import cv2"),
+    "for types": ("inference.py", "if TYPE_CHECKING:\n    from sensor_msgs.msg import Image"),
+    "our messages are ROS": ("visualize.py", "from opendr_panoptic_ros.msg import SegmentInfo"),
+    "the robot needs no mmdet": ("ros/node.py", "import mmdet.models as models"),
+    "the robot needs no datasets": ("ros/node.py", "from opendr_panoptic_ros.datasets import KittiDataset"),
+    "no learner in the node": ("ros/node.py", "from opendr_panoptic_ros import learner"),
+    "training at import": ("learner.py", "from opendr_panoptic_ros.training import runner"),
+    "training outside fit": ("learner.py", "class L:\n    def eval(self):\n        import mmengine"),
+    "a file of no layer": ("helpers.py", ""),
+}
+ALLOWED = {
+    "training in fit": (
+        "learner.py",
+        "class L:\n    def fit(self):\n        from opendr_panoptic_ros.training import run",
+    ),
+    "the version": ("cli/main.py", "from opendr_panoptic_ros import __version__"),
+    "downwards": ("ros/node.py", "from opendr_panoptic_ros.inference import PanopticSegmenter\nimport rclpy"),
+    "relative within a layer": ("network/backbone.py", "from .layers import Norm\nfrom . import layers"),
+    "bags without ROS": ("datasets/bags.py", "from rosbags.highlevel import AnyReader"),
+    "commands use everything": ("cli/demo.py", "import rclpy, mmdet\nfrom opendr_panoptic_ros.ros.node import main"),
+}
+
+
+def planted(tmp_path: Path, file: str, source: str) -> list[str]:
+    path = tmp_path / NAME / file
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+    return complaints(tmp_path / NAME)
+
+
+@pytest.mark.parametrize(("file", "source"), FORBIDDEN.values(), ids=FORBIDDEN)
+def test_a_planted_fault_is_found(tmp_path: Path, file: str, source: str) -> None:
+    (complaint,) = planted(tmp_path, file, source)
+    assert complaint.startswith(f"{NAME}/{file}")
+
+
+@pytest.mark.parametrize(("file", "source"), ALLOWED.values(), ids=ALLOWED)
+def test_what_the_table_allows(tmp_path: Path, file: str, source: str) -> None:
+    assert planted(tmp_path, file, source) == []
