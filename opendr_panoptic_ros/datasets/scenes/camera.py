@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Maps = NDArray[np.float32]
 
 NEAR_M = 0.4
 """Nothing nearer to the camera's plane is drawn."""
@@ -56,21 +57,31 @@ class Camera:
         scale = self.focal_px / np.maximum(points[..., 2:], NEAR_M)
         return points[..., :2] * scale * (1.0, -1.0) + (0.5 * self.width_px, 0.5 * self.height_px)
 
-    @cached_property
-    def rays(self) -> Floats:
-        """`(H, W, 3)` the direction of each pixel in world axes; its depth in camera axes is 1."""
-        x = (np.arange(self.width_px) + 0.5 - 0.5 * self.width_px) / self.focal_px
-        y = -(np.arange(self.height_px) + 0.5 - 0.5 * self.height_px) / self.focal_px
-        forward = self.rotation[2]
-        return x[None, :, None] * self.rotation[0] + y[:, None, None] * self.rotation[1] + forward
+    def rays(self, rows: slice, step: int = 1) -> tuple[Maps, Maps, Maps]:
+        """The world x, y and z of each pixel's direction, for these rows and every step-th column; its depth is 1."""
+        x = (np.arange(0, self.width_px, step, dtype=np.float32) + 0.5 - 0.5 * self.width_px) / self.focal_px
+        y = (0.5 * self.height_px - 0.5 - np.arange(self.height_px, dtype=np.float32)[rows]) / self.focal_px
+        right, up, forward = self.rotation.astype(np.float32)
+        first, second, third = (x * right[k] + (y * up[k] + forward[k])[:, None] for k in range(3))
+        return first, second, third
 
-    def ground(self, far_m: float = 400.0) -> tuple[Floats, Floats, Floats]:
-        """Three `(H, W)` maps: x, z and depth in metres of the ground in each pixel; depth is `far_m` at the horizon."""
-        rays = self.rays
-        depth = np.minimum(self.position_m[1] / np.maximum(-rays[..., 1], 1e-6), far_m)
-        ahead = depth * rays[..., 2]
-        x = depth * rays[..., 0] - self.bend_per_m * np.maximum(ahead, 0.0) ** 2 + self.position_m[0]
-        return x, ahead + self.position_m[2], depth
+    @property
+    def horizon_px(self) -> tuple[float, float]:
+        """The rows of the horizon at the left and the right edge, from the top."""
+        _, up, forward = self.rotation[:, 1]
+        side = 0.5 * self.width_px * self.rotation[0, 1] / up
+        middle = 0.5 * self.height_px + self.focal_px * forward / up
+        return middle - side, middle + side
+
+    def ground(self, rows: slice, far_m: float = 400.0) -> tuple[Maps, Maps, Maps]:
+        """x, z and depth in metres of the ground in each pixel of these rows; depth is `far_m` at the horizon."""
+        across, up, forward = self.rays(rows)
+        depth = np.minimum(np.float32(self.position_m[1]) / np.maximum(-up, np.float32(1e-6)), np.float32(far_m))
+        ahead = depth * forward
+        x = depth * across + np.float32(self.position_m[0])
+        if self.bend_per_m:
+            x -= np.float32(self.bend_per_m) * np.square(np.maximum(ahead, 0.0))
+        return x, ahead + np.float32(self.position_m[2]), depth
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from opendr_panoptic_ros.datasets.scenes.camera import NEAR_M, Camera, Floats, L
 from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
 
 _SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
+_LEVELS = np.arange(256.0)[:, None]
 _FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
 
 
@@ -39,7 +41,7 @@ class Canvas:
     """A picture and an id map of the same geometry.
 
     image: `(H, W, 3)` uint8 RGB, anti-aliased. ids: `(H, W)` int32, not anti-aliased, 0 where nothing was painted.
-    shadows: `(H, W)` uint8, how much sun the ground lacks. flat: paint objects in their plain colour, without
+    flat: paint objects in their plain colour, without
     shading, haze, transparency or anti-aliasing (to compare a picture with its truth).
     """
 
@@ -48,7 +50,7 @@ class Canvas:
         self.camera, self.light, self.flat = camera, light, flat
         self.image = np.zeros((*shape, 3), np.uint8)
         self.ids = np.zeros(shape, np.int32)
-        self.shadows = np.zeros(shape, np.uint8)
+        self._contact, self._sun_shadow = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         self.glows: list[tuple[float, float, float, tuple[int, ...]]] = []
         self._line = cv2.LINE_8 if flat else cv2.LINE_AA
 
@@ -98,8 +100,12 @@ class Canvas:
             cv2.fillPoly(image, [outline], rows[i], line, _SHIFT)
             cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
 
-    def shadow(self, points: Floats, strength: float) -> None:
-        """Darken the ground inside the hull of `(n, 3)` world points that lie on it."""
+    def shadow(self, points: Floats, strength: float, *, contact: bool) -> None:
+        """Darken the ground inside the hull of `(n, 3)` world points that lie on it.
+
+        contact: under an object; else thrown by the sun. Each kind has one strength in a picture.
+        """
+        mask = self._contact if contact else self._sun_shadow
         camera_points = self.camera.to_camera(points)
         if (camera_points[:, 2] < NEAR_M).all():
             return
@@ -110,10 +116,14 @@ class Canvas:
             if len(camera_points) < 3:
                 return
         hull = cv2.convexHull(np.clip(self.camera.to_pixels(camera_points), -_FAR_PX, _FAR_PX).astype(np.float32))
-        layer = np.zeros_like(self.shadows) if (self.shadows > 255 * strength).any() else self.shadows
-        cv2.fillPoly(layer, [fixed_point(hull[:, 0])], 255 * strength, cv2.LINE_AA, _SHIFT)
-        if layer is not self.shadows:
-            np.maximum(self.shadows, layer, out=self.shadows)
+        cv2.fillPoly(mask, [fixed_point(hull[:, 0])], (255 * strength,), cv2.LINE_AA, _SHIFT)
+
+    @cached_property
+    def shadows(self) -> NDArray[np.uint8]:
+        """`(H, W)` how much light the ground lacks, 0-255; complete once all shadows are thrown."""
+        thrown = cv2.GaussianBlur(self._sun_shadow, (0, 0), max(len(self.ids) / 300, 0.5))
+        contact = cv2.GaussianBlur(self._contact, (0, 0), max(len(self.ids) / 150, 0.5))
+        return np.asarray(cv2.max(thrown, contact), np.uint8)
 
     def may_show(self, corners: Floats) -> bool:
         """Whether a polygon of `(n, 3)` world points may be in the picture."""
@@ -152,10 +162,11 @@ class Canvas:
         local = fixed_point(pixels - (x0, y0))
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         cv2.fillPoly(mask, [local], 255, self._line, _SHIFT)
-        if not self.flat:
-            depth = np.array(np.median(outline[:, 2]))
-            texture = self._shaded(texture, np.asarray(normal, float), depth, glow)
         texture = _reduced(texture, pixels)
+        if not self.flat:
+            if glow is not None:
+                glow = cv2.resize(glow, texture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+            texture = self._shaded(texture, np.asarray(normal, float), np.median(outline[:, 2]), glow)
         height, width = texture.shape[:2]
         across, up, origin = (points[1] - points[0]) / width, (points[0] - points[3]) / height, points[3]
         to_camera = np.column_stack([across, up, origin])
@@ -210,19 +221,18 @@ class Canvas:
         self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
 
     def _shaded(
-        self, texture: NDArray[np.uint8], normal: Floats, depth_m: Floats, glow: NDArray[np.uint8] | None
+        self, texture: NDArray[np.uint8], normal: Floats, depth_m: float, glow: NDArray[np.uint8] | None
     ) -> NDArray[np.uint8]:
         """The texture with shading and haze; alpha is kept."""
-        haze = np.exp(-depth_m / self.light.haze_distance_m)
-        factor = self.light.shade(normal) * haze
+        haze = float(np.exp(-depth_m / self.light.haze_distance_m))
         offset = np.asarray(self.light.haze_rgb) * (1 - haze)
-        values = np.arange(256.0)[:, None]
-        table = np.full((256, texture.shape[2]), values, np.uint8)
-        table[:, :3] = np.clip(values * factor + offset, 0, 255)
-        shaded = cv2.LUT(texture, table[None])
+        table = np.empty((256, texture.shape[2]), np.uint8)
+        table[:, :3] = np.minimum(_LEVELS * (self.light.shade(normal) * haze) + offset, 255)
+        table[:, 3:] = _LEVELS
+        shaded = np.asarray(cv2.LUT(texture, table[None]), np.uint8)
         if glow is not None:
-            shining = np.clip(values * haze + offset, 0, 255).astype(np.uint8)
-            cv2.copyTo(cv2.LUT(texture, shining[None]), glow, shaded)
+            table = np.minimum(_LEVELS * haze + offset, 255).astype(np.uint8)
+            cv2.copyTo(cv2.LUT(texture, table[None]), glow, shaded)
         return shaded
 
 

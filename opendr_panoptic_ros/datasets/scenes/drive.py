@@ -18,7 +18,8 @@ from opendr_panoptic_ros.datasets.scenes.world import (
     CAMERA_TAG, CAST_TAG, GROUND_TAG, LENS_TAG, LIGHT_TAG, SCENERY_TAG, STREET_TAG, World, draw_camera,
 )  # fmt: skip
 
-_BEFORE_JUNCTION_M = 7.0
+_BEFORE_JUNCTION_M = 8.5
+_SHORTEST_WITH_RED_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,19 @@ class Timetable:
     @classmethod
     def plan(cls, duration_s: float, speed_m_s: float) -> Timetable:
         """Drive, wait for up to 7 s around the middle when there is time for it, drive on."""
-        red = (
-            (0.38 * duration_s, 0.38 * duration_s + min(7.0, 0.36 * duration_s))
-            if duration_s >= 6
-            else (np.inf, np.inf)
-        )
         times = np.arange(0.0, duration_s + 0.02, 0.02)
-        brake = np.clip((red[0] - times) / 1.8, 0, 1) if duration_s >= 6 else np.ones_like(times)
-        start = np.clip((times - red[1]) / 2.5, 0, 1) if duration_s >= 6 else np.zeros_like(times)
-        way = np.concatenate([[0.0], np.cumsum(speed_m_s * np.maximum(brake, start))[:-1] * 0.02])
+        red, share = (np.inf, np.inf), np.ones_like(times)
+        if duration_s >= _SHORTEST_WITH_RED_S:
+            red = (0.34 * duration_s, 0.34 * duration_s + min(7.0, 0.4 * duration_s))
+            share = np.maximum(np.clip((red[0] - times) / 1.8, 0, 1), np.clip((times - red[1]) / 2.5, 0, 1))
+        way = np.concatenate([[0.0], np.cumsum(speed_m_s * share)[:-1] * 0.02])
         return cls(lambda time_s: float(np.interp(time_s, times, way)), red, float(way[-1]))
+
+    def signal(self, time_s: float) -> int:
+        """What the main street's traffic lights show: 0 green, 1 yellow, 2 red."""
+        if not self.red_s[0] - 3.0 < time_s < self.red_s[1]:
+            return 0
+        return 1 if time_s < self.red_s[0] - 1.5 else 2
 
     @property
     def waits(self) -> bool:
@@ -62,7 +66,7 @@ def draw_drive(
     junction = plan.travelled_m(plan.red_s[0]) + _BEFORE_JUNCTION_M + 1.0 if plan.waits else plan.total_m + 22.0
     street = draw_street(rng, plan.total_m + 75.0, crossings_m=[junction])
     street = _with_two_lanes(street)
-    items = Scenery(stream(seed, SCENERY_TAG), street, light).build()
+    items = Scenery(stream(seed, SCENERY_TAG), street, light, signal=plan.signal).build()
     start = draw_camera(stream(seed, CAMERA_TAG), street, width, height)
     lane = min(x for x, direction in street.lanes if direction > 0)
     start = replace(
@@ -80,7 +84,7 @@ def draw_drive(
         position = (x + sway[0], y, plan.travelled_m(time_s))
         return replace(start, position_m=position, yaw_rad=float(sway[1]), pitch_rad=start.pitch_rad + float(sway[2]))
 
-    return world, camera, Lens.random(stream(seed, LENS_TAG), falling)
+    return world, camera, Lens.random(stream(seed, LENS_TAG), falling, is_night=light.is_night)
 
 
 def _with_two_lanes(street: Street) -> Street:
@@ -228,13 +232,9 @@ class Traffic:
             yaw = (0.0 if speed > 0 else np.pi) if speed else self.rng.uniform(-np.pi, np.pi)
             self.items.append(self.cast.place_person(_walk(x, z, speed, yaw), walking=speed != 0))
         if self.plan.waits:
-            for direction in (-1, -1, 1):
-                x = (
-                    self.street.kerbs[1] + 0.6 if direction < 0 else self.street.kerbs[0] - 0.6
-                ) - direction * self.rng.uniform(0, 1.2)
-                path = self._crossing(
-                    x, a - 2 + self.rng.uniform(-1.0, 1.0), direction, self.rng.uniform(1.4, 2.0), 0.0
-                )
+            for z in (a - 2.8, a - 1.9, a - 1.0):  # from the right, so that our lanes are clear first
+                x = self.street.kerbs[1] + self.rng.uniform(0.3, 1.6)
+                path = self._crossing(x, z, -1, self.rng.uniform(1.6, 2.1), 0.0)
                 self.items.append(self.cast.place_person(path, walking=True))
 
 

@@ -7,9 +7,8 @@ from functools import cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.scenes.camera import Floats, stream
+from opendr_panoptic_ros.datasets.scenes.camera import Maps, stream
 from opendr_panoptic_ros.datasets.scenes.canvas import Canvas, Pose
 from opendr_panoptic_ros.datasets.scenes.mesh import Mesh, MeshBuilder
 from opendr_panoptic_ros.datasets.scenes.palette import Rgb, hsv, mixed, scaled
@@ -53,15 +52,14 @@ class Ground:
 
     def paint(self, canvas: Canvas) -> None:
         """Paint ground and texture, then the shadows collected in `canvas.shadows`."""
-        x, z, depth = canvas.camera.ground()
-        below = depth < 399.0
-        canvas.image[below] = self.base
-        canvas.ids[below] = STUFF_IDS[TERRAIN]
+        top = int(np.clip(min(canvas.camera.horizon_px) - 1, 0, canvas.camera.height_px))
+        x, z, depth = canvas.camera.ground(slice(top, None))
+        below = (depth < 399.0).view(np.uint8)
+        cv2.copyTo(np.full_like(canvas.image[top:], self.base), below, canvas.image[top:])
+        cv2.copyTo(np.full_like(canvas.ids[top:], STUFF_IDS[TERRAIN]), below, canvas.ids[top:])
         canvas.mesh(self.mesh, Pose(0, 0), STUFF_IDS, haze=False)
-        if canvas.flat:
-            return
-        top = int(np.argmax(below.any(axis=1))) if below.any() else len(below)
-        _texture(canvas, x, z, depth, top)
+        if not canvas.flat:
+            _texture(canvas, x, z, depth, top)
 
 
 def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Ground:
@@ -194,62 +192,75 @@ def _arrow(mesh: MeshBuilder, x: float, z: float, direction: int, paint: Rgb) ->
 
 
 @cache
-def _grain() -> NDArray[np.float32]:
+def _grain() -> Maps:
     """`(256, 256)` of noise that repeats without a seam, shared by all scenes."""
-    grain = stream(0, 77).standard_normal((256, 256)).astype(np.float32)
-    return cv2.GaussianBlur(np.tile(grain, (3, 3)), (0, 0), 1.0)[256:512, 256:512] * 3.2
+    grain = np.tile(stream(0, 77).standard_normal((256, 256), np.float32), (3, 3))
+    return np.ascontiguousarray(cv2.GaussianBlur(grain, (0, 0), 1.0)[256:512, 256:512] * 3.2)
 
 
-def _texture(canvas: Canvas, x: Floats, z: Floats, depth: Floats, top: int) -> None:
-    """Grain, stains and paving joints fixed to the ground, haze, wetness, then shadows."""
-    x, z, depth = (m[top:].astype(np.float32) for m in (x, z, depth))
+def _texture(canvas: Canvas, x: Maps, z: Maps, depth: Maps, top: int) -> None:
+    """Grain, stains and paving joints fixed to the ground, haze, wetness, and shadows."""
     ids, light = canvas.ids[top:], canvas.light
-    view = canvas.image[top:].astype(np.float32)
 
-    def sample(per_m: float) -> NDArray[np.float32]:
-        return cv2.remap(_grain(), np.mod(x * per_m, 255), np.mod(z * per_m, 255), cv2.INTER_LINEAR)
+    def sample(per_m: float) -> Maps:
+        return np.asarray(cv2.remap(_grain(), x * per_m, z * per_m, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP))
 
-    fine = sample(22.0) * np.minimum(1.0, 9.0 / depth)
-    broad = sample(1.1) * np.minimum(1.0, 40.0 / depth)
     is_grass, is_walk = ids == STUFF_IDS[TERRAIN], ids == STUFF_IDS[SIDEWALK]
-    factor = 1.0 + np.where(is_grass, 0.13, 0.045) * fine + np.where(is_grass, 0.09, 0.04) * broad
-    joints = (np.mod(x, 0.6) < 0.05) | (np.mod(z, 0.6) < 0.07)
-    factor = np.where(is_walk & joints, factor - 0.2 * np.clip(7.0 / depth, 0, 1), factor)
-    factor *= 1.0 - 0.3 * light.wetness * ~is_grass
+    near = 1 / depth
+    factor = sample(22.0) * np.minimum(1.0, 9.0 * near) + 0.8 * sample(1.1) * np.minimum(1.0, 40.0 * near)
+    factor *= np.where(is_grass, np.float32(0.125), np.float32(0.046))
+    across, along = x * np.float32(1 / 0.6), z * np.float32(1 / 0.6)
+    joints = (across - np.floor(across) < 0.08) | (along - np.floor(along) < 0.11)
+    factor -= (is_walk & joints) * np.minimum(np.float32(0.2), np.float32(1.4) * near)
+    factor += 1.0
+    if light.wetness:
+        factor *= 1.0 - np.float32(0.3 * light.wetness) * ~is_grass
     factor *= 1.0 - canvas.shadows[top:] * np.float32(1 / 255)
-    clear = np.exp(-depth / light.haze_distance_m)
-    view *= (factor * clear)[..., None]
-    view += np.asarray(light.haze_rgb, np.float32) * (1 - clear)[..., None]
-    canvas.image[top:] = np.clip(view, 0, 255)
+    clear = np.exp(depth * np.float32(-1 / light.haze_distance_m))
+    veil = 1.0 - clear
+    factor *= clear
+    view = canvas.image[top:]
+    for k in range(3):
+        channel = cv2.multiply(view[..., k], factor, dtype=cv2.CV_32F)
+        view[..., k] = np.clip(cv2.scaleAdd(veil, light.haze_rgb[k], channel), 0, 255)
 
 
 def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Fill the picture with sky: a gradient, clouds, the sun or stars."""
+    """Fill the picture with sky: a gradient, clouds and the sun."""
     light, camera = canvas.light, canvas.camera
     canvas.ids[:] = STUFF_IDS[SKY]
-    clouds = _clouds(rng)
-    if canvas.flat:
-        canvas.image[:] = light.zenith_rgb
+    canvas.image[:] = light.haze_rgb
+    clouds, drift = _clouds(rng), rng.uniform(300, 900, 2)
+    bottom = int(np.clip(max(camera.horizon_px) + 4, 0, camera.height_px))
+    if canvas.flat or bottom < 2:
         return
-    rays = camera.rays[::2, ::2].astype(np.float32)
-    up = np.maximum(rays[..., 1], 0.0) / np.linalg.norm(rays, axis=-1)
-    blend = np.clip(up / 0.45, 0, 1)[..., None] ** 0.7
-    sky = np.asarray(light.haze_rgb, np.float32) * (1 - blend) + np.asarray(light.zenith_rgb, np.float32) * blend
-    height = np.maximum(rays[..., 1], 0.03)
-    u, v = (np.mod(rays[..., k] / height * 38.0, 255).astype(np.float32) for k in (0, 2))
-    cover = cv2.remap(clouds, u, v, cv2.INTER_LINEAR)
-    cover = np.clip(cover * 1.4 + light.cloudiness * 2.4 - 1.3, 0, 1) * np.clip(up / 0.1, 0, 1)
-    bright = np.asarray(light.haze_rgb, np.float32) * 0.4 + (60 if light.is_night else 250) * np.array([0.6, 0.6, 0.6])
-    bright = np.minimum(bright * (0.55 if light.is_night else 1), 255)
-    sky += (bright - sky) * (0.85 * cover)[..., None]
-    direction = np.asarray(light.to_sun, np.float32)
-    cosine = rays @ direction / np.linalg.norm(rays, axis=-1)
+    across, up, forward = camera.rays(slice(0, bottom, 2), 2)
+    length = np.sqrt(across * across + up * up + forward * forward)
+    rise = np.maximum(up, 0.0) / length
+    height = 38.0 / np.maximum(up, np.float32(0.03))
+    u, v = _mirrored(across * height + np.float32(drift[0])), _mirrored(forward * height + np.float32(drift[1]))
+    cover = np.asarray(cv2.remap(clouds, u, v, cv2.INTER_LINEAR))
+    cover = 0.85 * np.clip(cover * 1.4 + (light.cloudiness * 2.4 - 1.3), 0, 1) * np.minimum(rise * 10, 1)
+    blend = np.power(np.minimum(rise / 0.45, 1), 0.7)
+    sun = np.zeros_like(rise)
     if not light.is_night and light.shadow > 0.1:
-        glow = np.clip((cosine - 0.9) / 0.1, 0, 1) ** 3 * 0.6 + np.clip((cosine - 0.998) / 0.001, 0, 1)
-        sky += (np.array([255, 246, 222]) - sky) * np.minimum(glow, 1)[..., None]
-    sky = np.clip(sky, 0, 255).astype(np.uint8)
-    canvas.image[:] = cv2.resize(sky, (camera.width_px, camera.height_px), interpolation=cv2.INTER_LINEAR)
+        x, y, z = light.to_sun
+        cosine = (across * x + up * y + forward * z) / length
+        sun = np.clip((cosine - 0.9) * 10, 0, 1) ** 3 * 0.6 + np.clip((cosine - 0.998) * 1000, 0, 1)
+        sun = np.minimum(sun, 1)
+    sky = np.empty((*rise.shape, 3), np.uint8)
+    for k, sunlight in enumerate((255, 246, 222)):
+        cloud = min(light.haze_rgb[k] * 0.4 + (36 if light.is_night else 150), 255) * (0.55 if light.is_night else 1)
+        channel = light.haze_rgb[k] + (light.zenith_rgb[k] - light.haze_rgb[k]) * blend
+        channel += (cloud - channel) * cover
+        sky[..., k] = np.clip(channel + (sunlight - channel) * sun, 0, 255)
+    canvas.image[:bottom] = cv2.resize(sky, (camera.width_px, bottom), interpolation=cv2.INTER_LINEAR)
 
 
-def _clouds(rng: np.random.Generator) -> NDArray[np.float32]:
+def _mirrored(position: Maps) -> Maps:
+    """Positions in a tile of 256 pixels that is mirrored at its edges instead of repeated: no seam."""
+    return np.abs(np.mod(position, np.float32(510)) - np.float32(255))
+
+
+def _clouds(rng: np.random.Generator) -> Maps:
     return noise(rng, 256, 256, 48) * 0.6 + noise(rng, 256, 256, 20) * 0.35 + noise(rng, 256, 256, 8) * 0.15

@@ -40,6 +40,18 @@ class Solid:
 
 
 @dataclass(frozen=True)
+class Switching:
+    """A part that depends on a state, by time; `draw` makes it, once for each state."""
+
+    draw: Callable[[int], Solid]
+    state: Callable[[float], int]
+
+    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
+        """Paint the part of that time."""
+        self.draw(self.state(time_s)).paint(canvas, pose, ids, time_s)
+
+
+@dataclass(frozen=True)
 class Moving:
     """A figure that may move its limbs."""
 
@@ -101,6 +113,7 @@ class Item:
     """Parts that move together.
 
     ids: the segment id of each slot. half_m: half extents in local x and z. bottom_m, top_m: what casts the shadow.
+    reach_m: how far parts stick out beyond the extents.
     """
 
     parts: tuple[Part, ...]
@@ -110,6 +123,7 @@ class Item:
     top_m: float
     bottom_m: float = 0.0
     casts_shadow: bool = True
+    reach_m: float = 0.6
 
     def footprint(self, time_s: float) -> tuple[float, float, float, float]:
         """x0, x1, z0, z1 in metres of the box around it."""
@@ -132,14 +146,14 @@ class Item:
         x, z = self.half_m
         square = np.array([(-x, 0, -z), (x, 0, -z), (x, 0, z), (-x, 0, z)])
         if self.bottom_m == 0:
-            canvas.shadow(pose.to_world(square * 1.06) * (1, 0, 1), 0.42)
+            canvas.shadow(pose.to_world(square * 1.06) * (1, 0, 1), 0.42, contact=True)
         light = canvas.light
         if light.shadow < 0.05:
             return
         away = -np.array([light.to_sun[0], 0.0, light.to_sun[2]]) / light.to_sun[1]
         corners = pose.to_world(square) * (1, 0, 1)
         points = np.concatenate([corners + away * self.bottom_m, corners + away * min(self.top_m, 30.0)])
-        canvas.shadow(points, light.shadow)
+        canvas.shadow(points, light.shadow, contact=False)
 
 
 def fixed(x: float, z: float, yaw: float = 0.0, y: float = 0.0) -> Path:

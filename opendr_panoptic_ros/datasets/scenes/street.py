@@ -71,16 +71,15 @@ def _head(mesh: MeshBuilder, x: float, y: float, lamps: int, state: int, case: R
     mesh.slot = 0
 
 
-def traffic_light(rng: np.random.Generator, *, reach: float = 0.0, state: int | None = None) -> tuple[Mesh, float]:
+def traffic_light(rng: np.random.Generator, *, reach: float, state: int) -> Mesh:
     """A traffic light facing -z; with `reach` an arm holds a second head that far to -x, over the road.
 
-    state: 0 green, 1 yellow, 2 red; random when None.
+    state: 0 green, 1 yellow, 2 red.
     """
     color, case = (
         _metal(rng),
         scaled(BLACK, 1.2) if rng.random() < 0.7 else hsv(rng.random(), 0.7, rng.uniform(0.3, 0.8)),
     )
-    state = int(rng.choice([0, 0, 1, 2, 2])) if state is None else state
     mesh = MeshBuilder()
     top = rng.uniform(5.2, 6.0) if reach else rng.uniform(3.1, 3.6)
     _post(mesh, 0, 0.09 if reach else 0.07, 0, top, color)
@@ -90,7 +89,7 @@ def traffic_light(rng: np.random.Generator, *, reach: float = 0.0, state: int | 
     _head(mesh, -0.05, 2.2, 3, state, case)
     if rng.random() < 0.4:
         _head(mesh, 0.5, 2.2, 2, 2 - state, case)
-    return mesh.build(), top
+    return mesh.build()
 
 
 def sign(rng: np.random.Generator) -> tuple[Mesh, float]:

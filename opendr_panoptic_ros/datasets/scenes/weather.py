@@ -67,7 +67,10 @@ def draw_light(rng: np.random.Generator) -> tuple[Light, str]:
 
 @dataclass(frozen=True)
 class Lens:
-    """Optics, sensor and codec of one camera. Lengths are fractions of the picture's height."""
+    """Optics, sensor and codec of one camera. Lengths are fractions of the picture's height.
+
+    brightness: the mean grey value, 0-255, that the automatic exposure aims at.
+    """
 
     distortion: float
     vignette: float
@@ -75,13 +78,14 @@ class Lens:
     motion: float
     gain: tuple[float, float, float]
     gamma: float
+    brightness: float
     noise: float
     jpeg_quality: int
     falling: str
     drops: int
 
     @classmethod
-    def random(cls, rng: np.random.Generator, falling: str) -> Lens:
+    def random(cls, rng: np.random.Generator, falling: str, *, is_night: bool) -> Lens:
         """Any camera, most of them good."""
         gain = rng.normal(1.0, 0.05) * np.exp(rng.normal(0, 0.035, 3))
         return cls(
@@ -90,7 +94,8 @@ class Lens:
             blur=float(rng.uniform(0.0, 0.0032)) if rng.random() < 0.7 else 0.0,
             motion=float(rng.uniform(0.006, 0.022)) if rng.random() < 0.12 else 0.0,
             gain=(float(gain[0]), float(gain[1]), float(gain[2])),
-            gamma=float(np.exp(rng.normal(0, 0.12))),
+            gamma=float(np.exp(rng.normal(0, 0.1))),
+            brightness=float(rng.uniform(48, 78) if is_night else rng.uniform(88, 132)),
             noise=float(rng.uniform(0, 6) if rng.random() < 0.8 else rng.uniform(6, 14)),
             jpeg_quality=int(rng.integers(45, 96)) if rng.random() < 0.7 else 0,
             falling=falling,
@@ -125,7 +130,9 @@ class Lens:
             image = cv2.GaussianBlur(image, (0, 0), self.blur * height)
         for _ in range(self.drops):
             _drop(image, rng)
-        levels = np.linspace(0, 1, 256)[:, None] ** self.gamma * np.asarray(self.gain) * 255
+        exposure = np.clip((self.brightness / max(float(image.mean()), 1.0)) ** 0.8, 0.75, 2.4)
+        levels = np.linspace(0, 1, 256)[:, None] ** self.gamma * np.asarray(self.gain) * exposure
+        levels = 255 * np.where(levels > 0.8, 1 - 0.2 * np.exp(-(levels - 0.8) / 0.2), levels)  # film-like shoulder
         image = cv2.LUT(image, np.clip(levels, 0, 255).astype(np.uint8)[None])
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None]

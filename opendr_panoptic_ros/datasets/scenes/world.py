@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.datasets.scenes.actors import Cast
-from opendr_panoptic_ros.datasets.scenes.camera import Camera, Light, stream
+from opendr_panoptic_ros.datasets.scenes.camera import Camera, Floats, Light, stream
 from opendr_panoptic_ros.datasets.scenes.canvas import Canvas
 from opendr_panoptic_ros.datasets.scenes.ground import KERB_M, STUFF_IDS, Ground, Street, lay_ground, paint_sky
 from opendr_panoptic_ros.datasets.scenes.items import Item, fixed, painting_order
@@ -41,21 +41,26 @@ class World:
         items = [item for item, is_seen in zip(self.items, seen, strict=True) if is_seen]
         for item in items:
             item.paint_shadow(canvas, time_s)
-        canvas.shadows[:] = _softened(canvas.shadows)
         self.ground.paint(canvas)
+        in_view = _in_view(items, boxes[seen], camera)
         for index in painting_order(boxes[seen], camera):
-            items[index].paint(canvas, time_s)
+            if in_view[index]:
+                items[index].paint(canvas, time_s)
         if self.light.wetness > 0.1:
             is_wet = (canvas.ids == STUFF_IDS[0]) | (canvas.ids == STUFF_IDS[1])
-            horizon = 0.5 * camera.height_px + camera.focal_px * np.tan(camera.pitch_rad)
-            reflect(canvas.image, is_wet, horizon, self.light.wetness)
+            reflect(canvas.image, is_wet, sum(camera.horizon_px) / 2, self.light.wetness)
         return canvas.image, canvas.ids
 
 
-def _softened(shadows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
-
-    return cv2.GaussianBlur(shadows, (0, 0), max(len(shadows) / 200, 0.6))
+def _in_view(items: list[Item], boxes: Floats, camera: Camera) -> NDArray[np.bool_]:
+    """Which items may be in the picture: before the camera, and not wholly left or right of it."""
+    reach = np.array([item.reach_m for item in items])[:, None]
+    x = (boxes[:, :2] + reach * (-1, 1))[:, [0, 1, 1, 0]]
+    z = (boxes[:, 2:] + reach * (-1, 1))[:, [0, 0, 1, 1]]
+    points = camera.to_camera(np.stack([x, np.ones_like(x), z], axis=-1))
+    edge = points[..., 2] * (0.5 * camera.width_px / camera.focal_px)
+    beside = (points[..., 0] > edge + 0.5).all(axis=1) | (points[..., 0] < -edge - 0.5).all(axis=1)
+    return ~beside & (points[..., 2] > 0).any(axis=1)
 
 
 def draw_camera(rng: np.random.Generator, street: Street, width: int, height: int) -> Camera:
@@ -80,13 +85,19 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[World, Camera, Le
     rng = stream(seed, STREET_TAG)
     crossings = [float(rng.uniform(11, 32))] if rng.random() < 0.55 else []
     street = draw_street(rng, 70.0, crossings_m=crossings)
-    items = Scenery(stream(seed, SCENERY_TAG), street, light).build()
     camera = draw_camera(stream(seed, CAMERA_TAG), street, width, height)
+    items = [item for item in Scenery(stream(seed, SCENERY_TAG), street, light).build() if not _blocks(item, camera)]
     cast = Cast(stream(seed, CAST_TAG), is_night=light.is_night)
     items += Casting(cast, street, camera).fill()
     ground = lay_ground(stream(seed, GROUND_TAG), street, snow=light.snow)
     world = World(seed, light, ground, tuple(items), cast.class_of)
-    return world, camera, Lens.random(stream(seed, LENS_TAG), falling)
+    return world, camera, Lens.random(stream(seed, LENS_TAG), falling, is_night=light.is_night)
+
+
+def _blocks(item: Item, camera: Camera) -> bool:
+    """Whether a pole or tree stands right before the camera."""
+    pose = item.path(0.0)
+    return max(item.half_m) < 3.5 and np.hypot(pose.x - camera.position_m[0], pose.z) < 4.0 + max(item.half_m)
 
 
 class Casting:
