@@ -1,4 +1,7 @@
-"""Start the panoptic segmentation node: `ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw`."""
+"""The panoptic segmentation node on one camera.
+
+ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw
+"""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
@@ -10,17 +13,16 @@ PACKAGE = "opendr_panoptic_ros"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node with its parameter file, under a namespace, fed by one image topic."""
-    default_parameters = PathJoinSubstitution([FindPackageShare(PACKAGE), "config", "panoptic_node.yaml"])
+    """The node under a namespace, with its parameter file, subscribed to one image topic."""
+    default_file = PathJoinSubstitution([FindPackageShare(PACKAGE), "config", "panoptic_node.yaml"])
     return LaunchDescription(
         [
-            DeclareLaunchArgument("namespace", default_value="opendr", description="Namespace of the output topics."),
-            DeclareLaunchArgument("image_topic", default_value="/image_raw", description="Topic of the camera images."),
-            DeclareLaunchArgument("params_file", default_value=default_parameters, description="Parameter file."),
+            DeclareLaunchArgument("namespace", default_value="opendr", description="namespace of the output topics"),
+            DeclareLaunchArgument("image_topic", default_value="/image_raw", description="topic of the camera images"),
+            DeclareLaunchArgument("params_file", default_value=default_file, description="the node's parameters"),
             Node(
                 package=PACKAGE,
                 executable="panoptic_node",
-                name="panoptic_segmentation",
                 namespace=LaunchConfiguration("namespace"),
                 parameters=[LaunchConfiguration("params_file")],
                 remappings=[("image_raw", LaunchConfiguration("image_topic"))],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import yaml
 
 import opendr_panoptic_ros
 
@@ -105,13 +107,29 @@ def test_package_xml_is_what_colcon_accepts() -> None:
 
 def test_package_xml_names_every_ros_package_that_is_imported() -> None:
     pattern = re.compile(
-        r"^\s*(?:from|import) (rclpy|launch|launch_ros|cv_bridge|rcl_\w+|\w+_msgs|\w+_interfaces)\b", re.MULTILINE
+        r"^\s*(?:from|import) (rclpy|launch|launch_ros|cv_bridge|ament_\w+|rcl_\w+|\w+_msgs|\w+_interfaces)\b",
+        re.MULTILINE,
     )
     files = [*(ROOT / NAME).rglob("*.py"), *(ROOT / "launch").glob("*.py")]
     imported = {package for file in files for package in pattern.findall(file.read_text(encoding="utf-8"))}
     named = {element.text for element in ET.parse(ROOT / "package.xml").getroot()}
     assert "rclpy" in imported
     assert imported <= named
+
+
+@pytest.mark.ros
+def test_the_parameter_file_holds_every_parameter_with_its_default() -> None:
+    parameters = pytest.importorskip(f"{NAME}.ros.parameters").NodeParameters()
+    (node,) = yaml.safe_load((ROOT / "config" / "panoptic_node.yaml").read_text()).values()
+    defaults = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(parameters).items()}
+    assert node["ros__parameters"] == defaults
+
+
+def test_the_launch_file_describes_the_node() -> None:
+    pytest.importorskip("launch_ros")
+    description = runpy.run_path(str(ROOT / "launch" / "panoptic.launch.py"))["generate_launch_description"]()
+    names = [argument.name for argument in description.get_launch_arguments()]
+    assert names == ["namespace", "image_topic", "params_file"]
 
 
 @pytest.fixture(scope="module")

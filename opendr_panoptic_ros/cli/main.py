@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
 from opendr_panoptic_ros import __version__
+from opendr_panoptic_ros.cli.demo import demo
 from opendr_panoptic_ros.errors import PanopticError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # A subcommand is a function in a file of its own in this folder; its name and docstring are what the user sees.
 # Its file imports heavy libraries (torch, rclpy) inside the function, so that `--help` answers at once.
-COMMANDS: tuple[Callable[..., None], ...] = ()
+COMMANDS = (demo,)
 
 app = typer.Typer(
     name="opendr-panoptic",
