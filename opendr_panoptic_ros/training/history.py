@@ -1,0 +1,39 @@
+"""History: the figures of each epoch of a training, kept in a file beside its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from opendr_panoptic_ros.evaluation.files import write_json
+
+Row = dict[str, float]
+
+
+class History:
+    """What training and validation found in each epoch, in the order of the epochs.
+
+    path: the JSON file that holds it. after_epoch: rows of later epochs in an existing file are dropped, because
+    training starts again there.
+    """
+
+    def __init__(self, path: Path, *, after_epoch: int) -> None:
+        self._path = path
+        rows = json.loads(path.read_text("utf-8")) if after_epoch and path.exists() else {"train": [], "val": []}
+        self._rows: dict[str, list[Row]] = {
+            key: [row for row in rows[key] if row["epoch"] <= after_epoch] for key in ("train", "val")
+        }
+
+    def add(self, kind: str, row: Row) -> None:
+        """Append one epoch's figures and write the file. kind: train or val."""
+        self._rows[kind].append(row)
+        write_json(self._path, self._rows)
+
+    @property
+    def best_pq(self) -> float:
+        """The highest panoptic quality, 0-1; -1 before the first validation."""
+        return max((row["pq"] for row in self._rows["val"]), default=-1.0)
+
+    def to_dict(self) -> dict[str, list[Row]]:
+        """`{"train": rows, "val": rows}`."""
+        return {key: [dict(row) for row in rows] for key, rows in self._rows.items()}

@@ -1,0 +1,137 @@
+"""What happens between the epochs of a training: evaluation, the record of the figures, the networks that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from opendr_panoptic_ros.checkpoint import save_checkpoint
+from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.evaluation import Evaluator
+from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.training import mmcv_ops
+from opendr_panoptic_ros.training.data import LabelledImages, labelled
+from opendr_panoptic_ros.visualize import overlay
+
+mmcv_ops.install()
+from mmengine.hooks import Hook  # noqa: E402
+from mmengine.runner import BaseLoop  # noqa: E402
+
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.training.runner import PanopticRunner
+
+_NUM_PICTURES = 4
+_CHECK_EVERY = 20  # batches; looking waits for the device
+
+
+class ValidationLoop(BaseLoop):
+    """Evaluates the network exactly as it is run: by PanopticSegmenter, image by image. The first process does it."""
+
+    def __init__(self, runner: PanopticRunner, dataloader: LabelledImages, evaluator: Callable[[], Evaluator]) -> None:
+        super().__init__(runner, dataloader)
+        self._new_evaluator = evaluator
+
+    def run(self) -> None:
+        """One evaluation, with everything that is to happen before and after it."""
+        if self.runner.rank == 0:
+            self.runner.call_hook("before_val")
+            self.runner.call_hook("before_val_epoch")
+            metrics = self._evaluate()
+            self.runner.call_hook("after_val_epoch", metrics=metrics)
+            self.runner.call_hook("after_val")
+        if dist.is_initialized():
+            dist.barrier()
+
+    def _evaluate(self) -> dict[str, float]:
+        network = _network(self.runner)
+        segmenter = PanopticSegmenter(network, device=next(network.parameters()).device)
+        evaluator = self._new_evaluator()
+        for index in range(len(self.dataloader)):
+            image, truth = labelled(self.dataloader, index, network.config)
+            pixels = image.convert("channels_last")
+            prediction = segmenter(pixels)
+            evaluator.add(truth, prediction)
+            if index < _NUM_PICTURES:
+                picture = overlay(pixels, prediction, labels=True)
+                self.runner.visualizer.add_image(f"val/image_{index}", picture, self.runner.epoch)
+        result = evaluator.result()
+        quality = result.panoptic.all
+        return {
+            "pq": quality.pq,
+            "sq": quality.sq,
+            "rq": quality.rq,
+            "pq_things": result.panoptic.things.pq,
+            "pq_stuff": result.panoptic.stuff.pq,
+            "miou": result.mean_iou,
+            "ap": result.mean_ap,
+        }
+
+
+class TrainingRecord(Hook):
+    """Keeps the figures of each epoch, and the best network as `best.safetensors`."""
+
+    priority = "ABOVE_NORMAL"  # after_val_epoch comes before EMAHook takes the averaged weights away again
+
+    def __init__(self, work_dir: Path) -> None:
+        self._work_dir = work_dir
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def before_train_epoch(self, runner: PanopticRunner) -> None:  # noqa: ARG002 - mmengine's signature
+        """Start the means anew."""
+        self._sums, self._count = {}, 0
+
+    def after_train_iter(
+        self, runner: PanopticRunner, batch_idx: int, *, outputs: dict[str, Tensor], **_batch: Any
+    ) -> None:
+        """Count the losses of one batch; they stay on their device.
+
+        Raises PanopticError when they are not numbers any more, looked at now and then.
+        """
+        if batch_idx % _CHECK_EVERY == 0 and not outputs["loss"].isfinite():
+            raise PanopticError(
+                f"The loss is {float(outputs['loss'])} in epoch {runner.epoch + 1}: training has diverged. "
+                "Lower schedule.learning_rate, or raise schedule.warmup_iterations."
+            )
+        for name, value in outputs.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._count += 1
+
+    def after_train_epoch(self, runner: PanopticRunner) -> None:
+        """Record the means over the epoch."""
+        if runner.rank == 0:
+            means = {name: float(value) / self._count for name, value in self._sums.items()}
+            rate = runner.optim_wrapper.get_lr()["lr"][0]
+            runner.history.add("train", {"epoch": runner.epoch + 1, "learning_rate": rate, **means})
+
+    def after_val_epoch(self, runner: PanopticRunner, metrics: dict[str, float]) -> None:
+        """Record the figures, and keep the network if it is the best."""
+        is_best = metrics["pq"] > runner.history.best_pq
+        runner.history.add("val", {"epoch": runner.epoch, **metrics})
+        if is_best:
+            save_checkpoint(_network(runner), self._work_dir / "best.safetensors")
+
+
+class CheckpointFiles(Hook):
+    """Writes what resuming needs, every so many epochs and after the last."""
+
+    priority = "VERY_LOW"  # after the learning rate of the next epoch is set
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+
+    def after_train_epoch(self, runner: PanopticRunner) -> None:
+        """Write it if it is time to."""
+        if self.every_n_epochs(runner, self._every) or self.is_last_train_epoch(runner):
+            runner.save_training_checkpoint()
+
+
+def _network(runner: PanopticRunner) -> EfficientPS:
+    model = runner.model.module if hasattr(runner.model, "module") else runner.model
+    return model.network
