@@ -189,7 +189,6 @@ def test_config_must_fit_the_network() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_gives_what_the_cpu_gives(demo: PanopticSegmenter) -> None:
     image = noise(256, 512)
     on_cpu = demo(image).semantic_map

@@ -31,8 +31,8 @@ def test_derived_maps(prediction: PanopticPrediction) -> None:
     assert prediction.semantic_map.tolist() == [[13, 13, 13], [255, 0, 0]]
     assert prediction.instance_map.tolist() == [[1, 1, 2], [0, 0, 0]]
     assert prediction.panoptic_ids.tolist() == [[26001, 26001, 26002], [0, 7, 7]]
-    dtypes = prediction.semantic_map.dtype, prediction.instance_map.dtype, prediction.panoptic_ids.dtype
-    assert dtypes == (np.uint8, np.uint16, np.int32)
+    maps = (prediction.semantic_map, prediction.instance_map, prediction.panoptic_ids)
+    assert [m.dtype.name for m in maps] == ["uint8", "uint16", "int32"]
 
 
 def test_nothing_recognised() -> None:

@@ -16,6 +16,10 @@ _GAINS = (
     ("fc_cls", 9.0),
     ("fc_reg", 0.35),
     ("rpn_reg", 0.35),
+    # Context from afar counts little: its dilated kernels reach past the border from everywhere in a small image, and
+    # with random weights that alone would decide about most pixels.
+    ("lateral_convs_ss.0.conv.conv", 0.1),
+    ("lateral_convs_ss.1.conv.conv", 0.1),
     ("", 1.3),
 )
 
