@@ -51,9 +51,9 @@ def overlay(
     colors = _paint(prediction, _shaded_colors(prediction))
     canvas: NDArray[Any] = cv2.addWeighted(image_rgb, 1 - opacity, colors, opacity, 0)
     cv2.copyTo(image_rgb, (prediction.semantic_map == VOID).view(np.uint8), canvas)
-    # The gradient is not 0 on the pixels at both sides of an instance's edge.
-    width_px = 3 if max(prediction.shape) < 1500 else 5
-    edges = cv2.morphologyEx(prediction.instance_map, cv2.MORPH_GRADIENT, np.ones((width_px, width_px), np.uint8))
+    # The gradient over a window is not 0 at an instance's edge; the line is one pixel narrower than the window.
+    window_px = 2 if max(prediction.shape) < 1000 else 3
+    edges = cv2.morphologyEx(prediction.instance_map, cv2.MORPH_GRADIENT, np.ones((window_px, window_px), np.uint8))
     canvas[edges > 0] = _BORDER
     if labels:
         _draw_labels(canvas, prediction)

@@ -41,13 +41,14 @@ def demo(
         raise typer.Exit(130) from None
     console.print()
     console.print(result_table(result))
-    for file, content in (
-        ("overlay.mp4", "what the node drew over the frames it answered"),
-        ("contact_sheet.png", "some moments: input, overlay, semantic, instances"),
-        ("bag", "every input and output, for Foxglove or `ros2 bag play`"),
-        ("node.log", "what the node said"),
-    ):
-        console.print(f"  [bold]{out / file}[/]  {content}", soft_wrap=True, highlight=False)
+    contents = (
+        "what the node drew over the frames it answered",
+        "some moments: input, overlay, semantic, instances",
+        "every input and output, for Foxglove or `ros2 bag play`",
+        "what the node said",
+    )
+    for file, content in zip(result.files, contents, strict=True):
+        console.print(f"  [bold]{file}[/]  {content}", soft_wrap=True, highlight=False)
     if checkpoint == "demo":
         console.print(
             "The demo weights are seeded, not trained: the labels mean nothing. With the released Cityscapes weights: "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,8 @@ from opendr_panoptic_ros.ros.image_codec import decode
 from opendr_panoptic_ros.visualize import contact_sheet
 
 _MAX_VIDEO_SIDE_PX = 1280
-# VP9 plays in browsers and players; MPEG-4 is for OpenCV builds without libvpx.
-_VIDEO_CODECS = ("vp09", "mp4v")
+# WebM plays in browsers too. Every OpenCV can write the other, also one without FFmpeg, as on a Jetson.
+_VIDEO_FORMATS = ((".webm", "VP80"), (".avi", "MJPG"))
 _SHEET_ROWS = 4
 
 
@@ -28,7 +31,7 @@ class DemoResult:
 
     published: by the camera; received, answered, dropped, failed: by the node, of those.
     answer_stamps_ns, answer_times_ns: of each segmentation message, its frame's stamp and the time of its arrival.
-    first_answer_s: from the start of the demo to the first of them. image_size_px: width, height.
+    first_answer_s: from the start of the demo to the first of them. image_size_px: width, height. files: what it wrote.
     """
 
     published: int
@@ -42,6 +45,7 @@ class DemoResult:
     image_size_px: tuple[int, int]
     checkpoint: str
     device: str
+    files: tuple[Path, ...]
 
     @property
     def latencies_ms(self) -> NDArray[np.float64]:
@@ -76,18 +80,27 @@ def result_table(result: DemoResult) -> Table:
     return table
 
 
-def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> None:
-    """Write the pictures of one topic of a bag as a video, at most 1280 pixels wide or high."""
+def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> Path:
+    """Write the pictures of one topic of a bag as a video in real time: each stays until the next one's stamp.
+
+    At most 1280 pixels wide or high, at `rate_hz` frames per second. Returns `path` with the suffix of its format.
+    """
     writer: cv2.VideoWriter | None = None
-    size = (0, 0)
-    for _, _, picture in _pictures(bag, (topic,)):
+    size, first_stamp_ns, written = (0, 0), 0, 0
+    frame: NDArray[Any] = np.empty(0)
+    for _, stamp_ns, picture in _pictures(bag, (topic,)):
         if writer is None:
-            size = _video_size(picture.shape[1], picture.shape[0])
-            writer = _open_video(path, rate_hz, size)
-        fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        writer.write(cv2.cvtColor(fitted, cv2.COLOR_RGB2BGR))
+            size, first_stamp_ns = _video_size(picture.shape[1], picture.shape[0]), stamp_ns
+            writer, path = _open_video(path, rate_hz, size)
+        due = round((stamp_ns - first_stamp_ns) / 1e9 * rate_hz)
+        while written < due:
+            writer.write(frame)
+            written += 1
+        frame = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
     if writer is not None:
+        writer.write(frame)
         writer.release()
+    return path
 
 
 def write_contact_sheet(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int], path: Path) -> None:
@@ -128,9 +141,25 @@ def _video_size(width: int, height: int) -> tuple[int, int]:
     return even_width, even_height
 
 
-def _open_video(path: Path, rate_hz: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    for codec in _VIDEO_CODECS:
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate_hz, size)
+def _open_video(path: Path, rate_hz: float, size: tuple[int, int]) -> tuple[cv2.VideoWriter, Path]:
+    for suffix, codec in _VIDEO_FORMATS:
+        path = path.with_suffix(suffix)
+        with _silent_stderr():  # OpenCV prints that it does not know VP8's tag in WebM; the file is as it should be
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate_hz, size)
         if writer.isOpened():
             break
-    return writer
+    return writer, path
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps what C code prints to standard error from the terminal."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -7,10 +7,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from subprocess import Popen
 from typing import TYPE_CHECKING
 
 import rclpy
@@ -52,6 +51,7 @@ def run_demo(
     if first_frame is None:
         raise PanopticError(f"{video} holds no frame that OpenCV can read; expected at least one.")
     executable, message_folder = _installed_package()
+    typestore = message_typestore(message_folder)
     node_command = [
         sys.executable, str(executable), "--ros-args", "-r", f"__ns:={_NAMESPACE}", "-r", f"image_raw:={_IMAGE_TOPIC}",
         "-p", f"checkpoint:={checkpoint}", "-p", f"device:={device}",
@@ -62,20 +62,18 @@ def run_demo(
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".demo-", dir=out) as folder, closing(Display(console)) as display:
-        work = Path(folder)
-        os.environ.update(dds_environment(work, first_frame.shape[0] * first_frame.shape[1]))
-        with closing(ChildProcesses()) as children:
-            display.stage(f"starting the node, weights: {checkpoint}")
-            node = children.start(node_command, work / "node.log")
-            camera = children.start(camera_command, work / "camera.log")
-            typestore = message_typestore(message_folder)
+        work, (height_px, width_px) = Path(folder), first_frame.shape[:2]
+        display.stage(f"starting the node, weights: {checkpoint}")
+        with _environment(dds_environment(work, height_px * width_px)), closing(ChildProcesses(work)) as children:
+            children.start("node", node_command)
+            children.start("camera", camera_command)
             with (
                 _ros_node() as (ros_node, spin_once),
                 closing(
                     Recorder(ros_node, work / "bag", typestore, image_topic=_IMAGE_TOPIC, outputs=_OUTPUTS)
                 ) as recorder,
             ):
-                session = _Session(recorder, {"node": node, "camera": camera}, work, spin_once)
+                session = _Session(recorder, children, spin_once)
                 session.wait_for_node()
                 ready_s = (time.time_ns() - start_ns) / 1e9
                 display.say(
@@ -88,45 +86,36 @@ def run_demo(
                 session.wait_until_idle()
         if not recorder.complete_stamps_ns:
             raise PanopticError(
-                f"The node answered none of {recorder.frames} frames. It says:\n{session.last_words('node')}"
+                f"The node answered none of {recorder.frames} frames. It says:\n{children.last_words('node')}"
             )
         display.stage("writing the video and the contact sheet")
-        result = DemoResult(
-            published=session.published(),
-            **dataclasses.asdict(recorder.counts),
-            answer_stamps_ns=tuple(recorder.stamps_ns[f"{_OUTPUTS}/segmentation"]),
-            answer_times_ns=tuple(recorder.answer_times_ns),
-            first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
-            image_size_px=(first_frame.shape[1], first_frame.shape[0]),
-            checkpoint=checkpoint,
-            device=recorder.diagnostics.get("device", "unknown"),
-        )
-        write_overlay_video(work / "bag", f"{_OUTPUTS}/rgb_visualization", work / "overlay.mp4", result.answers_per_s)
-        columns = {
-            "input": _IMAGE_TOPIC,
-            "overlay": f"{_OUTPUTS}/rgb_visualization",
-            "semantic": f"{_OUTPUTS}/semantic_color",
-            "instances": f"{_OUTPUTS}/instance_color",
-        }
-        write_contact_sheet(work / "bag", columns, recorder.complete_stamps_ns, work / "contact_sheet.png")
-        for file in ("overlay.mp4", "contact_sheet.png", "bag/bag.mcap", "bag/metadata.yaml", "node.log"):
-            (out / file).parent.mkdir(exist_ok=True)
-            (work / file).replace(out / file)
-    return result
+        overlay = _write_pictures(work, recorder.complete_stamps_ns, source.rate_hz)
+        for name in (overlay.name, "contact_sheet.png", "bag/bag.mcap", "bag/metadata.yaml", "node.log"):
+            (out / name).parent.mkdir(exist_ok=True)
+            (work / name).replace(out / name)
+        published = int(children.last_words("camera").split()[-1])
+    return DemoResult(
+        published=published,
+        **dataclasses.asdict(recorder.counts),
+        answer_stamps_ns=tuple(recorder.stamps_ns[f"{_OUTPUTS}/segmentation"]),
+        answer_times_ns=tuple(recorder.answer_times_ns),
+        first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
+        image_size_px=(width_px, height_px),
+        checkpoint=checkpoint,
+        device=recorder.diagnostics.get("device", "unknown"),
+        files=(out / overlay.name, out / "contact_sheet.png", out / "bag", out / "node.log"),
+    )
 
 
 class _Session:
     """Waits for the stages of a run to end; meanwhile the recorder hears what comes.
 
-    processes: by name, which is also that of their log in the folder `work`. spin_once: serves the recorder's node.
+    spin_once: serves the recorder's node.
     """
 
-    def __init__(
-        self, recorder: Recorder, processes: dict[str, Popen[bytes]], work: Path, spin_once: Callable[[], None]
-    ) -> None:
+    def __init__(self, recorder: Recorder, children: ChildProcesses, spin_once: Callable[[], None]) -> None:
         self._recorder = recorder
-        self._processes = processes
-        self._work = work
+        self._children = children
         self._spin_once = spin_once
 
     def wait_for_node(self) -> None:
@@ -136,12 +125,12 @@ class _Session:
             self._spin()
             if self._recorder.errors or time.monotonic() > limit:
                 reason = "; ".join(self._recorder.errors) or f"it was not ready within {_START_LIMIT_S:.0f} s"
-                raise PanopticError(f"The node does not start: {reason}\n{self.last_words('node')}")
+                raise PanopticError(f"The node does not start: {reason}\n{self._children.last_words('node')}")
         self._recorder.hear_camera()
 
     def wait_for_camera(self, display: Display) -> None:
         """Until the camera has published its last frame."""
-        while self._processes["camera"].poll() is None:
+        while self._children.is_running("camera"):
             self._spin()
             display.step(self._recorder.frames, f"{self._recorder.answers} answered")
 
@@ -166,22 +155,23 @@ class _Session:
             ):
                 return
 
-    def published(self) -> int:
-        """How many frames the camera has published, as it said at its end."""
-        lines = (self._work / "camera.log").read_text("utf-8", "replace").splitlines()
-        return int([line for line in lines if line.isdecimal()][-1])
-
-    def last_words(self, name: str) -> str:
-        """The last lines a process has printed."""
-        return "\n".join((self._work / f"{name}.log").read_text("utf-8", "replace").splitlines()[-15:])
-
     def _spin(self) -> None:
         self._spin_once()
-        for name, process in self._processes.items():
-            if process.poll() or (name == "node" and process.poll() is not None):
-                raise PanopticError(
-                    f"The {name} ended early, with status {process.returncode}. It says:\n{self.last_words(name)}"
-                )
+        self._children.is_running("camera")  # raises when it has failed
+        if not self._children.is_running("node"):
+            raise PanopticError(f"The node has ended early. It says:\n{self._children.last_words('node')}")
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables for this process and those it starts, while the `with` block runs."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
@@ -211,3 +201,16 @@ def _installed_package() -> tuple[Path, Path]:
             "The package is not among the installed ROS 2 packages. Run `make setup`, then "
             "`. .venv/bin/activate && . install/setup.bash`."
         ) from error
+
+
+def _write_pictures(work: Path, stamps_ns: Sequence[int], rate_hz: float) -> Path:
+    """Write the overlay video and the contact sheet; return the path of the video."""
+    overlay_topic = f"{_OUTPUTS}/rgb_visualization"
+    columns = {
+        "input": _IMAGE_TOPIC,
+        "overlay": overlay_topic,
+        "semantic": f"{_OUTPUTS}/semantic_color",
+        "instances": f"{_OUTPUTS}/instance_color",
+    }
+    write_contact_sheet(work / "bag", columns, stamps_ns, work / "contact_sheet.png")
+    return write_overlay_video(work / "bag", overlay_topic, work / "overlay", rate_hz)
