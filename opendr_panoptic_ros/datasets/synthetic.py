@@ -1,11 +1,15 @@
-"""Synthetic street scenes with exact panoptic truth: single scenes and drives. `synthetic_files` writes them to disk.
+"""Synthetic street scenes with exact panoptic truth: single scenes, drives, and raw Cityscapes on disk.
 
 Seeds from 900,000,000 up are for evaluation only: never train on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +19,7 @@ from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets.scenes.camera import stream
 from opendr_panoptic_ros.datasets.scenes.drive import draw_drive
 from opendr_panoptic_ros.datasets.scenes.world import SENSOR_TAG, draw_scene
+from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
@@ -46,10 +51,10 @@ class SyntheticScenes:
         world, camera, lens = draw_scene(seed, height=self.height, width=self.width)
         image, ids = lens.bend(*world.paint(camera))
         image = lens.expose(image, stream(seed, SENSOR_TAG))
-        used = np.unique(ids[ids > 0])
-        renumbered = np.zeros(int(used.max()) + 1, np.int32)
+        used = _segment_ids(ids)
+        renumbered = np.zeros(used[-1] + 1, np.int32)
         renumbered[used] = np.arange(1, len(used) + 1)
-        class_of = {int(renumbered[i]): world.class_of[i] for i in used.tolist()}
+        class_of = {int(renumbered[i]): world.class_of[i] for i in used}
         return _as_image(image), _truth(renumbered[ids], class_of)
 
 
@@ -84,10 +89,92 @@ class SyntheticDrive:
         return _as_image(image), _truth(ids, self._world.class_of)
 
 
+def write_cityscapes(
+    path: str | Path,
+    seeds: Mapping[str, Sequence[int]],
+    *,
+    height: int = 256,
+    width: int = 512,
+    num_workers: int = 1,
+) -> None:
+    """Scenes on disk as Cityscapes comes: `leftImg8bit/SPLIT/CITY/CITY_000000_000019_leftImg8bit.png`, and under
+    `gtFine` beside each `_labelIds`, `_instanceIds` (16 bit), `_color` and `_polygons.json`.
+
+    seeds: by split ("train", "val"); each split is a city of its own, its scenes numbered from 0. Instances are
+    numbered from 0 in each class. Polygons are outlines from the largest to the smallest, which paint the label map
+    again but for single pixels at edges.
+    Raises DatasetError when `path` is a file or a folder that is not empty.
+    """
+    root = Path(path).expanduser()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DatasetError(f"{root} is not an empty folder. Name a new one, or remove it.")
+    jobs = [
+        (root, split, number, seed, height, width)
+        for split, of_split in seeds.items()
+        for number, seed in enumerate(of_split)
+    ]
+    for split in seeds:
+        for kind in ("leftImg8bit", "gtFine"):
+            (root / kind / split / _city(split)).mkdir(parents=True, exist_ok=True)
+    if num_workers <= 1:
+        for job in jobs:
+            _write_scene(job)
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads (OpenCV's, torch's) may hang
+    with ProcessPoolExecutor(num_workers, mp_context=spawn) as pool:
+        for _ in pool.map(_write_scene, jobs, chunksize=8):
+            pass
+
+
+def _city(split: str) -> str:
+    return f"synthetic{split}"
+
+
+def _write_scene(job: tuple[Path, str, int, int, int, int]) -> None:
+    root, split, number, seed, height, width = job
+    image, truth = SyntheticScenes([seed], height=height, width=width)[0]
+    label_ids, instance_ids = np.zeros(truth.shape, np.uint8), np.zeros(truth.shape, np.uint16)
+    count: dict[int, int] = {}
+    for segment in truth.segments:
+        mask, dataset_id = truth.segment_map == segment.id, CITYSCAPES.dataset_ids[segment.class_id]
+        label_ids[mask] = dataset_id
+        instance_ids[mask] = dataset_id * 1000 + count.get(dataset_id, 0) if segment.is_thing else dataset_id
+        count[dataset_id] = count.get(dataset_id, 0) + 1
+    stem = f"{_city(split)}_{number:06d}_000019"
+    fine = root / "gtFine" / split / _city(split) / f"{stem}_gtFine"
+    _write_png(root / "leftImg8bit" / split / _city(split) / f"{stem}_leftImg8bit.png", image.opencv())
+    _write_png(Path(f"{fine}_labelIds.png"), label_ids)
+    _write_png(Path(f"{fine}_instanceIds.png"), instance_ids)
+    _write_png(Path(f"{fine}_color.png"), CITYSCAPES.palette[truth.semantic_map][..., ::-1])
+    unfinished = Path(f"{fine}_polygons.json.part")
+    unfinished.write_text(json.dumps(_polygons(truth)))
+    unfinished.rename(f"{fine}_polygons.json")
+
+
+def _polygons(truth: PanopticPrediction) -> dict[str, object]:
+    """Cityscapes' description of an image: outlines in painting order."""
+    outlines: list[tuple[float, str, list[list[int]]]] = []
+    for segment_id, label in [(0, "unlabeled"), *((segment.id, segment.label) for segment in truth.segments)]:
+        mask = (truth.segment_map == segment_id).astype(np.uint8)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        outlines += [(cv2.contourArea(contour), label, contour[:, 0].tolist()) for contour in contours]
+    outlines.sort(key=lambda outline: -outline[0])
+    height, width = truth.shape
+    objects = [{"label": label, "polygon": polygon} for _, label, polygon in outlines]
+    return {"imgHeight": height, "imgWidth": width, "objects": objects}
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    unfinished = path.with_name(f".{path.name}")
+    if not cv2.imwrite(str(unfinished), pixels):
+        raise DatasetError(f"{path} cannot be written.")
+    unfinished.rename(path)
+
+
 def _truth(ids: NDArray[np.int32], class_of: dict[int, int]) -> PanopticPrediction:
     """The segments of an id map."""
     segments = []
-    for segment_id in np.unique(ids[ids > 0]).tolist():
+    for segment_id in _segment_ids(ids):
         mask = (ids == segment_id).astype(np.uint8)
         x, y, width, height = cv2.boundingRect(mask)
         class_id = class_of[segment_id]
@@ -104,6 +191,11 @@ def _truth(ids: NDArray[np.int32], class_of: dict[int, int]) -> PanopticPredicti
             )
         )
     return PanopticPrediction(ids, tuple(segments))
+
+
+def _segment_ids(ids: NDArray[np.int32]) -> list[int]:
+    """The ids that occur, without void, ascending."""
+    return [int(i) for i in np.flatnonzero(np.bincount(ids.ravel())) if i > 0]
 
 
 def _as_image(rgb: NDArray[np.uint8]) -> Image:

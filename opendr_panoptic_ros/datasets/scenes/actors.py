@@ -11,7 +11,7 @@ from opendr_panoptic_ros.datasets.scenes.items import Item, Moving, Path, Solid
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 TRAIN_IDS = {name: CITYSCAPES.names.index(name) for name in CITYSCAPES.names[CITYSCAPES.num_stuff :]}
-_VEHICLES: dict[str, Callable[..., tuple]] = {
+_VEHICLES: dict[str, Callable[..., tuple[vehicles.Row, vehicles.Size]]] = {
     "car": vehicles.car, "truck": heavy.truck, "bus": heavy.bus, "train": heavy.train
 }  # fmt: skip
 _FIRST_THING_ID = 12
@@ -44,7 +44,7 @@ class Cast:
         machine = people.Cycle.random(rng, motor=motor)
         look = people.Look.random(rng, adult=True) if ridden else None
         phase, cadence = rng.random(), 0.0 if motor or not ridden else rng.uniform(0.9, 1.3)
-        ids = (self._new_id("motorcycle" if motor else "bicycle"),)
+        ids: tuple[int, ...] = (self._new_id("motorcycle" if motor else "bicycle"),)
         if ridden:
             ids = (*ids, self._new_id("rider"))
         part = Moving(lambda time_s: people.cycle(machine, look, phase + cadence * time_s))

@@ -47,7 +47,7 @@ class Builder:
             return facade(stream(seed), length, height, night=night)
 
         def draw_end() -> tuple[Texture, Texture]:
-            return facade(stream(seed), depth, height, night=night, shop=False)
+            return facade(stream(seed), depth, height, scale=8, night=night, shop=False)
 
         left, right = (-far, far) if side == 0 else (far, -far)
         front = np.array([(near, 0, left), (near, 0, right), (near, height, right), (near, height, left)], float)
@@ -96,7 +96,7 @@ class Builder:
             mesh = MeshBuilder()
             mesh.box((-0.12, 0.12), (0, height), (-half, half), color)
             parts.append(Solid(((0.0, mesh.build()),)))
-            corners = corners + (-0.125 if x > 0 else 0.125, 0, 0)
+            corners = corners + np.array([-0.125 if x > 0 else 0.125, 0, 0])
         parts.append(Panel(draw, corners))
         id_ = {"fence": FENCE, "wall": WALL, "hedge": VEGETATION}[kind]
         self.items.append(Item(tuple(parts), (id_,), fixed(x, (z0 + z1) / 2), (0.1, half), height))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Maps = NDArray[np.float32]
+Picture = NDArray[Any]
+"""8-bit pixels. OpenCV's own types do not say so."""
 
 NEAR_M = 0.4
 """Nothing nearer to the camera's plane is drawn."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.scenes.camera import NEAR_M, Camera, Floats, Light
+from opendr_panoptic_ros.datasets.scenes.camera import NEAR_M, Camera, Floats, Light, Picture
 from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
 
 _SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
@@ -20,7 +20,7 @@ _FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an object stands on the ground, in metres, and where it faces: yaw 0 looks along z, positive to the right."""
+    """Where an object stands, in metres, and where it faces: yaw 0 looks along z, positive to the right."""
 
     x: float
     z: float
@@ -29,7 +29,7 @@ class Pose:
 
     def to_world(self, points: Floats) -> Floats:
         """`(..., 3)` local points in world axes."""
-        return self.turn(points) + (self.x, self.y, self.z)
+        return self.turn(points) + np.array([self.x, self.y, self.z])
 
     def turn(self, directions: Floats) -> Floats:
         """`(..., 3)` local directions in world axes."""
@@ -116,10 +116,10 @@ class Canvas:
             if len(camera_points) < 3:
                 return
         hull = cv2.convexHull(np.clip(self.camera.to_pixels(camera_points), -_FAR_PX, _FAR_PX).astype(np.float32))
-        cv2.fillPoly(mask, [fixed_point(hull[:, 0])], (255 * strength,), cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(mask, [fixed_point(np.asarray(hull[:, 0], float))], (255 * strength,), cv2.LINE_AA, _SHIFT)
 
     @cached_property
-    def shadows(self) -> NDArray[np.uint8]:
+    def shadows(self) -> Picture:
         """`(H, W)` how much light the ground lacks, 0-255; complete once all shadows are thrown."""
         thrown = cv2.GaussianBlur(self._sun_shadow, (0, 0), max(len(self.ids) / 300, 0.5))
         contact = cv2.GaussianBlur(self._contact, (0, 0), max(len(self.ids) / 150, 0.5))
@@ -136,12 +136,12 @@ class Canvas:
 
     def panel(
         self,
-        texture: NDArray[np.uint8],
+        texture: Picture,
         corners: Floats,
         normal: Sequence[float],
         segment_id: int,
         *,
-        glow: NDArray[np.uint8] | None = None,
+        glow: Picture | None = None,
     ) -> None:
         """Paint a textured upright rectangle.
 
@@ -186,10 +186,8 @@ class Canvas:
         _blend(self.image[y0:y1, x0:x1], warped, mask if self.flat else weight)
         cv2.fillPoly(self.ids[y0:y1, x0:x1], [local], segment_id, cv2.LINE_8, _SHIFT)
 
-    def sprite(
-        self, texture: NDArray[np.uint8], base: Floats, width_m: float, height_m: float, segment_id: int
-    ) -> None:
-        """Paint an `(h, w, 4)` RGBA cut-out that faces the camera; its bottom middle stands at the world point `base`."""
+    def sprite(self, texture: Picture, base: Floats, width_m: float, height_m: float, segment_id: int) -> None:
+        """Paint an `(h, w, 4)` RGBA cut-out that faces the camera, its bottom middle at the world point `base`."""
         camera = self.camera
         point = camera.to_camera(base)
         if point[2] < 2 * NEAR_M:
@@ -220,9 +218,7 @@ class Canvas:
             self.image[y0:y1, x0:x1][alpha >= 128] = cut[..., :3][alpha >= 128]
         self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
 
-    def _shaded(
-        self, texture: NDArray[np.uint8], normal: Floats, depth_m: float, glow: NDArray[np.uint8] | None
-    ) -> NDArray[np.uint8]:
+    def _shaded(self, texture: Picture, normal: Floats, depth_m: float, glow: Picture | None) -> Picture:
         """The texture with shading and haze; alpha is kept."""
         haze = float(np.exp(-depth_m / self.light.haze_distance_m))
         offset = np.asarray(self.light.haze_rgb) * (1 - haze)
@@ -256,7 +252,7 @@ def clip_near(points: Floats) -> Floats:
     return np.array(kept).reshape(-1, 3)
 
 
-def _reduced(texture: NDArray[np.uint8], pixels: Floats) -> NDArray[np.uint8]:
+def _reduced(texture: Picture, pixels: Floats) -> Picture:
     """The texture made smaller, each way, to about the size it is seen at: warping alone would let it flicker."""
     height, width = texture.shape[:2]
     span = np.ptp(pixels, axis=0)
@@ -264,7 +260,7 @@ def _reduced(texture: NDArray[np.uint8], pixels: Floats) -> NDArray[np.uint8]:
     return texture if size == (width, height) else cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
 
 
-def _blend(target: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.uint8]) -> None:
+def _blend(target: Picture, source: Picture, weight: Picture) -> None:
     """Mix `source` into `target` in place, by weights 0-255."""
     share = weight.astype(np.float32) * (1 / 255)
     target[:] = cv2.blendLinear(np.ascontiguousarray(source[..., :3]), np.ascontiguousarray(target), share, 1 - share)

@@ -1,4 +1,4 @@
-"""A drive: the camera follows its lane, waits at a junction, and everything else moves by a timetable without collisions."""
+"""A drive: the camera follows its lane and waits at a junction; all others move by a timetable without collisions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ import numpy as np
 from opendr_panoptic_ros.datasets.scenes.actors import Cast
 from opendr_panoptic_ros.datasets.scenes.camera import Camera, stream
 from opendr_panoptic_ros.datasets.scenes.canvas import Pose
-from opendr_panoptic_ros.datasets.scenes.ground import KERB_M, Street, lay_ground
+from opendr_panoptic_ros.datasets.scenes.ground import KERB_M, Street
 from opendr_panoptic_ros.datasets.scenes.items import Item, Path, fixed
+from opendr_panoptic_ros.datasets.scenes.paving import lay_ground
 from opendr_panoptic_ros.datasets.scenes.scenery import Scenery, draw_street
 from opendr_panoptic_ros.datasets.scenes.weather import Lens, draw_light
 from opendr_panoptic_ros.datasets.scenes.world import (
-    CAMERA_TAG, CAST_TAG, GROUND_TAG, LENS_TAG, LIGHT_TAG, SCENERY_TAG, STREET_TAG, World, draw_camera,
-)  # fmt: skip
+    CAMERA_TAG,
+    CAST_TAG,
+    GROUND_TAG,
+    LENS_TAG,
+    LIGHT_TAG,
+    SCENERY_TAG,
+    STREET_TAG,
+    World,
+    draw_camera,
+)
 
 _BEFORE_JUNCTION_M = 8.5
 _SHORTEST_WITH_RED_S = 6.0
@@ -152,7 +161,10 @@ class Traffic:
 
         self._vehicle("car", lambda _: lambda time_s: Pose(x, gap(time_s) + self.plan.travelled_m(time_s)))
         cycle_x = self.street.kerbs[1] - 0.7 if not any(p > 0 for p in self.street.parking) else x + 1.25
-        path = self._flow(cycle_x, self.rng.uniform(20, 26), 0.42)
+        z = self.rng.uniform(20, 26)
+        if self.plan.waits:  # it waits beyond the junction, where the camera overtakes it later
+            z = self._junction[1] + 4.5 - 0.42 * self.plan.travelled_m(self.plan.red_s[0])
+        path = self._flow(cycle_x, z, 0.42)
         self.items.append(self.cast.place_cycle(motor=False, ridden=True, path=path))
 
     def _oncoming(self) -> None:

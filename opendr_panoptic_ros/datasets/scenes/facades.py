@@ -170,5 +170,3 @@ def _ground_floor(
         -1,
     )
     glow[height - door_height :, x : x + door_width] = 0
-
-

@@ -53,7 +53,7 @@ class Figure:
         side = np.sign(canvas.light.to_sun[0])
         offset = np.column_stack([np.full(len(a), 0.3 * side), np.full(len(a), -0.25)])
         inner = _capsules(a + offset * radius_px[:, :1], b + offset * radius_px[:, 1:], radius_px * 0.55)
-        wheels = [self._wheel(canvas, pose, *wheel) for wheel in self._wheels]
+        wheels = [_place_wheel(canvas, pose, *wheel[:4]) for wheel in self._wheels]
         order = [(d, 0, i) for i, d in enumerate(depth)] + [(wheel[0], 1, i) for i, wheel in enumerate(wheels)]
         for _, kind, i in sorted(order, reverse=True):
             if kind:
@@ -63,16 +63,17 @@ class Figure:
             if not canvas.flat and radius_px[i].max() > 1.5:
                 canvas.polygon(inner[i], bright[i].tolist(), None)
 
-    def _wheel(
-        self, canvas: Canvas, pose: Pose, center: Point, radius: float, ahead: Point, color: Sequence[float], slot: int
-    ) -> tuple[float, Floats, Floats, float]:
-        """Depth in metres, outline and colour in the picture, tyre width in pixels."""
-        angle = np.linspace(0, 2 * np.pi, 18, endpoint=False)[:, None]
-        rim = np.asarray(center) + radius * (np.cos(angle) * np.asarray(ahead) + np.sin(angle) * np.array([0, 1.0, 0]))
-        points = canvas.camera.to_camera(pose.to_world(rim))
-        depth = float(points[:, 2].mean())
-        shaded = canvas.lit(np.array(color, float), np.array([0.0, 0.3, -0.5]), np.array(depth))
-        return depth + 0.02, canvas.camera.to_pixels(points), shaded, canvas.camera.focal_px * 0.045 / depth
+
+def _place_wheel(
+    canvas: Canvas, pose: Pose, center: Point, radius: float, ahead: Point, color: Sequence[float]
+) -> tuple[float, Floats, Floats, float]:
+    """Depth in metres, outline and colour in the picture, tyre width in pixels."""
+    angle = np.linspace(0, 2 * np.pi, 18, endpoint=False)[:, None]
+    rim = np.asarray(center) + radius * (np.cos(angle) * np.asarray(ahead) + np.sin(angle) * np.array([0, 1.0, 0]))
+    points = canvas.camera.to_camera(pose.to_world(rim))
+    depth = float(points[:, 2].mean())
+    shaded = canvas.lit(np.array(color, float), np.array([0.0, 0.3, -0.5]), np.array(depth))
+    return depth + 0.02, canvas.camera.to_pixels(points), shaded, canvas.camera.focal_px * 0.045 / depth
 
 
 def _paint_wheel(canvas: Canvas, rim: Floats, color: Floats, tyre_px: float, segment_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Ground and sky: what is painted first. GroundPlan lays out road, kerbs, sidewalks, grass and markings."""
+"""Ground and sky: what is painted first. Street says what lies where."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from opendr_panoptic_ros.datasets.scenes.camera import Maps, stream
 from opendr_panoptic_ros.datasets.scenes.canvas import Canvas, Pose
-from opendr_panoptic_ros.datasets.scenes.mesh import Mesh, MeshBuilder
-from opendr_panoptic_ros.datasets.scenes.palette import Rgb, hsv, mixed, scaled
+from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
+from opendr_panoptic_ros.datasets.scenes.palette import Rgb
 from opendr_panoptic_ros.datasets.scenes.textures import noise
 
 ROAD, SIDEWALK, TERRAIN, SKY = 0, 1, 9, 10
@@ -26,7 +26,9 @@ class Street:
 
     lanes: (x of the middle, direction +1 away or -1 towards). parking: x of the middle of each row of parked cars.
     kerbs: x of the left and right kerb. walks: x-ranges of the sidewalks. fronts: x where the plots begin.
-    verges: x-ranges of grass between kerb and sidewalk. crossings: z-ranges of the side streets.
+    verges: x-ranges of grass between kerb and sidewalk. crossings: z-ranges of the side streets. rails_x: the lane
+    with tram rails. rails_cross: the side street with tram rails. z_range: from where to where there are houses.
+    green: whether the plots on the left and right are grass.
     """
 
     lane_m: float
@@ -41,6 +43,10 @@ class Street:
     rails_cross: int | None
     z_range: tuple[float, float]
     green: tuple[bool, bool]
+
+    def is_clear(self, z: float, margin_m: float) -> bool:
+        """Whether no side street is that near."""
+        return not any(a - margin_m < z < b + margin_m for a, b in self.crossings)
 
 
 @dataclass(frozen=True)
@@ -60,135 +66,6 @@ class Ground:
         canvas.mesh(self.mesh, Pose(0, 0), STUFF_IDS, haze=False)
         if not canvas.flat:
             _texture(canvas, x, z, depth, top)
-
-
-def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Ground:
-    """Colours and markings for a street."""
-    asphalt = mixed(hsv(rng.uniform(0, 1), rng.uniform(0, 0.1), rng.uniform(0.3, 0.52)), (235, 238, 242), 0.35 * snow)
-    paving = mixed(
-        hsv(rng.choice([0.08, 0.6, 0.02]), rng.uniform(0, 0.18), rng.uniform(0.42, 0.72)), (240, 242, 246), 0.8 * snow
-    )
-    grass = mixed(
-        hsv(rng.uniform(0.14, 0.3), rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.55)), (240, 242, 246), 0.85 * snow
-    )
-    paint: Rgb = scaled((232, 232, 226), rng.uniform(0.75, 1.05))
-    mesh = MeshBuilder()
-    z0, z1 = street.z_range
-    z1 += 160
-    left, right = street.kerbs
-    for side, green in enumerate(street.green):
-        if not green:
-            edge = street.fronts[side]
-            _strip(
-                mesh,
-                *sorted((edge, edge + (80 if side else -80))),
-                z0,
-                z1,
-                mixed(paving, asphalt, 0.3),
-                SIDEWALK,
-                KERB_M,
-            )
-    for side, walk in enumerate(street.walks):
-        _strip(mesh, *walk, z0, z1, paving, SIDEWALK, KERB_M)
-        for verge in street.verges:
-            if (verge[0] > 0) == bool(side):
-                _strip(mesh, *verge, z0, z1, grass, TERRAIN, KERB_M)
-    _strip(mesh, left, right, z0, z1, asphalt, ROAD, 0.0)
-    for side, x in enumerate(street.kerbs):
-        _kerb(mesh, x, 1 if side == 0 else -1, z0, z1, scaled(paving, 1.15))
-    for a, b in street.crossings:
-        mesh.slot = ROAD
-        mesh.face(
-            [(-90, KERB_M + 0.01, a), (90, KERB_M + 0.01, a), (90, KERB_M + 0.01, b), (-90, KERB_M + 0.01, b)],
-            asphalt,
-            normal=(0, 1, 0),
-        )
-    _markings(mesh, rng, street, asphalt, paint, z0, z1)
-    return Ground(mesh.build(), grass)
-
-
-def _strip(mesh: MeshBuilder, x0: float, x1: float, z0: float, z1: float, color: Rgb, slot: int, y: float) -> None:
-    z = np.unique(np.concatenate([np.arange(z0, z1, 6.0), [z1]]))
-    mesh.slot = slot
-    points = [(x0, y, p) for p in z] + [(x1, y, p) for p in z[::-1]]
-    mesh.face(points, color, normal=(0, 1, 0))
-
-
-def _kerb(mesh: MeshBuilder, x: float, facing: int, z0: float, z1: float, color: Rgb) -> None:
-    z = np.append(np.arange(z0, z1, 6.0), z1)
-    mesh.slot = SIDEWALK
-    mesh.face([(x, 0.0, p) for p in z] + [(x, KERB_M, p) for p in z[::-1]], scaled(color, 0.8), normal=(facing, 0, 0))
-    top = x - facing * 0.16
-    mesh.face([(x, KERB_M, p) for p in z] + [(top, KERB_M, p) for p in z[::-1]], color, normal=(0, 1, 0))
-
-
-def _bar(mesh: MeshBuilder, x0: float, x1: float, z0: float, z1: float, color: Rgb, y: float = 0.0) -> None:
-    mesh.face([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], color, normal=(0, 1, 0))
-
-
-def _markings(
-    mesh: MeshBuilder, rng: np.random.Generator, street: Street, asphalt: Rgb, paint: Rgb, z0: float, z1: float
-) -> None:
-    mesh.slot = ROAD
-    left, right = street.kerbs
-
-    def clear(z: float, margin: float = 1.0) -> bool:
-        return not any(a - margin < z < b + margin for a, b in street.crossings)
-
-    for _ in range(int(0.16 * (z1 - z0))):  # patches, cracks and manholes
-        x, z, tone = rng.uniform(left, right), rng.uniform(z0, z1), rng.choice([0.72, 0.8, 0.88, 1.1])
-        if rng.random() < 0.3:
-            angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-            mesh.face(
-                [(x + 0.34 * np.cos(a), 0, z + 0.34 * np.sin(a)) for a in angle], scaled(asphalt, 0.6), normal=(0, 1, 0)
-            )
-            continue
-        half = rng.uniform(0.2, 1.4)
-        _bar(mesh, max(left, x - half), min(right, x + half), z, z + rng.uniform(0.4, 6.0), scaled(asphalt, tone))
-    xs = sorted(x for x, _ in street.lanes)
-    borders = [(a + b) / 2 for a, b in zip(xs[:-1], xs[1:], strict=True)]
-    middle = next((b for b in borders if abs(b) < 0.6), None)
-    dash, gap = rng.uniform(2.5, 4.0), rng.uniform(3.5, 6.0)
-    solid_middle = rng.random() < 0.3
-    for border in borders:
-        solid = solid_middle and border == middle
-        for z in np.arange(z0, z1, dash if solid else dash + gap):
-            if clear(z) and clear(z + dash):
-                _bar(mesh, border - 0.07, border + 0.07, z, z + dash, paint)
-    if street.parking or rng.random() < 0.5:
-        for x in (xs[0] - street.lane_m / 2, xs[-1] + street.lane_m / 2):
-            for z in np.arange(z0, z1, 6.0):
-                if clear(z, 4) and clear(z + 6, 4):
-                    _bar(mesh, x - 0.06, x + 0.06, z, z + 6, paint)
-    if rng.random() < 0.35:
-        for x, direction in street.lanes:
-            for z in np.arange(z0 + rng.uniform(0, 20), z1, 28.0):
-                _arrow(mesh, x, z, direction, paint)
-    drive_edge = (xs[0] - street.lane_m / 2, xs[-1] + street.lane_m / 2)
-    for a, b in street.crossings:
-        for near in (a - 3.4, b + 0.6):
-            for x in np.arange(left + 0.4, right - 0.4, 1.0):
-                _bar(mesh, x, x + 0.5, near, near + 2.8, paint)
-        _bar(mesh, 0.1, drive_edge[1], a - 5.0, a - 4.6, paint)
-        _bar(mesh, drive_edge[0], -0.1, b + 4.8, b + 5.2, paint)
-        y = KERB_M + 0.012
-        for x in np.concatenate([np.arange(-70, left - 6, 7.0), np.arange(right + 4, 70, 7.0)]):
-            _bar(mesh, x, x + 3, (a + b) / 2 - 0.07, (a + b) / 2 + 0.07, paint, y)
-    steel: Rgb = (110, 108, 106)
-    if street.rails_x is not None:
-        for x in (street.rails_x - 0.72, street.rails_x + 0.72):
-            _bar(mesh, x - 0.12, x + 0.12, z0, z1, scaled(asphalt, 0.7))
-            _bar(mesh, x - 0.045, x + 0.045, z0, z1, steel)
-    if street.rails_cross is not None:
-        a, b = street.crossings[street.rails_cross]
-        for z in ((a + b) / 2 - 0.72, (a + b) / 2 + 0.72):
-            _bar(mesh, -90, 90, z - 0.12, z + 0.12, scaled(asphalt, 0.7), KERB_M + 0.013)
-            _bar(mesh, -90, 90, z - 0.045, z + 0.045, steel, KERB_M + 0.014)
-
-
-def _arrow(mesh: MeshBuilder, x: float, z: float, direction: int, paint: Rgb) -> None:
-    shape = [(-0.09, 0), (0.09, 0), (0.09, 2.2), (0.32, 2.2), (0, 3.6), (-0.32, 2.2), (-0.09, 2.2)]
-    mesh.face([(x + p, 0, z + direction * q) for p, q in shape], paint, normal=(0, 1, 0))
 
 
 @cache

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from opendr_panoptic_ros.datasets.scenes.mesh import Mesh, MeshBuilder, rectangle
 from opendr_panoptic_ros.datasets.scenes.palette import BLACK, STEEL, Rgb, masonry, mixed, paint, scaled
 from opendr_panoptic_ros.datasets.scenes.vehicles import (
-    REFLECTION, Row, Size, between, constant, glass_color, lamps, near_wheels, number_plate, wheels,
-)  # fmt: skip
+    REFLECTION,
+    Row,
+    Size,
+    between,
+    constant,
+    glass_color,
+    lamps,
+    near_wheels,
+    number_plate,
+    wheels,
+)
 
 
 def _cab(
@@ -21,8 +32,12 @@ def _cab(
     windscreen = between(top * 0.55, front, top, front - 0.35)
     a = half * 0.88
     mesh.on_end(rectangle(-a, a, top * 0.57, top * 0.86), windscreen, glass, front=True)
-    mesh.on_end([(0, top * 0.57), (a * 0.5, top * 0.57), (a * 0.3, top * 0.86), (-a * 0.2, top * 0.86)], windscreen,
-                mixed(glass, REFLECTION, 0.25), front=True)  # fmt: skip
+    mesh.on_end(
+        [(0, top * 0.57), (a * 0.5, top * 0.57), (a * 0.3, top * 0.86), (-a * 0.2, top * 0.86)],
+        windscreen,
+        mixed(glass, REFLECTION, 0.25),
+        front=True,
+    )
     mesh.on_end(
         rectangle(-half * 0.6, half * 0.6, top * 0.3, top * 0.5), constant(front), scaled(BLACK, 1.5), front=True
     )
@@ -32,8 +47,11 @@ def _cab(
     mesh.on_end(rectangle(-half, half, 0.45, 0.72), constant(front), scaled(color, 0.5), front=True)
     lamps(mesh, constant(front), half * 0.95, 0.85, (0.3, 0.2), front=True, lit=lit)
     number_plate(mesh, constant(front), 0.5, front=True)
-    mesh.on_sides([(front - 1.3, top * 0.57), (front - 0.18, top * 0.57), (front - 0.42, top * 0.85), (front - 1.3, top * 0.85)],
-                  width, glass)  # fmt: skip
+    mesh.on_sides(
+        [(front - 1.3, top * 0.57), (front - 0.18, top * 0.57), (front - 0.42, top * 0.85), (front - 1.3, top * 0.85)],
+        width,
+        glass,
+    )
     mesh.on_sides(rectangle(front - 1.42, front - 1.4, 0.6, top * 0.86), width, scaled(color, 0.55))
     mesh.on_sides(rectangle(front - 1.3, front - 1.1, top * 0.48, top * 0.51), width, scaled(color, 0.5))
     for side in (-1, 1):
@@ -82,16 +100,27 @@ def truck(rng: np.random.Generator, *, lit: bool = False) -> tuple[Row, Size]:
         high = wall + (0.5 if kind == "tipper" else rng.uniform(0.4, 1.0))
         inset = 0.9 if kind == "tipper" else 0.1
         middle = (z[0] + z[1]) / 2
-        mesh.loft([(z[0], wall - 0.3), (min(z[0] + inset, middle), high), (max(z[1] - inset, middle), high), (z[1], wall - 0.3)],
-                      between(wall - 0.3, half * 0.92, high, half * (0.5 if kind == "tipper" else 0.85)), heap)  # fmt: skip
+        mesh.loft(
+            [
+                (z[0], wall - 0.3),
+                (min(z[0] + inset, middle), high),
+                (max(z[1] - inset, middle), high),
+                (z[1], wall - 0.3),
+            ],
+            between(wall - 0.3, half * 0.92, high, half * (0.5 if kind == "tipper" else 0.85)),
+            heap,
+        )
         mesh.box((-half, half), (0.95, wall), cargo, load)
         for post in np.arange(cargo[0] + 0.1, cargo[1], 0.9):
             mesh.on_sides(rectangle(post, post + 0.1, 0.95, wall), constant(half), scaled(load, 0.65))
     mesh.on_end(rectangle(-half, half, 0.6, 0.8), behind, (190, 40, 30), front=False)
     lamps(mesh, behind, half * 0.95, 0.86, (0.25, 0.16), front=False, lit=lit)
     number_plate(mesh, behind, 0.62, front=False)
-    mesh.on_sides(rectangle(cargo[0] + 2.9 if len(axles) > 2 else cargo[0] + 1.9, cargo[1] - 0.6, 0.5, 0.9),
-                  constant(half * 0.97), scaled(BLACK, 1.6))  # fmt: skip
+    mesh.on_sides(
+        rectangle(cargo[0] + 2.9 if len(axles) > 2 else cargo[0] + 1.9, cargo[1] - 0.6, 0.5, 0.9),
+        constant(half * 0.97),
+        scaled(BLACK, 1.6),
+    )
     near_wheels(mesh, axles[1:], half, 0.5, rng)
     cab = MeshBuilder()
     wheels(cab, axles[:1], half, 0.5)
@@ -112,17 +141,31 @@ def bus(rng: np.random.Generator, *, lit: bool = False) -> tuple[Row, Size]:
     axles = [front - 2.7, rear + 3.0]
     wheels(mesh, axles, half, 0.48)
     width = between(0.3, half, height, half * 0.97)
-    mesh.loft([(rear, 0.32), (rear, height - 0.12), (rear + 0.15, height), (front - 0.3, height), (front - 0.1, height - 0.3),
-               (front, 1.2), (front, 0.3)], width, color)  # fmt: skip
+    mesh.loft(
+        [
+            (rear, 0.32),
+            (rear, height - 0.12),
+            (rear + 0.15, height),
+            (front - 0.3, height),
+            (front - 0.1, height - 0.3),
+            (front, 1.2),
+            (front, 0.3),
+        ],
+        width,
+        color,
+    )
     decks = [(1.25, 2.35)] + ([(2.9, 3.8)] if double else [])
     for low, high in decks:
         mesh.on_sides(rectangle(rear + 0.4, front - 0.25, low, high), width, scaled(glass, 0.7))
         count = int(rng.integers(6, 9))
         edges = np.linspace(rear + 0.45, front - 0.3, count + 1)
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             mesh.on_sides(rectangle(a + 0.05, b - 0.05, low + 0.05, high - 0.05), width, glass, glows=lit)
-            mesh.on_sides([(a + 0.2, low + 0.05), (a + 0.5, low + 0.05), (a + 0.8, high - 0.05), (a + 0.5, high - 0.05)], width,
-                          mixed(glass, REFLECTION, 0.2))  # fmt: skip
+            mesh.on_sides(
+                [(a + 0.2, low + 0.05), (a + 0.5, low + 0.05), (a + 0.8, high - 0.05), (a + 0.5, high - 0.05)],
+                width,
+                mixed(glass, REFLECTION, 0.2),
+            )
     mesh.on_sides(rectangle(rear + 0.02, front - 0.05, 0.34, 0.34 + rng.uniform(0.15, 0.5)), width, accent)
     if rng.random() < 0.5:
         mesh.on_sides(rectangle(rear + 0.05, front - 0.1, height - 0.4, height - 0.2), width, accent)
@@ -135,8 +178,12 @@ def bus(rng: np.random.Generator, *, lit: bool = False) -> tuple[Row, Size]:
     windscreen = between(1.2, front, height - 0.3, front - 0.1)
     a = half * 0.92
     mesh.on_end(rectangle(-a, a, 1.05, 2.45), windscreen, glass, front=True)
-    mesh.on_end([(-a * 0.7, 1.05), (-a * 0.2, 1.05), (a * 0.2, 2.45), (-a * 0.3, 2.45)], windscreen,
-                mixed(glass, REFLECTION, 0.2), front=True)  # fmt: skip
+    mesh.on_end(
+        [(-a * 0.7, 1.05), (-a * 0.2, 1.05), (a * 0.2, 2.45), (-a * 0.3, 2.45)],
+        windscreen,
+        mixed(glass, REFLECTION, 0.2),
+        front=True,
+    )
     if double:
         mesh.on_end(rectangle(-a, a, 2.95, 3.8), windscreen, glass, front=True)
     mesh.on_end(rectangle(-a, a, 2.5, 2.8), windscreen, BLACK, front=True)
@@ -192,9 +239,16 @@ def train(rng: np.random.Generator, *, lit: bool = False) -> tuple[Row, Size]:
 
 
 def _tram_car(
-    mesh: MeshBuilder, span: tuple[float, float], half: float, height: float, look: tuple[Rgb, Rgb, Rgb], *,
-    first: bool, last: bool, lit: bool,
-) -> None:  # fmt: skip
+    mesh: MeshBuilder,
+    span: tuple[float, float],
+    half: float,
+    height: float,
+    look: tuple[Rgb, Rgb, Rgb],
+    *,
+    first: bool,
+    last: bool,
+    lit: bool,
+) -> None:
     """One car between two z; the first has a nose to the rear, the last one to the front."""
     (z0, z1), (color, accent, glass) = span, look
     width = between(0.25, half, height, half * 0.92)
@@ -208,15 +262,18 @@ def _tram_car(
     ends = (z0 + (1.1 if first else 0.25), z1 - (1.1 if last else 0.25))
     mesh.on_sides(rectangle(*ends, 1.25, 2.5), width, scaled(glass, 0.75))
     edges = np.linspace(*ends, 5)
-    for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(edges)):
         if k == 2:
             mesh.on_sides(rectangle(a + 0.05, b - 0.05, 0.36, 2.5), width, scaled(accent, 0.8))
             mesh.on_sides(rectangle(a + 0.15, (a + b) / 2 - 0.04, 0.7, 2.35), width, glass)
             mesh.on_sides(rectangle((a + b) / 2 + 0.04, b - 0.15, 0.7, 2.35), width, glass)
         else:
             mesh.on_sides(rectangle(a + 0.06, b - 0.06, 1.32, 2.43), width, glass, glows=lit)
-            mesh.on_sides([(a + 0.2, 1.32), (a + 0.5, 1.32), (a + 0.9, 2.43), (a + 0.6, 2.43)], width,
-                          mixed(glass, REFLECTION, 0.2))  # fmt: skip
+            mesh.on_sides(
+                [(a + 0.2, 1.32), (a + 0.5, 1.32), (a + 0.9, 2.43), (a + 0.6, 2.43)],
+                width,
+                mixed(glass, REFLECTION, 0.2),
+            )
     mesh.on_sides(rectangle(z0, z1, 0.24, 0.5), width, scaled(accent, 0.7))
     mesh.on_sides(rectangle(z0 + 0.3, z1 - 0.3, 2.65, 2.9), width, accent)
     mesh.box(
@@ -231,8 +288,12 @@ def _tram_car(
         depth = between(0.9, z + sign * 0.1, height - 0.15, z - sign * 0.9)
         a, b = half * 0.86, half * 0.8
         mesh.on_end([(-a, 1.25), (a, 1.25), (b, 2.55), (-b, 2.55)], depth, glass, front=sign > 0)
-        mesh.on_end([(-a * 0.6, 1.25), (0, 1.25), (b * 0.3, 2.55), (-b * 0.2, 2.55)], depth, mixed(glass, REFLECTION, 0.2),
-                    front=sign > 0)  # fmt: skip
+        mesh.on_end(
+            [(-a * 0.6, 1.25), (0, 1.25), (b * 0.3, 2.55), (-b * 0.2, 2.55)],
+            depth,
+            mixed(glass, REFLECTION, 0.2),
+            front=sign > 0,
+        )
         mesh.on_end(rectangle(-b * 0.6, b * 0.6, 2.65, 2.88), depth, (250, 180, 50), front=sign > 0, glows=True)
         skirt = constant(z + sign * 0.1)
         mesh.on_end(rectangle(-half * 0.98, half * 0.98, 0.26, 0.66), skirt, accent, front=sign > 0)

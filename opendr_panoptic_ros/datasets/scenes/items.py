@@ -8,9 +8,8 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.scenes.camera import Camera, Floats
+from opendr_panoptic_ros.datasets.scenes.camera import Camera, Floats, Picture
 from opendr_panoptic_ros.datasets.scenes.canvas import Canvas, Pose
 from opendr_panoptic_ros.datasets.scenes.figure import Figure
 from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
@@ -22,7 +21,7 @@ Path = Callable[[float], Pose]
 class Part(Protocol):
     """Something that paints itself at a pose and a time."""
 
-    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
+    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float, /) -> None:
         """Paint picture and ids."""
 
 
@@ -32,7 +31,7 @@ class Solid:
 
     row: tuple[tuple[float, Mesh], ...]
 
-    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
+    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
         """Paint the faces that look at the camera, of the farthest mesh first."""
         eye = (np.asarray(canvas.camera.position_m) - (pose.x, pose.y, pose.z)) @ pose.turn(np.array([0.0, 0.0, 1.0]))
         for _, mesh in sorted(self.row, key=lambda entry: -abs(entry[0] - eye)):
@@ -69,15 +68,15 @@ class Panel:
     draw: makes the texture and where it glows; called once, when the panel is first seen.
     """
 
-    draw: Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]
+    draw: Callable[[], tuple[Picture, Picture | None]]
     corners: Floats
     normal: tuple[float, float, float] | None = None
 
     @cached_property
-    def _texture(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    def _texture(self) -> tuple[Picture, Picture | None]:
         return self.draw()
 
-    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
+    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
         """Paint it unless it looks away."""
         corners = pose.to_world(self.corners)
         towards = np.asarray(canvas.camera.position_m) - corners[0]
@@ -97,12 +96,12 @@ class Panel:
 class Cutout:
     """A sprite that faces the camera, its foot `base_m` above the ground."""
 
-    texture: NDArray[np.uint8]
+    texture: Picture
     width_m: float
     height_m: float
     base_m: float = 0.0
 
-    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
+    def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
         """Paint it."""
         base = np.array([pose.x, pose.y + self.base_m, pose.z])
         canvas.sprite(self.texture, base, self.width_m, self.height_m, ids[0])

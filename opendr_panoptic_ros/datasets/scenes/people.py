@@ -38,12 +38,19 @@ class Look:
         return cls(
             height=rng.uniform(1.1, 1.35) if child else rng.uniform(1.58, 1.92),
             girth=rng.uniform(0.9, 1.3),
-            skin=skin(rng), hair=hair(rng), top=cloth(rng), trousers=cloth(rng), shoes=scaled(cloth(rng), 0.7),
-            coat=rng.random() < 0.25, skirt=rng.random() < 0.18, shorts=rng.random() < 0.15,
-            long_hair=rng.random() < 0.4, hat=rng.random() < 0.2,
+            skin=skin(rng),
+            hair=hair(rng),
+            top=cloth(rng),
+            trousers=cloth(rng),
+            shoes=scaled(cloth(rng), 0.7),
+            coat=rng.random() < 0.25,
+            skirt=rng.random() < 0.18,
+            shorts=rng.random() < 0.15,
+            long_hair=rng.random() < 0.4,
+            hat=rng.random() < 0.2,
             bag=cloth(rng) if rng.random() < 0.35 else None,
             helmet=hsv(rng.random(), rng.uniform(0, 0.9), rng.uniform(0.2, 0.95)),
-        )  # fmt: skip
+        )
 
 
 def _head(figure: Figure, look: Look, neck: Vec, lean: float, helmet: bool) -> None:
@@ -96,8 +103,13 @@ def person(look: Look, phase: float, *, walking: bool) -> Figure:
     if look.skirt:
         figure.limb((0, 0.5 * h, 0), (0, 0.33 * h, 0), 0.07 * h * g, look.trousers, 0.1 * h * g)
     for side in (-1, 1):  # two capsules: a chest is wider than deep
-        figure.limb((side * 0.055 * h * g, shoulder - 0.035 * h, 0), (side * 0.035 * h * g, low, 0), 0.055 * h * g, look.top,
-                    0.06 * h * g if look.coat else 0.05 * h * g)  # fmt: skip
+        figure.limb(
+            (side * 0.055 * h * g, shoulder - 0.035 * h, 0),
+            (side * 0.035 * h * g, low, 0),
+            0.055 * h * g,
+            look.top,
+            0.06 * h * g if look.coat else 0.05 * h * g,
+        )
     if look.bag:
         figure.limb((0, 0.76 * h, -0.1 * h), (0, 0.6 * h, -0.11 * h), 0.07 * h, look.bag)
     _head(figure, look, (0, 0.83 * h, 0), 0.0, False)
@@ -120,11 +132,19 @@ def _rider(figure: Figure, look: Look, seat: Vec, grip: Vec, pedals: tuple[Vec, 
         hand = (side * grip[0], grip[1] + 0.03, grip[2])
         figure.limb(shoulder, elbow, 0.033 * h * g, look.top)
         figure.limb(elbow, hand, 0.029 * h, scaled(look.top, 0.93), 0.024 * h)
-        figure.limb((side * 0.055 * h * g, neck[1] - 0.04 * h, neck[2]), (side * 0.04 * h, seat[1] + 0.03 * h, seat[2]), 0.055 * h * g,
-                    look.top)  # fmt: skip
+        figure.limb(
+            (side * 0.055 * h * g, neck[1] - 0.04 * h, neck[2]),
+            (side * 0.04 * h, seat[1] + 0.03 * h, seat[2]),
+            0.055 * h * g,
+            look.top,
+        )
     if look.bag:
-        figure.limb((0, neck[1] - 0.07 * h, neck[2] - 0.1 * h), (0, seat[1] + 0.12 * h, seat[2] + 0.2 * lean - 0.09 * h), 0.065 * h,
-                    look.bag)  # fmt: skip
+        figure.limb(
+            (0, neck[1] - 0.07 * h, neck[2] - 0.1 * h),
+            (0, seat[1] + 0.12 * h, seat[2] + 0.2 * lean - 0.09 * h),
+            0.065 * h,
+            look.bag,
+        )
     _head(figure, look, neck, lean, helmet)
 
 
@@ -150,7 +170,7 @@ def cycle(machine: Cycle, look: Look | None = None, phase: float = 0.0) -> Figur
     if machine.motor:
         _motorcycle(figure, machine)
     else:
-        _bicycle(figure, machine, phase)
+        _bicycle(figure, machine)
     if look is None:
         return figure
     figure.slot = 1
@@ -174,15 +194,21 @@ def cycle(machine: Cycle, look: Look | None = None, phase: float = 0.0) -> Figur
     return figure
 
 
-def _bicycle(figure: Figure, machine: Cycle, phase: float) -> None:
+def _bicycle(figure: Figure, machine: Cycle) -> None:
     s, color = machine.size, machine.color
     front, rear, radius = 0.56 * s, -0.54 * s, 0.34 * s
     crank, seat, head = (0.0, 0.3 * s, 0.0), (0.0, 0.88 * s, -0.2 * s), (0.0, 0.82 * s, 0.36 * s)
     figure.wheel((0, radius, rear), radius, RUBBER)
     figure.wheel((0, radius, front), radius, RUBBER)
     tube = 0.026
-    for a, b in ((crank, seat), (crank, head), ((0.0, 0.78 * s, -0.17 * s), head), ((0.0, radius, rear), crank),
-                 ((0.0, radius, rear), (0.0, 0.76 * s, -0.16 * s)), ((0.0, radius, front), head)):  # fmt: skip
+    for a, b in (
+        (crank, seat),
+        (crank, head),
+        ((0.0, 0.78 * s, -0.17 * s), head),
+        ((0.0, radius, rear), crank),
+        ((0.0, radius, rear), (0.0, 0.76 * s, -0.16 * s)),
+        ((0.0, radius, front), head),
+    ):
         figure.limb(a, b, tube, color)
     figure.limb(head, (0.0, 1.0 * s, 0.33 * s), tube, STEEL)
     figure.limb((-0.26, 1.03 * s, 0.36 * s), (0.26, 1.03 * s, 0.36 * s), 0.024, scaled(BLACK, 1.3))

@@ -55,7 +55,7 @@ def draw_street(rng: np.random.Generator, length_m: float, *, crossings_m: list[
 
 
 class Scenery:
-    """Fills a street. signal: what the traffic lights show by time: 0 green, 1 yellow, 2 red; always the same if None."""
+    """Fills a street. signal: the traffic lights by time: 0 green, 1 yellow, 2 red; always the same if None."""
 
     def __init__(
         self, rng: np.random.Generator, street: Street, light: Light, *, signal: Callable[[float], int] | None = None
@@ -74,9 +74,6 @@ class Scenery:
         for number in range(len(self.street.crossings)):
             self._junction(number)
         return self._make.items
-
-    def _free(self, z: float, margin: float) -> bool:
-        return not any(a - margin < z < b + margin for a, b in self.street.crossings)
 
     def _plots(self, side: int) -> None:
         """Everything from the sidewalk's far edge on."""
@@ -122,18 +119,12 @@ class Scenery:
         x = kerb + sign * 0.5
         step = rng.uniform(16, 30)
         for z in np.arange(z0 + rng.uniform(8, 18), z1, step):
-            if self._free(z, 1.0):
+            if street.is_clear(z, 1.0):
                 mesh, height = furniture.lamp(rng, night=self.light.is_night)
                 self._make.stand(mesh, x, z, height, (POLE, POLE), yaw=0.0 if side else np.pi)
-        if rng.random() < 0.55:
-            step, offset = rng.uniform(6, 13), rng.uniform(0, 8)
-            verge = next((v for v in street.verges if (v[0] > 0) == bool(side)), None)
-            tree_x = (verge[0] + verge[1]) / 2 if verge else kerb + sign * 0.8
-            for z in np.arange(z0 + 6 + offset, z1, step):
-                if self._free(z, 2.5) and rng.random() < 0.85:
-                    self._make.tree(tree_x, z + rng.uniform(-0.5, 0.5), small=rng.random() < 0.4)
+        self._row_of_trees(side)
         for z in np.arange(z0 + rng.uniform(9, 16), z1, rng.uniform(9, 17)):
-            if self._free(z, 1.5):
+            if street.is_clear(z, 1.5):
                 draw = rng.random()
                 mesh, height = furniture.sign(rng) if draw < 0.6 else furniture.pole(rng)
                 back = rng.random() < 0.2
@@ -148,11 +139,24 @@ class Scenery:
         if rng.random() < 0.3:
             start = rng.uniform(z0 + 10, max(z1 - 10, z0 + 11))
             length = rng.uniform(6, 14)
-            if all(self._free(start + k * length, 1.0) for k in (0.0, 0.25, 0.5, 0.75, 1.0)):
-                self._make.boundary(kerb + sign * 0.3, start, start + length, "fence" if rng.random() < 0.7 else "hedge")
+            if all(street.is_clear(start + k * length, 1.0) for k in (0.0, 0.25, 0.5, 0.75, 1.0)):
+                self._make.boundary(
+                    kerb + sign * 0.3, start, start + length, "fence" if rng.random() < 0.7 else "hedge"
+                )
         if rng.random() < 0.12:
             mesh, height = furniture.clutter(rng)
             self._make.stand(mesh, kerb + sign * 0.9, rng.uniform(z0 + 12, z0 + 40), height, (VOID_ID,))
+
+    def _row_of_trees(self, side: int) -> None:
+        rng, street, make = self.rng, self.street, self._make
+        if rng.random() > 0.55:
+            return
+        sign = (-1, 1)[side]
+        verge = next((v for v in street.verges if (v[0] > 0) == bool(side)), None)
+        x = (verge[0] + verge[1]) / 2 if verge else street.kerbs[side] + sign * 0.8
+        for z in np.arange(street.z_range[0] + 6 + rng.uniform(0, 8), street.z_range[1], rng.uniform(6, 13)):
+            if street.is_clear(z, 2.5) and rng.random() < 0.85:
+                make.tree(x, z + rng.uniform(-0.5, 0.5), small=rng.random() < 0.4)
 
     def _junction(self, number: int) -> None:
         """Traffic lights at a side street, and houses or trees along it."""
@@ -198,5 +202,7 @@ class Scenery:
                 crown = Cutout(
                     self._make.crown("round" if rng.random() < 0.7 else "tall"), width * 1.3, rng.uniform(8, 17), -1.5
                 )
-                self._make.items.append(Item((crown,), (VEGETATION,), fixed(x, at), (width / 2, 0.1), 10, casts_shadow=False))
+                self._make.items.append(
+                    Item((crown,), (VEGETATION,), fixed(x, at), (width / 2, 0.1), 10, casts_shadow=False)
+                )
             x += width * 0.75

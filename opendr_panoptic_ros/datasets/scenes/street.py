@@ -32,8 +32,16 @@ def lamp(rng: np.random.Generator, *, night: bool) -> tuple[Mesh, float]:
         reach = rng.uniform(0.8, 2.2)
         mesh.box((-reach, 0.05), (height - 0.1, height), (-0.05, 0.05), color)
         mesh.box((-reach - 0.6, -reach), (height - 0.12, height + 0.06), (-0.14, 0.14), scaled(color, 1.1))
-        mesh.face([(-reach - 0.55, height - 0.13, -0.1), (-reach - 0.05, height - 0.13, -0.1), (-reach - 0.05, height - 0.13, 0.1),
-                   (-reach - 0.55, height - 0.13, 0.1)], (255, 235, 180), glows=night)  # fmt: skip
+        mesh.face(
+            [
+                (-reach - 0.55, height - 0.13, -0.1),
+                (-reach - 0.05, height - 0.13, -0.1),
+                (-reach - 0.05, height - 0.13, 0.1),
+                (-reach - 0.55, height - 0.13, 0.1),
+            ],
+            (255, 235, 180),
+            glows=night,
+        )
     else:
         mesh.box((-0.2, 0.2), (height, height + 0.5), (-0.2, 0.2), scaled(color, 0.8))
         for z in (-0.21, 0.21):
@@ -113,9 +121,14 @@ def _plate(rng: np.random.Generator, mesh: MeshBuilder, y: float, r: float) -> N
     corners = {0: 16, 1: 16, 2: 3, 3: 8, 4: 4, 5: 4, 6: 3}[kind]
     turn = {2: np.pi / 2, 3: np.pi / 8, 4: np.pi / 4, 5: np.pi / 2, 6: -np.pi / 2}.get(kind, 0.0)
     outer, inner, third = [
-        (red, white, BLACK), (blue, blue, white), (red, white, BLACK), (red, red, white), (blue, blue, white),
-        (white, (245.0, 195.0, 30.0), (245.0, 195.0, 30.0)), (red, white, white),
-    ][kind]  # fmt: skip
+        (red, white, BLACK),
+        (blue, blue, white),
+        (red, white, BLACK),
+        (red, red, white),
+        (blue, blue, white),
+        (white, (245.0, 195.0, 30.0), (245.0, 195.0, 30.0)),
+        (red, white, white),
+    ][kind]
     if kind == 4:
         r *= 1.2
 
@@ -127,8 +140,19 @@ def _plate(rng: np.random.Generator, mesh: MeshBuilder, y: float, r: float) -> N
     mesh.face(ring(r, -0.065), outer, normal=(0, 0, -1))
     mesh.face(ring(r * 0.74, -0.07), inner, normal=(0, 0, -1))
     if kind == 1:
-        mesh.face([(-0.08, y - 0.2, -0.075), (0.02, y - 0.2, -0.075), (0.02, y + 0.02, -0.075), (0.2, y + 0.02, -0.075),
-                   (-0.03, y + 0.24, -0.075), (-0.26, y + 0.02, -0.075), (-0.08, y + 0.02, -0.075)], third, normal=(0, 0, -1))  # fmt: skip
+        mesh.face(
+            [
+                (-0.08, y - 0.2, -0.075),
+                (0.02, y - 0.2, -0.075),
+                (0.02, y + 0.02, -0.075),
+                (0.2, y + 0.02, -0.075),
+                (-0.03, y + 0.24, -0.075),
+                (-0.26, y + 0.02, -0.075),
+                (-0.08, y + 0.02, -0.075),
+            ],
+            third,
+            normal=(0, 0, -1),
+        )
     elif kind not in (5, 6):
         h, w = (0.06, 0.24) if kind == 3 else (rng.uniform(0.08, 0.17), rng.uniform(0.06, 0.17))
         offset = -0.06 if kind == 2 else 0

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.scenes.camera import stream
-from opendr_panoptic_ros.datasets.scenes.palette import BLACK, Rgb, cloth, hsv, leaf, masonry, mixed, paint, scaled
+from opendr_panoptic_ros.datasets.scenes.camera import Picture, stream
+from opendr_panoptic_ros.datasets.scenes.palette import Rgb, leaf, masonry, paint, scaled
 
-Texture = NDArray[np.uint8]
+Texture = Picture
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cell: int) -> NDArray[np.float32]:
@@ -26,8 +26,8 @@ def _tile(*cells_and_percents: int) -> Texture:
     """`(1024, 1024, 3)` grey noise around 128, shared by all textures, each of which takes another part of it."""
     rng, tile = stream(0, 78, *cells_and_percents), np.full((1024, 1024), 128, np.float32)
     for cell, percent in zip(cells_and_percents[::2], cells_and_percents[1::2], strict=True):
-        tile += noise(rng, 1024, 1024, cell) * percent
-    return cv2.merge([np.clip(tile, 0, 255).astype(np.uint8)] * 3)  # type: ignore[return-value]
+        tile = tile + noise(rng, 1024, 1024, cell) * percent
+    return cv2.merge([np.clip(tile, 0, 255).astype(np.uint8)] * 3)
 
 
 def _grained(rng: np.random.Generator, height: int, width: int, tile: Texture, low: Rgb, high: Rgb) -> Texture:
@@ -42,6 +42,7 @@ def _grained(rng: np.random.Generator, height: int, width: int, tile: Texture, l
 
 
 def plain(rng: np.random.Generator, height: int, width: int, color: Rgb, grain: float = 5.0) -> Texture:
+    """A wall of one colour with grain and stains."""
     low, high = (tuple(c + sign * 4 * grain for c in color) for sign in (-1, 1))
     return _grained(rng, height, width, _tile(12, 26, 2, 20), low, high)  # type: ignore[arg-type]
 
@@ -50,7 +51,7 @@ def bricks(rng: np.random.Generator, texture: Texture, color: Rgb, row_px: int, 
     """Joints, and single bricks of another tone."""
     height, width = texture.shape[:2]
     tones = rng.normal(1, 0.07, (height // row_px + 1, width // brick_px + 2)).astype(np.float32)
-    tones = cv2.resize(tones, None, fx=brick_px, fy=row_px, interpolation=cv2.INTER_NEAREST)
+    tones = np.repeat(np.repeat(tones, brick_px, axis=1), row_px, axis=0)
     joint = tuple(c * 0.72 + 25 for c in color)
     for row, top in enumerate(range(0, height, row_px)):
         left = row % 2 * (brick_px // 2)
@@ -148,7 +149,7 @@ def crown(rng: np.random.Generator, kind: str, size: int = 160) -> Texture:
         center, r = (int(x * size), int(y * size)), max(int(radius * size), 2)
         cv2.circle(mask, center, r, (255,), -1)
         cv2.circle(light, center, r, (min(max(1.15 - 0.6 * y + 0.3 * bright, 0.5), 1.5),), -1)
-    light = cv2.GaussianBlur(light, (0, 0), size / 60)
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), size / 60), np.float32)
     soft = cv2.GaussianBlur(mask, (0, 0), size / 45).astype(np.float32)
     ragged = soft + 60 * noise(rng, size, size, 4) * np.minimum(soft / 90, 1)
     texture = np.empty((size, size, 4), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +21,7 @@ REFLECTION: Rgb = (202.0, 215.0, 230.0)
 
 
 def constant(value: float) -> Callable[[Floats], Floats]:
+    """The same value everywhere."""
     return lambda y: np.full_like(y, value)
 
 
@@ -29,6 +31,7 @@ def between(y0: float, v0: float, y1: float, v1: float) -> Callable[[Floats], Fl
 
 
 def glass_color(rng: np.random.Generator) -> Rgb:
+    """The colour of windows by day."""
     return hsv(rng.uniform(0.5, 0.65), rng.uniform(0.05, 0.3), rng.uniform(0.14, 0.42))
 
 
@@ -42,6 +45,7 @@ def wheels(mesh: MeshBuilder, axles_z: list[float], half_width: float, radius: f
 def near_wheels(
     mesh: MeshBuilder, axles_z: list[float], half_width: float, radius: float, rng: np.random.Generator
 ) -> None:
+    """Wheels on the flanks, with arch, tyre, rim and hub."""
     rim = scaled(STEEL, rng.uniform(0.5, 1.35))
     for side in (-1, 1):
         normal = (side, 0.0, 0.0)
@@ -53,9 +57,15 @@ def near_wheels(
 
 
 def lamps(
-    mesh: MeshBuilder, depth: Callable[[Floats], Floats], x: float, y: float, size: tuple[float, float], *,
-    front: bool, lit: bool,
-) -> None:  # fmt: skip
+    mesh: MeshBuilder,
+    depth: Callable[[Floats], Floats],
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    *,
+    front: bool,
+    lit: bool,
+) -> None:
     """Head lamps or tail lamps at ±x, centred at height y."""
     if front:
         color = (255.0, 250.0, 225.0) if lit else (208.0, 212.0, 218.0)
@@ -67,6 +77,7 @@ def lamps(
 
 
 def number_plate(mesh: MeshBuilder, depth: Callable[[Floats], Floats], y: float, *, front: bool) -> None:
+    """A plate whose lower edge is at y."""
     mesh.on_end(rectangle(-0.26, 0.26, y, y + 0.12), depth, (235, 235, 225), front=front)
     mesh.on_end(rectangle(-0.2, 0.2, y + 0.03, y + 0.09), depth, (70, 70, 75), front=front)
 
@@ -97,46 +108,81 @@ def car(rng: np.random.Generator, *, lit: bool = False) -> tuple[Row, Size]:
     width = between(clearance, half, belt, half * 0.97)
     nose = belt - (0.12 if kind != "van" else 0.02)
     mesh.loft(
-        [(rear + 0.08, clearance), (rear, 0.5), (rear + 0.04, belt), (hood, belt), (front - 0.12, nose),
-         (front, 0.55), (front - 0.06, clearance)], width, body_color,
-    )  # fmt: skip
+        [
+            (rear + 0.08, clearance),
+            (rear, 0.5),
+            (rear + 0.04, belt),
+            (hood, belt),
+            (front - 0.12, nose),
+            (front, 0.55),
+            (front - 0.06, clearance),
+        ],
+        width,
+        body_color,
+    )
     slant = 0.75 if kind != "van" else 0.5
     rear_slant = {"sedan": 0.6, "hatch": 0.3}.get(str(kind), 0.12)
     roof = (trunk + rear_slant, hood - slant)
     cabin = between(belt, half * 0.95, height, half * 0.78)
-    mesh.loft([(trunk, belt), (roof[0], height - 0.04), ((roof[0] + roof[1]) / 2, height), (roof[1], height - 0.04),
-               (hood, belt)], cabin, body_color)  # fmt: skip
+    mesh.loft(
+        [
+            (trunk, belt),
+            (roof[0], height - 0.04),
+            ((roof[0] + roof[1]) / 2, height),
+            (roof[1], height - 0.04),
+            (hood, belt),
+        ],
+        cabin,
+        body_color,
+    )
     top, sill = height - 0.12, belt + 0.05
     back, fore = between(belt, trunk, height - 0.04, roof[0]), between(belt, hood, height - 0.04, roof[1])
     pillars = np.linspace(
         float(back(np.array(sill))) + 0.14, float(fore(np.array(sill))) - 0.12, 3 if length < 4.2 else 4
     )
-    for a, b in zip(pillars[:-1], pillars[1:], strict=True):
+    for a, b in pairwise(pillars):
         upper = [max(a, roof[0] + 0.06) + 0.05, min(b, roof[1] - 0.0) - 0.05]
         if kind == "van" and a == pillars[0] and rng.random() < 0.4:
             continue
         mesh.on_sides([(a + 0.04, sill), (b - 0.04, sill), (upper[1], top), (upper[0], top)], cabin, glass)
-        mesh.on_sides([(b - 0.3, sill), (b - 0.14, sill), (upper[1] - 0.1, top), (upper[1] - 0.25, top)], cabin,
-                      mixed(glass, REFLECTION, 0.25))  # fmt: skip
+        mesh.on_sides(
+            [(b - 0.3, sill), (b - 0.14, sill), (upper[1] - 0.1, top), (upper[1] - 0.25, top)],
+            cabin,
+            mixed(glass, REFLECTION, 0.25),
+        )
     for depth, is_front in ((fore, True), (back, False)):
         a, b = half * 0.86, half * 0.7
         mesh.on_end([(-a, sill), (a, sill), (b, top + 0.03), (-b, top + 0.03)], depth, glass, front=is_front)
-        mesh.on_end([(a * 0.2, sill), (a * 0.55, sill), (b * 0.2, top), (-b * 0.1, top)], depth,
-                    mixed(glass, REFLECTION, 0.22), front=is_front)  # fmt: skip
+        mesh.on_end(
+            [(a * 0.2, sill), (a * 0.55, sill), (b * 0.2, top), (-b * 0.1, top)],
+            depth,
+            mixed(glass, REFLECTION, 0.22),
+            front=is_front,
+        )
     mesh.on_sides(rectangle(rear + 0.5, front - 0.45, clearance, clearance + 0.09), width, scaled(trim, 0.55))
     for seam in pillars[1:]:
         mesh.on_sides(rectangle(seam - 0.012, seam + 0.012, 0.33, belt - 0.02), width, scaled(body_color, 0.55))
         mesh.on_sides(rectangle(seam - 0.32, seam - 0.14, belt - 0.17, belt - 0.12), width, scaled(body_color, 0.6))
     ahead = between(0.5, front, nose, front - 0.1)
     behind = between(0.5, rear, belt, rear + 0.04)
-    mesh.on_end(rectangle(-half * 0.95, half * 0.95, clearance + 0.02, 0.4), constant(front - 0.02), scaled(trim, 0.6),
-                front=True)  # fmt: skip
-    mesh.on_end(rectangle(-half * 0.95, half * 0.95, clearance + 0.02, 0.4), constant(rear + 0.03), scaled(trim, 0.6),
-                front=False)  # fmt: skip
+    mesh.on_end(
+        rectangle(-half * 0.95, half * 0.95, clearance + 0.02, 0.4),
+        constant(front - 0.02),
+        scaled(trim, 0.6),
+        front=True,
+    )
+    mesh.on_end(
+        rectangle(-half * 0.95, half * 0.95, clearance + 0.02, 0.4),
+        constant(rear + 0.03),
+        scaled(trim, 0.6),
+        front=False,
+    )
     mesh.on_end(rectangle(-0.42, 0.42, nose - 0.24, nose - 0.06), ahead, scaled(BLACK, rng.uniform(0.8, 2)), front=True)
     lamp = (rng.uniform(0.22, 0.38), rng.uniform(0.12, 0.24))
     lamps(mesh, ahead, half * 0.95, nose - 0.14, lamp, front=True, lit=lit)
-    lamps(mesh, behind, half * 0.95, belt - 0.2, lamp[:: rng.choice([-1, 1])], front=False, lit=lit)
+    lamps(
+        mesh, behind, half * 0.95, belt - 0.2, (lamp[1], lamp[0]) if rng.random() < 0.5 else lamp, front=False, lit=lit
+    )
     for is_front, depth in ((True, constant(front)), (False, behind)):
         number_plate(mesh, depth, 0.42 if is_front else 0.56, front=is_front)
     for side in (-1, 1):

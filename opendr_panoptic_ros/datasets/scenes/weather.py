@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.scenes.camera import Light
+from opendr_panoptic_ros.datasets.scenes.camera import Light, Picture
 from opendr_panoptic_ros.datasets.scenes.palette import hsv, mixed
-
-Picture = NDArray[np.uint8]
 
 
 def draw_light(rng: np.random.Generator) -> tuple[Light, str]:
@@ -174,8 +172,8 @@ def _drop(image: Picture, rng: np.random.Generator) -> None:
     inside = cv2.GaussianBlur(view[::-1], (0, 0), r / 3)
     disc = np.zeros((2 * r, 2 * r), np.float32)
     cv2.circle(disc, (r, r), r - 1, 0.8, -1, cv2.LINE_AA)
-    disc = cv2.GaussianBlur(disc, (0, 0), 1)[..., None]
-    view[:] = (view * (1 - disc) + inside * disc).astype(np.uint8)
+    soft = cv2.GaussianBlur(disc, (0, 0), 1)[..., None]
+    view[:] = (view * (1 - soft) + inside * soft).astype(np.uint8)
 
 
 def reflect(image: Picture, is_wet: NDArray[np.bool_], horizon_px: float, strength: float) -> None:

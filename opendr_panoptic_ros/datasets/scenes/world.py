@@ -10,26 +10,30 @@ from numpy.typing import NDArray
 from opendr_panoptic_ros.datasets.scenes.actors import Cast
 from opendr_panoptic_ros.datasets.scenes.camera import Camera, Floats, Light, stream
 from opendr_panoptic_ros.datasets.scenes.canvas import Canvas
-from opendr_panoptic_ros.datasets.scenes.ground import KERB_M, STUFF_IDS, Ground, Street, lay_ground, paint_sky
+from opendr_panoptic_ros.datasets.scenes.ground import KERB_M, STUFF_IDS, Ground, Street, paint_sky
 from opendr_panoptic_ros.datasets.scenes.items import Item, fixed, painting_order
-from opendr_panoptic_ros.datasets.scenes.scenery import Scenery, draw_street
+from opendr_panoptic_ros.datasets.scenes.palette import Rgb, paint
+from opendr_panoptic_ros.datasets.scenes.paving import lay_ground
+from opendr_panoptic_ros.datasets.scenes.scenery import VOID_ID, Scenery, draw_street
 from opendr_panoptic_ros.datasets.scenes.weather import Lens, draw_light, reflect
 
 LIGHT_TAG, STREET_TAG, SCENERY_TAG, GROUND_TAG, SKY_TAG, CAST_TAG, CAMERA_TAG, LENS_TAG, SENSOR_TAG, HOOD_TAG = range(
     1, 11
 )
 _SIGHT_M = 170.0
+_HOOD_SHARE = 0.06
 
 
 @dataclass(frozen=True)
 class World:
-    """Everything but the camera. class_of: train id by segment id; id 0 is void."""
+    """Everything but the camera. class_of: train id by segment id; id 0 is void, as is the camera car's own hood."""
 
     seed: int
     light: Light
     ground: Ground
     items: tuple[Item, ...]
     class_of: dict[int, int]
+    hood: Rgb | None = None
 
     def paint(self, camera: Camera, time_s: float = 0.0) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """`(H, W, 3)` uint8 RGB and `(H, W)` int32 segment ids."""
@@ -49,7 +53,20 @@ class World:
         if self.light.wetness > 0.1:
             is_wet = (canvas.ids == STUFF_IDS[0]) | (canvas.ids == STUFF_IDS[1])
             reflect(canvas.image, is_wet, sum(camera.horizon_px) / 2, self.light.wetness)
+        if self.hood is not None:
+            _paint_hood(canvas, self.hood)
         return canvas.image, canvas.ids
+
+
+def _paint_hood(canvas: Canvas, color: Rgb) -> None:
+    """The camera car's own bonnet along the lower edge: void, as in Cityscapes."""
+    height, width = canvas.ids.shape
+    across = np.linspace(-0.15, 1.15, 24)
+    for low, shade, segment_id in ((0.0, 0.75, VOID_ID), (0.035, 0.95, None)):
+        top = 0.9 + low + 0.55 * (across - 0.5) ** 2
+        outline = np.column_stack([np.append(across, [1.2, -0.2]) * width, np.append(top, [1.2, 1.2]) * height])
+        light = np.asarray(canvas.light.ambient_rgb) + 0.5 * np.asarray(canvas.light.sun_rgb)
+        canvas.polygon(outline, np.minimum(np.asarray(color) * shade * light, 255).tolist(), segment_id)
 
 
 def _in_view(items: list[Item], boxes: Floats, camera: Camera) -> NDArray[np.bool_]:
@@ -60,7 +77,7 @@ def _in_view(items: list[Item], boxes: Floats, camera: Camera) -> NDArray[np.boo
     points = camera.to_camera(np.stack([x, np.ones_like(x), z], axis=-1))
     edge = points[..., 2] * (0.5 * camera.width_px / camera.focal_px)
     beside = (points[..., 0] > edge + 0.5).all(axis=1) | (points[..., 0] < -edge - 0.5).all(axis=1)
-    return ~beside & (points[..., 2] > 0).any(axis=1)
+    return np.asarray(~beside & (points[..., 2] > 0).any(axis=1))
 
 
 def draw_camera(rng: np.random.Generator, street: Street, width: int, height: int) -> Camera:
@@ -90,7 +107,9 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[World, Camera, Le
     cast = Cast(stream(seed, CAST_TAG), is_night=light.is_night)
     items += Casting(cast, street, camera).fill()
     ground = lay_ground(stream(seed, GROUND_TAG), street, snow=light.snow)
-    world = World(seed, light, ground, tuple(items), cast.class_of)
+    rng = stream(seed, HOOD_TAG)
+    hood = paint(rng) if rng.random() < _HOOD_SHARE else None
+    world = World(seed, light, ground, tuple(items), cast.class_of, hood)
     return world, camera, Lens.random(stream(seed, LENS_TAG), falling, is_night=light.is_night)
 
 
@@ -187,7 +206,7 @@ class Casting:
         ridden = rng.random() < 0.68
         for _ in range(14):
             z = rng.uniform(4.5, 17.0)
-            if ridden or motor and rng.random() < 0.4:
+            if ridden or (motor and rng.random() < 0.4):
                 x, direction = street.lanes[int(rng.integers(len(street.lanes)))]
                 x += direction * rng.uniform(0.2, 0.45) * street.lane_m
                 yaw = (0.0 if direction > 0 else np.pi) + rng.normal(0, 0.12)
