@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-_INSTALL = """panoptic_node needs ROS 2; {missing!r} is missing.
+_INSTALL = """panoptic_node cannot start: {missing!r} is missing.
 With ROS 2 installed: source /opt/ros/$ROS_DISTRO/setup.bash; a virtual environment needs --system-site-packages.
 Without: pip install 'opendr_panoptic_ros[ros]'."""
 
@@ -32,11 +32,11 @@ def main(args: list[str] | None = None) -> int:
     """
     stop = StopSignals()
     try:
-        from opendr_panoptic_ros.ros.run import run  # takes seconds, in which a signal may come
-
+        try:
+            from opendr_panoptic_ros.ros.run import run  # takes seconds, in which a signal may come
+        except ModuleNotFoundError as error:
+            print(_INSTALL.format(missing=error.name), file=sys.stderr)
+            return 1
         return run(args, stop)
-    except ModuleNotFoundError as error:
-        print(_INSTALL.format(missing=error.name), file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 0

@@ -1,0 +1,155 @@
+"""Real nodes on real DDS: a node under test and a client beside it, each with an executor thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.checkpoint import save_checkpoint
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # test runs beside each other do not meet
+# Room for images on their way; the file says why.
+os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[2] / "config" / "fastdds_large_images.xml")
+
+try:
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
+
+    from opendr_panoptic_ros.ros.image_codec import encode
+    from opendr_panoptic_ros.ros.node import PanopticNode
+except ModuleNotFoundError as error:
+    MISSING = error.name
+else:
+    MISSING = None
+
+PATIENCE_S = 60.0  # for what must happen; a test that passes does not wait for it
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network whose seed finds instances in noise and among the pedestrians."""
+    model = ModelConfig(
+        backbone_width=0.25,
+        backbone_depth=0.3,
+        fpn_channels=16,
+        semantic_channels=16,
+        box_head_width=32,
+        anchor_scale=4,
+    )
+    test = TestConfig(long_side_px=128, short_side_px=64, min_stuff_area=16, max_detections=20, rpn_max_proposals=100)
+    network = EfficientPS.from_config(Config(name="tiny", model=model, test=test))
+    seed_weights_(network, 1)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(network, path)
+    return path
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """An image `(48, 64, 3)` in which the tiny network finds instances."""
+    return np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+class Bench:
+    """A ROS context with nodes that spin, each in a thread of its own, until the bench is closed."""
+
+    def __init__(self) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context)
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(rclpy.try_shutdown, context=self.context)
+        self.client = Node("client", context=self.context)
+        self.spin(self.client)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def spin(self, node: Node) -> None:
+        executor = SingleThreadedExecutor(context=self.context)
+        executor.add_node(node)
+
+        def run() -> None:
+            with contextlib.suppress(ExternalShutdownException):
+                executor.spin()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            executor.shutdown()
+            thread.join()
+            node.destroy_node()
+
+        self._stack.callback(stop)
+
+    def node(self, **parameters: Any) -> PanopticNode:
+        """A node that does not spin yet."""
+        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
+        return PanopticNode(context=self.context, parameter_overrides=overrides)
+
+    def active_node(self, **parameters: Any) -> PanopticNode:
+        """A node that serves."""
+        node = self.node(**parameters)
+        self.spin_after_start(node)
+        return node
+
+    def spin_after_start(self, node: PanopticNode) -> None:
+        started = node.start()
+        self.spin(node)
+        assert started, node.last_error
+
+    def listen(self, topic: str, message_type: Any = None, qos: Any = 10) -> list[Any]:
+        """The list to which every message of the topic will be appended; of type Image unless said otherwise."""
+        heard: list[Any] = []
+        self.client.create_subscription(message_type or Image, topic, heard.append, qos)
+        return heard
+
+    def camera(self, topic: str = "image_raw", qos: Any = 10) -> Any:
+        return self.client.create_publisher(Image, topic, qos)
+
+    def send(self, camera: Any, pixels: np.ndarray, *, stamp_ns: int, encoding: str = "rgb8") -> None:
+        """Publish an image once somebody receives."""
+        self.wait_for(camera.get_subscription_count, "a subscription to the camera")
+        header = Header(frame_id="optical")
+        header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        message = encode(pixels, "rgb8", header)
+        message.encoding = encoding
+        camera.publish(message)
+
+    @staticmethod
+    def wait_for(condition: Callable[[], Any], what: str) -> None:
+        """Return once the condition holds; fail the test, naming `what` was waited for, when it never does."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, f"waited {PATIENCE_S:.0f} s in vain for {what}"
+            time.sleep(0.005)
+
+    @staticmethod
+    def stamp_ns(message: Any) -> int:
+        return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    if MISSING:
+        pytest.skip(f"needs ROS 2 ({MISSING} is missing)")
+    bench = Bench()
+    yield bench
+    bench.close()

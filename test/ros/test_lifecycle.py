@@ -1,0 +1,191 @@
+"""Transitions, asked for over the services as a lifecycle manager does, and what /diagnostics says of them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.ros.image_codec import decode
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
+CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
+
+
+@pytest.fixture
+def change(bench):
+    """Asks the node for a transition; whether it went well."""
+    client = bench.client.create_client(ChangeState, "panoptic_segmentation/change_state")
+
+    def ask(transition: int) -> bool:
+        assert client.wait_for_service(timeout_sec=60)
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        bench.wait_for(future.done, "the transition")
+        return bool(future.result().success)
+
+    return ask
+
+
+def spinning_node(bench, **parameters):
+    node = bench.node(**parameters)
+    bench.spin(node)
+    return node
+
+
+def topics(bench):
+    names = bench.client.get_publisher_names_and_types_by_node("panoptic_segmentation", "/")
+    return {name for name, _ in names if name.startswith("/panoptic/")}
+
+
+def test_there_and_back_twice(bench, change, checkpoint, picture):
+    node = spinning_node(bench, checkpoint=str(checkpoint))
+    heard = bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    for round_number in (1, 2):
+        assert node.state == "unconfigured"
+        assert change(CONFIGURE)
+        assert node.state == "inactive"
+        bench.wait_for(lambda: "/panoptic/semantic" in topics(bench), "the outputs")
+        assert camera.get_subscription_count() == 0
+        assert change(ACTIVATE)
+        assert node.state == "active"
+        bench.send(camera, picture, stamp_ns=round_number)
+        bench.wait_for(lambda n=round_number: len(heard) == n, "the answer")
+        assert change(DEACTIVATE)
+        bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
+        network = weakref.ref(node.segmenter)
+        assert change(CLEANUP)
+        assert network() is None, "cleanup must free the network"
+        bench.wait_for(lambda: not topics(bench), "the outputs to go")
+
+
+def test_deactivate_keeps_the_network_and_the_counts(bench, change, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    network = node.segmenter
+    for stamp_ns in (1, 2):
+        bench.send(camera, picture, stamp_ns=stamp_ns)
+        bench.wait_for(lambda n=stamp_ns: node.counts[""].answered == n, "the answer")
+        assert change(DEACTIVATE)
+        assert node.segmenter is network
+        assert change(ACTIVATE)
+
+
+def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change, checkpoint):
+    node = spinning_node(bench, checkpoint="/no/such.pth")
+    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    assert not change(CONFIGURE)
+    assert node.state == "unconfigured"
+    assert node.last_error.startswith("CheckpointError: There is no checkpoint /no/such.pth")
+    assert node.segmenter is None
+    assert not topics(bench)
+    bench.wait_for(lambda: diagnostics and diagnostics[-1].status[0].level == DiagnosticStatus.ERROR, "the diagnosis")
+    assert "/no/such.pth" in diagnostics[-1].status[0].message
+
+    node.set_parameters([Parameter("checkpoint", value=str(checkpoint))])
+    assert change(CONFIGURE)
+    assert change(ACTIVATE)
+    bench.wait_for(lambda: diagnostics[-1].status[0].level == DiagnosticStatus.OK, "the diagnosis")
+
+
+@pytest.mark.parametrize("parameters", [{"device": "tpu"}, {"precision": "int3"}, {"config": "/no/such.yaml"}])
+def test_configure_refuses(bench, change, checkpoint, parameters):
+    node = spinning_node(bench, checkpoint=str(checkpoint), **parameters)
+    assert not change(CONFIGURE)
+    assert node.state == "unconfigured"
+    assert next(iter(parameters.values())) in node.last_error
+
+
+def test_a_failed_activate_leaves_the_node_inactive(bench, change, checkpoint, monkeypatch):
+    node = spinning_node(bench, checkpoint=str(checkpoint))
+    assert change(CONFIGURE)
+    with monkeypatch.context() as patch:
+        patch.setattr(node._cameras[0], "start", lambda: 1 / 0)
+        assert not change(ACTIVATE)
+    assert node.state == "inactive"
+    assert "ZeroDivisionError" in node.last_error
+    assert change(ACTIVATE)
+    assert node.last_error == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "shutdown"),
+    [
+        ([], Transition.TRANSITION_UNCONFIGURED_SHUTDOWN),
+        ([CONFIGURE], Transition.TRANSITION_INACTIVE_SHUTDOWN),
+        ([CONFIGURE, ACTIVATE], Transition.TRANSITION_ACTIVE_SHUTDOWN),
+    ],
+    ids=["unconfigured", "inactive", "active"],
+)
+def test_shutdown_from_any_state(bench, change, checkpoint, before, shutdown):
+    node = spinning_node(bench, checkpoint=str(checkpoint))
+    assert all(change(transition) for transition in before)
+    assert change(shutdown)
+    assert node.state == "finalized"
+    assert node.segmenter is None
+    bench.wait_for(lambda: not topics(bench), "the outputs to go")
+
+
+@pytest.mark.parametrize("transition", [ACTIVATE, DEACTIVATE, CLEANUP])
+def test_what_cannot_be_done_unconfigured(bench, change, transition):
+    node = spinning_node(bench)
+    assert not change(transition)
+    assert node.state == "unconfigured"
+
+
+def test_diagnostics(bench, checkpoint, picture):
+    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    node = bench.active_node(checkpoint=str(checkpoint))
+    bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    bench.send(camera, picture, stamp_ns=1, encoding="h264")
+    bench.wait_for(lambda: node.counts[""].failed == 1, "the bad image to be counted")
+
+    def camera_status():
+        return diagnostics[-1].status[1] if diagnostics and len(diagnostics[-1].status) == 2 else DiagnosticStatus()
+
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis of the failure")
+    assert "h264" in camera_status().message
+
+    bench.send(camera, picture, stamp_ns=bench.client.get_clock().now().nanoseconds)
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis of the success")
+    values = {entry.key: entry.value for entry in camera_status().values}
+    counts = {key: values[key] for key in ("received", "answered", "dropped", "failed")}
+    assert counts == {"received": "2", "answered": "1", "dropped": "0", "failed": "1"}
+    assert 0 < float(values["processing_time_ms_p50"]) <= float(values["processing_time_ms_p95"])
+    assert float(values["processing_time_ms_p50"]) < float(values["pipeline_latency_ms_p50"])
+    status = diagnostics[-1].status[0]
+    assert status.name == "panoptic_segmentation"
+    assert camera_status().name == "panoptic_segmentation: /image_raw"
+    node_values = {entry.key: entry.value for entry in status.values}
+    assert (node_values["state"], node_values["device"]) == ("active", str(node.segmenter.device))
+    assert node_values["checkpoint"] == str(checkpoint)
+
+
+def test_the_visualization_changes_while_it_runs(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    heard = bench.listen("panoptic/rgb_visualization")
+    camera = bench.camera()
+    settings: list[tuple[str, Any]] = [
+        ("visualization_opacity", 1.0),
+        ("visualization_opacity", 0.1),
+        ("visualization", "detailed"),
+    ]
+    for number, (name, value) in enumerate(settings, start=1):
+        node.set_parameters([Parameter(name, value=value)])
+        bench.send(camera, picture, stamp_ns=number)
+        bench.wait_for(lambda n=number: len(heard) == n, "the picture")
+    full, faint, detailed = (decode(message).astype(int) for message in heard)
+    assert np.abs(faint - picture).mean() < np.abs(full - picture).mean() / 2
+    assert detailed.shape == picture.shape
+    assert not np.array_equal(detailed, faint)

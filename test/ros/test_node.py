@@ -1,0 +1,244 @@
+"""The node in this process: real messages on real topics, a tiny network."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.ros.image_codec import decode, encode
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import Float32, Header  # noqa: E402
+
+from opendr_panoptic_ros.ros import camera as camera_module  # noqa: E402
+from opendr_panoptic_ros.ros import messages  # noqa: E402
+from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Gate:
+    """A segmenter that waits before each image until it is let through, and keeps what it was given."""
+
+    def __init__(self, segmenter: Any) -> None:
+        self.device, self.precision = segmenter.device, segmenter.precision
+        self.seen: list[int] = []
+        self.permits = threading.Semaphore(0)
+        self._segmenter = segmenter
+
+    def __call__(self, image: np.ndarray) -> Any:
+        self.seen.append(int(image[0, 0, 0]))
+        assert self.permits.acquire(timeout=60)
+        return self._segmenter(image)
+
+
+def numbered(picture: np.ndarray, number: int) -> np.ndarray:
+    """The picture with its number in the first pixel."""
+    picture = picture.copy()
+    picture[0, 0] = number
+    return picture
+
+
+def pixels(message: Any, dtype: Any) -> np.ndarray:
+    assert not message.is_bigendian
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width, -1).squeeze(axis=2)
+
+
+def test_every_output_of_one_frame(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    images = {topic: bench.listen(f"panoptic/{topic}") for topic in messages.MAKE_MESSAGE if topic != "segmentation"}
+    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    times = [bench.listen(f"panoptic/debug/{name}", Float32) for name in ("processing_time_ms", "pipeline_latency_ms")]
+    outputs = [*images.values(), segmentations, *times]
+    camera = bench.camera()
+    bench.wait_for(lambda: len(node._cameras[0].wanted_outputs()) == len(outputs), "all subscriptions to match")
+    now_ns = bench.client.get_clock().now().nanoseconds
+    bench.send(camera, picture, stamp_ns=now_ns)
+    bench.wait_for(lambda: all(outputs), "a message on every topic")
+
+    expected = PanopticSegmenter(checkpoint)(picture)
+    assert any(segment.is_thing for segment in expected.segments), "a test without instances shows little"
+    got = {topic: heard[0] for topic, heard in images.items()}
+    assert np.array_equal(pixels(got["semantic"], np.uint8), expected.semantic_map)
+    assert np.array_equal(pixels(got["instance"], np.uint16), expected.instance_map)
+    assert np.array_equal(pixels(got["panoptic"], np.int32), expected.panoptic_ids)
+    assert np.array_equal(decode(got["semantic_color"]), visualize.semantic_color(expected))
+    assert np.array_equal(decode(got["instance_color"]), visualize.instance_color(expected))
+    assert np.array_equal(decode(got["rgb_visualization"]), visualize.overlay(picture, expected))
+    encodings = [got[topic].encoding for topic in ("semantic", "instance", "panoptic", "rgb_visualization")]
+    assert encodings == ["mono8", "mono16", "32SC1", "rgb8"]
+
+    segmentation = segmentations[0]
+    assert segmentation.segment_map.encoding == "32SC1"
+    assert np.array_equal(pixels(segmentation.segment_map, np.int32), expected.segment_map)
+    for info, segment in zip(segmentation.segments, expected.segments, strict=True):
+        assert (info.id, info.class_id, info.label, info.is_thing, info.area_px) == (
+            segment.id, segment.class_id, segment.label, segment.is_thing, segment.area_px)  # fmt: skip
+        assert tuple(info.box_xyxy_px) == segment.box_xyxy_px
+        assert info.score == pytest.approx(segment.score, nan_ok=True)
+
+    for message in (*got.values(), segmentation, segmentation.segment_map):
+        assert (bench.stamp_ns(message), message.header.frame_id) == (now_ns, "optical")
+    processing_time_ms, pipeline_latency_ms = (heard[0].data for heard in times)
+    assert 0 < processing_time_ms < pipeline_latency_ms
+
+
+def test_the_newest_frame_wins(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    node.segmenter = gate = Gate(node.segmenter)
+    heard = bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    bench.send(camera, numbered(picture, 1), stamp_ns=1)
+    bench.wait_for(lambda: gate.seen == [1], "the first frame's inference to begin")
+    for number in (2, 3, 4):  # come while the network works
+        bench.send(camera, numbered(picture, number), stamp_ns=number)
+    bench.wait_for(lambda: node.counts[""].received == 4, "four frames")
+    assert node.counts[""] == FrameCounts(received=4, answered=0, dropped=2, failed=0)
+    gate.permits.release(2)
+    bench.wait_for(lambda: len(heard) == 2, "two answers")
+    assert gate.seen == [1, 4]
+    assert [bench.stamp_ns(message) for message in heard] == [1, 4]
+    bench.wait_for(lambda: node.counts[""] == FrameCounts(received=4, answered=2, dropped=2, failed=0), "the counts")
+
+
+def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    node.segmenter = gate = Gate(node.segmenter)
+    heard = bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    bench.send(camera, numbered(picture, 1), stamp_ns=1)
+    bench.wait_for(lambda: gate.seen == [1], "the first frame's inference to begin")
+    bench.send(camera, numbered(picture, 2), stamp_ns=2)
+    bench.wait_for(lambda: node.counts[""].received == 2, "two frames")
+    threading.Timer(0.2, gate.permits.release).start()
+    node.trigger_deactivate()
+    assert node.counts[""] == FrameCounts(received=2, answered=1, dropped=1, failed=0)
+    bench.wait_for(lambda: heard, "the answer")
+    bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
+
+
+def test_a_bad_image_then_a_good_one(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    heard = bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    bench.send(camera, picture, stamp_ns=1, encoding="h264")
+    bench.wait_for(lambda: node.counts[""].failed == 1, "the bad image to be counted")
+    stream = node._cameras[0]
+    assert stream.last_error.startswith("ImageEncodingError: The encoding is 'h264'")
+    bench.send(camera, picture, stamp_ns=2)
+    bench.wait_for(lambda: node.counts[""].answered == 1, "the good image")
+    assert node.counts[""] == FrameCounts(received=2, answered=1, dropped=0, failed=1)
+    assert stream.last_error == ""
+    bench.wait_for(lambda: heard, "the answer")
+    assert [bench.stamp_ns(message) for message in heard] == [2]
+
+
+def test_a_network_that_fails_is_asked_again(bench, checkpoint, picture, monkeypatch):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    with monkeypatch.context() as patch:
+        patch.setattr(node.segmenter, "config", None)  # whatever may break inside
+        bench.send(camera, picture, stamp_ns=1)
+        bench.wait_for(lambda: node.counts[""].failed == 1, "the failure")
+    bench.send(camera, picture, stamp_ns=2)
+    bench.wait_for(lambda: node.counts[""].answered == 1, "the next frame")
+
+
+@pytest.mark.parametrize("matched_events", [True, False])
+def test_nobody_listens_nothing_is_done(bench, checkpoint, picture, monkeypatch, matched_events):
+    monkeypatch.setattr(camera_module, "HAS_MATCHED_EVENTS", matched_events and camera_module.HAS_MATCHED_EVENTS)
+    made: list[str] = []
+
+    def noted(topic: str, make: Any) -> Any:
+        def make_and_note(answer: messages.Answer) -> Any:
+            made.append(topic)
+            return make(answer)
+
+        return make_and_note
+
+    for topic, make in messages.MAKE_MESSAGE.items():
+        monkeypatch.setitem(messages.MAKE_MESSAGE, topic, noted(topic, make))
+    node = bench.active_node(checkpoint=str(checkpoint))
+    camera = bench.camera()
+    for _ in range(5):
+        camera.publish(encode(picture, "rgb8", Header()))
+    assert camera.get_subscription_count() == 0
+    assert node.counts[""] == FrameCounts()
+
+    subscription = bench.client.create_subscription(Image, "panoptic/instance", lambda _: None, 10)
+    bench.send(camera, picture, stamp_ns=1)
+    bench.wait_for(lambda: node.counts[""].answered == 1, "the answer")
+    assert made == ["instance"]
+
+    bench.client.destroy_subscription(subscription)
+    bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
+    assert node.counts[""] == FrameCounts(received=1, answered=1)
+
+
+@pytest.mark.parametrize("camera_qos", [BEST_EFFORT, RELIABLE], ids=["best-effort camera", "reliable camera"])
+@pytest.mark.parametrize("listener_qos", [BEST_EFFORT, RELIABLE], ids=["best-effort listener", "reliable listener"])
+def test_quality_of_service_matches(bench, checkpoint, picture, camera_qos, listener_qos):
+    bench.active_node(checkpoint=str(checkpoint))
+    heard = bench.listen("panoptic/semantic", qos=listener_qos)
+    bench.send(bench.camera(qos=camera_qos), picture, stamp_ns=1)
+    bench.wait_for(lambda: heard, "the answer")
+
+
+def test_quality_of_service_can_be_overridden(bench, checkpoint, picture):
+    overrides = {
+        "qos_overrides./image_raw.subscription.reliability": "reliable",
+        "qos_overrides./image_raw.subscription.depth": 2,
+        "qos_overrides./panoptic/semantic.publisher.reliability": "best_effort",
+    }
+    bench.active_node(checkpoint=str(checkpoint), **overrides)
+    heard = bench.listen("panoptic/semantic", qos=BEST_EFFORT)
+    bench.send(bench.camera(), picture, stamp_ns=1)
+    bench.wait_for(lambda: heard, "the answer")
+    [subscription] = bench.client.get_subscriptions_info_by_topic("/image_raw")
+    [publisher] = bench.client.get_publishers_info_by_topic("/panoptic/semantic")
+    assert subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    assert publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_two_cameras_take_turns(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint), cameras=["front", "rear"])
+    node.segmenter = gate = Gate(node.segmenter)
+    heard = {name: bench.listen(f"{name}/panoptic/semantic") for name in ("front", "rear")}
+    front, rear = bench.camera("front/image_raw"), bench.camera("rear/image_raw")
+    bench.send(front, numbered(picture, 1), stamp_ns=1)
+    bench.wait_for(lambda: gate.seen == [1], "the first frame's inference to begin")
+    bench.send(front, numbered(picture, 2), stamp_ns=2)
+    bench.wait_for(lambda: node.counts["front"].received == 2, "the second frame")
+    bench.send(rear, numbered(picture, 101), stamp_ns=101)
+    bench.wait_for(lambda: node.counts["rear"].received == 1, "the other camera's frame")
+    gate.permits.release(3)
+    bench.wait_for(lambda: len(heard["front"]) == 2 and heard["rear"], "three answers")
+    assert gate.seen == [1, 101, 2]
+    assert [bench.stamp_ns(message) for message in heard["front"]] == [1, 2]
+    assert [bench.stamp_ns(message) for message in heard["rear"]] == [101]
+
+
+def test_without_our_messages_the_standard_topics_work(bench, checkpoint, picture, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "opendr_panoptic_ros.msg", None)  # an import then fails, as where it is not built
+    warnings = []
+    monkeypatch.setattr("rclpy.impl.rcutils_logger.RcutilsLogger.warning", lambda _, text: warnings.append(text))
+    bench.active_node(checkpoint=str(checkpoint))
+    [warning] = [text for text in warnings if "opendr_panoptic_ros" in text]
+    assert "colcon build" in warning
+    heard = bench.listen("panoptic/panoptic")
+    bench.send(bench.camera(), picture, stamp_ns=1)
+    bench.wait_for(lambda: heard, "the answer")
+    assert not bench.client.get_publishers_info_by_topic("/panoptic/segmentation")

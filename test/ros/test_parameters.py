@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import pytest
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
+from opendr_panoptic_ros.ros.parameters import NodeParameters, read  # noqa: E402
+
+
+@pytest.fixture
+def make(bench):
+    """Makes a node with the given parameters; it does nothing."""
+    nodes = []
+
+    def make_node(**parameters):
+        nodes.append(bench.node(**parameters))
+        return nodes[-1]
+
+    yield make_node
+    for node in nodes:
+        node.destroy_node()
+
+
+def test_defaults(make):
+    values = read(make())
+    assert values == NodeParameters()
+    assert values.segmenter_options() == {
+        "config": None,
+        "device": "auto",
+        "precision": "auto",
+        "inference_size": None,
+        "score_threshold": None,
+        "overlap_threshold": None,
+        "min_stuff_area": None,
+    }
+
+
+def test_integers_stand_for_floats(make):
+    values = read(make(score_threshold=1, overlap_threshold=0, visualization_opacity=1))
+    assert (values.score_threshold, values.overlap_threshold, values.visualization_opacity) == (1.0, 0.0, 1.0)
+    assert isinstance(values.score_threshold, float)
+    assert values.segmenter_options()["overlap_threshold"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("", None), (0, None), ("0", None), ("native", "native"), (640, 640), ("640", 640)]
+)
+def test_inference_size(make, given, meant):
+    assert read(make(inference_size=given)).segmenter_options()["inference_size"] == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("score_threshold", 1.5, "0 to 1"),
+        ("score_threshold", -0.5, "or -1 for the configuration's value"),
+        ("score_threshold", math.nan, "0 to 1"),
+        ("score_threshold", "high", "0 to 1"),
+        ("overlap_threshold", True, "0 to 1"),
+        ("min_stuff_area", -2, "0 or more"),
+        ("inference_size", "large", "'native'"),
+        ("inference_size", -640, "the longer side in pixels"),
+        ("inference_size", 640.5, "the longer side in pixels"),
+        ("image_transport", "compressed", "one of 'raw'"),
+        ("visualization", "heatmap", "one of 'overlay', 'detailed'"),
+        ("visualization_opacity", 2, "the colours alone"),
+        ("cameras", ["front", "front"], "different names"),
+        ("cameras", ["front camera"], "legal in a topic"),
+        ("cameras", ["front/"], "legal in a topic"),
+    ],
+)
+def test_a_refused_value_says_what_is_legal(make, name, value, expected):
+    with pytest.raises(InvalidParameterValueException, match=rf"{name} is .*; expected .*{expected}"):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("checkpoint", 3), ("min_stuff_area", 1.5), ("cameras", "front")])
+def test_another_type(make, name, value):
+    with pytest.raises(InvalidParameterTypeException, match=name):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize("cameras", [[""], ["front"], ["front", "rear/left", "/robot1/arm_2"], ["", "front"]])
+def test_names_of_cameras(make, cameras):
+    assert read(make(cameras=cameras)).cameras == tuple(cameras)
+
+
+def test_everything_is_described(make):
+    node = make()
+    for row in fields(NodeParameters):
+        descriptor = node.describe_parameter(row.name)
+        assert descriptor.description
+        assert descriptor.read_only == (row.name == "autostart")
+    assert "or -1" in node.describe_parameter("score_threshold").additional_constraints
+
+
+def test_setting_while_configured(make, checkpoint):
+    """What is read for each frame can be set at any time; what configure reads only before it."""
+    node = make(checkpoint="/no/such.pth")
+    [before] = node.set_parameters([Parameter("checkpoint", value=str(checkpoint))])
+    assert before.successful
+    assert node.start(), node.last_error
+    [refused] = node.set_parameters([Parameter("score_threshold", value=0.9)])
+    assert not refused.successful
+    assert "score_threshold is read when the node is configured" in refused.reason
+    [live] = node.set_parameters([Parameter("visualization", value="detailed")])
+    assert live.successful
+    assert read(node).visualization == "detailed"
+    [wrong] = node.set_parameters([Parameter("visualization", value="heatmap")])
+    assert wrong.reason == "visualization is 'heatmap'; expected one of 'overlay', 'detailed'."
+    [fixed] = node.set_parameters([Parameter("autostart", value=False)])
+    assert not fixed.successful
