@@ -59,7 +59,7 @@ def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tenso
     features = fpn[0].new_zeros(len(rois), fpn[0].shape[1], output_size, output_size)
     for level, (feature, stride) in enumerate(zip(fpn, STRIDES, strict=True)):
         chosen = (levels == level).nonzero().squeeze(1)
-        features = features.index_copy(0, chosen, align_rois(feature, rois[chosen], 1 / stride, output_size))
+        features.index_copy_(0, chosen, align_rois(feature, rois[chosen], 1 / stride, output_size))
     return features
 
 
