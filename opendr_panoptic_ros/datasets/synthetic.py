@@ -157,11 +157,18 @@ def _polygons(truth: PanopticPrediction) -> dict[str, object]:
     for segment_id, label in [(0, "unlabeled"), *((segment.id, segment.label) for segment in truth.segments)]:
         mask = (truth.segment_map == segment_id).astype(np.uint8)
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        outlines += [(cv2.contourArea(contour), label, contour[:, 0].tolist()) for contour in contours]
+        outlines += [
+            (cv2.contourArea(contour), label, _triangle_at_least(contour[:, 0].tolist())) for contour in contours
+        ]
     outlines.sort(key=lambda outline: -outline[0])
     height, width = truth.shape
     objects = [{"label": label, "polygon": polygon} for _, label, polygon in outlines]
     return {"imgHeight": height, "imgWidth": width, "objects": objects}
+
+
+def _triangle_at_least(points: list[list[int]]) -> list[list[int]]:
+    """The outline; that of one or two pixels is closed to three corners, as its readers expect."""
+    return points + points[-1:] * (3 - len(points))
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
