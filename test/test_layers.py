@@ -6,7 +6,9 @@ The table is that of CONTRIBUTING.md. Imports inside functions and for type chec
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,17 +51,21 @@ ORDER = list(LAYERS)
 
 @dataclass
 class Import:
-    """One imported module, by its full name, and the functions around the import statement."""
+    """One imported module, by its full name, and the functions and `if TYPE_CHECKING` around the statement."""
 
     module: str
     line: int
-    functions: tuple[str, ...]
+    inside: tuple[str, ...]
 
 
-def imports(tree: ast.AST, file: Path, functions: tuple[str, ...] = ()) -> Iterator[Import]:
+def imports(tree: ast.AST, file: Path, around: tuple[str, ...] = ()) -> Iterator[Import]:
     """Every import statement below `tree`; `file` is relative to the folder that holds the package."""
     for node in ast.iter_child_nodes(tree):
-        inside = (*functions, node.name) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else functions
+        inside = around
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside = (*around, node.name)
+        elif isinstance(node, ast.If):
+            inside = (*around, ast.unparse(node.test))
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, node.lineno, inside)
@@ -102,13 +108,38 @@ def fault_of(layer: str, imported: Import) -> str:
         if re.fullmatch(LAYERS[layer].libraries, top):
             return "it is kept free of this library"
         needs_training = bool(re.fullmatch(OPENMMLAB, top))
-    if layer == "learner" and needs_training and "fit" not in imported.functions:
+    if layer == "learner" and needs_training and {"fit", "TYPE_CHECKING"}.isdisjoint(imported.inside):
         return "only inside fit(), so that everything else works without the training extra"
     return ""
 
 
 def test_the_package_keeps_the_table() -> None:
     assert not complaints(PACKAGE)
+
+
+# The requirement files whose libraries a layer may import; `pip install .` alone is core.
+REQUIREMENTS = {"runtime": ["export"], "datasets": ["train"], "training": ["train"], "learner": ["train"]}
+
+
+def test_every_library_is_a_requirement() -> None:
+    """So that the core works with core.txt alone, and nothing is imported that only happens to be there."""
+    distributions = importlib.metadata.packages_distributions()
+    missing = set()
+    for path in PACKAGE.rglob("*.py"):
+        layer = LAYER_OF[path.relative_to(PACKAGE).with_suffix("").parts[0]]
+        files = [PACKAGE.parent / "requirements" / f"{name}.txt" for name in ["core", *REQUIREMENTS.get(layer, [])]]
+        required = {normal(name) for file in files for name in re.findall(r"^[\w.-]+", file.read_text(), re.MULTILINE)}
+        for imported in imports(ast.parse(path.read_text(encoding="utf-8")), path.relative_to(PACKAGE.parent)):
+            top = imported.module.partition(".")[0]
+            if top in sys.stdlib_module_names or top == NAME or re.fullmatch(ROS, top):
+                continue
+            if required.isdisjoint(normal(name) for name in distributions.get(top, [top])):
+                missing.add(f"{layer}: {imported.module}")
+    assert sorted(missing) == []
+
+
+def normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 FORBIDDEN = {
@@ -132,6 +163,7 @@ ALLOWED = {
         "learner.py",
         "class L:\n    def fit(self):\n        from opendr_panoptic_ros.training import run",
     ),
+    "training's types": ("learner.py", "if TYPE_CHECKING:\n    from opendr_panoptic_ros.training.data import Labels"),
     "the version": ("cli/main.py", "from opendr_panoptic_ros import __version__"),
     "downwards": ("ros/node.py", "from opendr_panoptic_ros.inference import PanopticSegmenter\nimport rclpy"),
     "relative within a layer": ("network/backbone.py", "from .layers import Norm\nfrom . import layers"),
