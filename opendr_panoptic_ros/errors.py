@@ -19,3 +19,7 @@ class DatasetError(PanopticError, ValueError):
 
 class ImageEncodingError(PanopticError, ValueError):
     """An image message has an unknown encoding, or its data does not fit its header."""
+
+
+class DownloadError(PanopticError, OSError):
+    """A file could not be fetched: no network, no such file, or what came is not what was expected."""

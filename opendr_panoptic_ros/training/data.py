@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,19 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from opendr_panoptic_ros.config import Config
-from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.evaluation.run import LabelledImages, labelled_image
 from opendr_panoptic_ros.inference import fitted_size
-from opendr_panoptic_ros.prediction import PanopticPrediction
-
-
-class LabelledImages(Protocol):
-    """What can be trained on: the package's datasets, SyntheticScenes, or a list of such pairs."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> tuple[Image, PanopticPrediction | None]: ...
 
 
 class Truth(NamedTuple):
@@ -64,28 +55,11 @@ class TrainingDataset(Dataset[tuple[Tensor, Truth]]):
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[Tensor, Truth]:
         epoch, index = epoch_and_index
-        image, annotation = labelled(self._images, index, self._config)
+        image, annotation = labelled_image(self._images, index, self._config.classes)
         rng = np.random.default_rng((self._seed, epoch, index))
         pixels, annotation = augment(image.convert("channels_last"), annotation, self._config, rng)
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)
         return tensor, truth_of(annotation, seed=int(rng.integers(2**62)))
-
-
-def labelled(images: LabelledImages, index: int, config: Config) -> tuple[Image, PanopticAnnotation]:
-    """An image of a dataset and its truth.
-
-    Raises DatasetError when the truth is missing or has other classes than the config.
-    """
-    image, annotation = images[index]
-    if annotation is None:
-        raise DatasetError(f"Image {index} of the dataset has no annotation; use a split that has annotations.json.")
-    classes = annotation.classes
-    if (classes.names, classes.num_stuff) != (config.classes.names, config.classes.num_stuff):
-        raise DatasetError(
-            f"The dataset's classes are {', '.join(classes.names)}; the configuration's are "
-            f"{', '.join(config.classes.names)}. Give the configuration the dataset's classes."
-        )
-    return image, PanopticAnnotation.from_prediction(annotation)
 
 
 def augment(

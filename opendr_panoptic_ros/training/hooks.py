@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.errors import PanopticError
-from opendr_panoptic_ros.evaluation import Evaluator
+from opendr_panoptic_ros.evaluation.run import LabelledImages, evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.training import mmcv_ops
-from opendr_panoptic_ros.training.data import LabelledImages, labelled
 from opendr_panoptic_ros.visualize import overlay
 
 mmcv_ops.install()
@@ -33,9 +34,8 @@ _CHECK_EVERY = 20  # batches; looking waits for the device
 class ValidationLoop(BaseLoop):
     """Evaluates the network exactly as it is run: by PanopticSegmenter, image by image. The first process does it."""
 
-    def __init__(self, runner: PanopticRunner, dataloader: LabelledImages, evaluator: Callable[[], Evaluator]) -> None:
+    def __init__(self, runner: PanopticRunner, dataloader: LabelledImages, evaluator: None) -> None:  # noqa: ARG002
         super().__init__(runner, dataloader)
-        self._new_evaluator = evaluator
 
     def run(self) -> None:
         """One evaluation, with everything that is to happen before and after it."""
@@ -51,16 +51,13 @@ class ValidationLoop(BaseLoop):
     def _evaluate(self) -> dict[str, float]:
         network = _network(self.runner)
         segmenter = PanopticSegmenter(network, device=next(network.parameters()).device)
-        evaluator = self._new_evaluator()
-        for index in range(len(self.dataloader)):
-            image, truth = labelled(self.dataloader, index, network.config)
-            pixels = image.convert("channels_last")
-            prediction = segmenter(pixels)
-            evaluator.add(truth, prediction)
+
+        def picture(index: int, pixels: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
             if index < _NUM_PICTURES:
-                picture = overlay(pixels, prediction, labels=True)
-                self.runner.visualizer.add_image(f"val/image_{index}", picture, self.runner.epoch)
-        result = evaluator.result()
+                drawn = overlay(pixels, prediction, labels=True)
+                self.runner.visualizer.add_image(f"val/image_{index}", drawn, self.runner.epoch)
+
+        result = evaluate(segmenter, self.dataloader, on_image=picture)
         quality = result.panoptic.all
         return {
             "pq": quality.pq,

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.config import Config
+from opendr_panoptic_ros.errors import CheckpointError
+from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.layers import LEAKY_SLOPE
+
+
+def network_for(config: Config, classes: ClassTable, *, start: EfficientPS | None, seed: int) -> EfficientPS:
+    """A network of the config's shape for `classes`, to be trained: `start` itself where it fits, else a new one.
+
+    A new one has random weights from `seed`, and those of `start`, if there is one, wherever their shapes agree: for
+    other classes that is all but the class layers. Its config has the data and schedule sections of `config`.
+    """
+    if start is not None:
+        config = dataclasses.replace(start.config, data=config.data, schedule=config.schedule)
+        if classes == config.classes:
+            start.config = config
+            return start
+    model = dataclasses.replace(config.model, num_stuff=classes.num_stuff, num_things=classes.num_things)
+    network = EfficientPS.from_config(dataclasses.replace(config, model=model, classes=classes))
+    initialise_weights_(network, seed=seed)
+    if start is not None:
+        _copy_fitting(network, start.state_dict())
+    return network
 
 
 @torch.no_grad()
@@ -38,3 +68,86 @@ def initialise_weights_(network: EfficientPS, *, seed: int) -> None:
                 nn.init.kaiming_normal_(module.weight, a=LEAKY_SLOPE, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """How much of a file went into a network: numbers of tensors. left: names of the network's tensors that did not
+    change, because the file lacks them or has them in another shape.
+    """
+
+    taken: int
+    total: int
+    left: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.left:
+            return f"all {self.total} tensors"
+        shown = ", ".join(self.left[:6]) + (", …" if len(self.left) > 6 else "")
+        return f"{self.taken} of {self.total} tensors; as initialised: {shown}"
+
+
+def start_from_(network: EfficientPS, path: str | Path) -> StartingWeights:
+    """Copy what fits from a file into `network`, in place; the layers that it has not, or for other classes, stay.
+
+    path: a checkpoint as `load_checkpoint` takes it, or a state dict of an EfficientNet by timm or torchvision
+        (`.pth` or `.safetensors`), whose weights go into the backbone. Those have squeeze-and-excite blocks, and other
+        activations and input scaling than this backbone: they are a start, not a finished backbone.
+    Raises CheckpointError when the file is unusable, or nothing in it fits.
+    """
+    try:
+        found = dict(load_checkpoint(path).state_dict())
+    except CheckpointError:
+        efficientnet = _efficientnet_weights(Path(path).expanduser())
+        if efficientnet is None:
+            raise
+        found = efficientnet
+    taken = _copy_fitting(network, found)
+    if taken.taken == 0:
+        raise CheckpointError(f"Nothing in {path} fits the network; it is of another width or another kind.")
+    return taken
+
+
+def _copy_fitting(network: EfficientPS, found: Mapping[str, Tensor]) -> StartingWeights:
+    """Copy every tensor that `network` has under the same name in the same shape."""
+    state_dict = network.state_dict()
+    wanted = [name for name in state_dict if not name.endswith("num_batches_tracked")]
+    fitting = {name: found[name] for name in wanted if name in found and found[name].shape == state_dict[name].shape}
+    network.load_state_dict(fitting, strict=False)
+    return StartingWeights(len(fitting), len(wanted), tuple(name for name in wanted if name not in fitting))
+
+
+def _efficientnet_weights(path: Path) -> dict[str, Tensor] | None:
+    """The state dict of an EfficientNet under our names; None when the file holds something else."""
+    if not path.is_file():
+        return None
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 - the caller has the reader's own message
+        return None
+    if "conv_stem.weight" in content:  # timm's names are ours
+        return {f"backbone.{name}": value for name, value in content.items()}
+    if "features.0.0.weight" in content:
+        return {_from_torchvision(name): value for name, value in content.items()}
+    return None
+
+
+def _from_torchvision(name: str) -> str:
+    """Torchvision's name of a tensor of an EfficientNet → ours; a name that fits nothing for what we have not."""
+    place = r"features\.(\d+)\.(\d+)(?:\.block\.(\d+)(?:\.(\d+))?)?\.(\w+)"
+    match = re.fullmatch(place, name)
+    if match is None:
+        return name
+    stage, block, part, layer, tensor = match.groups()
+    if part is None:  # stem or head: convolution, norm
+        stem = stage == "0"
+        layers = ("conv_stem", "bn1") if stem else ("conv_head", "bn2")
+        return f"backbone.{layers[int(block)]}.{tensor}"
+    # A block is [widen,] depthwise, squeeze-and-excite, narrow; stage 1 does not widen.
+    parts = ("conv_dw", "", "conv_pw") if stage == "1" else ("conv_pw", "conv_dw", "", "conv_pwl")
+    convolution = parts[int(part)]
+    norm = f"bn{[p for p in parts if p].index(convolution) + 1}" if convolution else ""
+    return f"backbone.blocks.{int(stage) - 1}.{block}.{convolution if layer == '0' else norm}.{tensor}"

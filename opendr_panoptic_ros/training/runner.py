@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import functools
 import os
 import re
 import uuid
@@ -19,11 +18,11 @@ from torch import nn
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError
-from opendr_panoptic_ros.evaluation import Evaluator
 from opendr_panoptic_ros.evaluation.files import write_whole
+from opendr_panoptic_ros.evaluation.run import LabelledImages
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
-from opendr_panoptic_ros.training.data import LabelledImages, training_loader
+from opendr_panoptic_ros.training.data import training_loader
 from opendr_panoptic_ros.training.history import History
 from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, ValidationLoop
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
@@ -121,7 +120,7 @@ class PanopticRunner(Runner):
             train_cfg={"by_epoch": True, "max_epochs": schedule.epochs, "val_interval": schedule.evaluate_every},
             val_dataloader=val_images,
             val_cfg={"type": ValidationLoop} if validate else None,
-            val_evaluator=functools.partial(Evaluator, network.config.classes) if validate else None,
+            val_evaluator={} if validate else None,  # mmengine wants one; ours is in the loop
             optim_wrapper=_optim_wrapper(schedule),
             param_scheduler=_param_schedulers(schedule),
             default_hooks={"checkpoint": None},

@@ -17,7 +17,7 @@ from opendr_panoptic_ros.labels import CITYSCAPES
 ROAD, SKY, PERSON, CAR = 0, 10, 11, 13
 
 
-class ToyScenes(list):
+class ToyScenes(list[tuple[Image, PanopticAnnotation]]):
     """Pairs (Image, PanopticAnnotation): sky over road, on it cars (boxes) and people (ellipses), a crowd in some."""
 
     def __init__(self, count: int, *, height: int = 64, width: int = 128, crowds: bool = False, things: bool = True):
@@ -94,5 +94,5 @@ def config():
 
 @pytest.fixture
 def with_schedule(config):
-    """The small config with another schedule: with_schedule(epochs=2)."""
+    """Gives the small config with another schedule: `with_schedule(epochs=2)`."""
     return lambda **schedule: dataclasses.replace(config, schedule=small_config(**schedule).schedule)

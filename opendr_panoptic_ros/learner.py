@@ -1,0 +1,360 @@
+"""EfficientPsLearner: OpenDR's interface to this package, so that scripts written for OpenDR keep working. Thin."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import logging
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
+from opendr_panoptic_ros.config import PRESETS, Config, ScheduleConfig
+from opendr_panoptic_ros.data import Heatmap, Image
+from opendr_panoptic_ros.download import download_weights
+from opendr_panoptic_ros.errors import ConfigError, PanopticError
+from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
+from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
+from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
+from opendr_panoptic_ros.prediction import PanopticPrediction
+from opendr_panoptic_ros.visualize import detailed as detailed_view
+from opendr_panoptic_ros.visualize import overlay
+
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.evaluation.run import LabelledImages
+
+_LOG = logging.getLogger(__name__)
+_PIXELS_PER_INCH = 100
+
+
+class RawOutput(NamedTuple):
+    """What the network says before the fusion, at the size it saw the image in; all float32 but the labels.
+
+    semantic_logits: `(classes, h, w)`. boxes: `(N, 4)` x1, y1, x2, y2 px. scores: `(N,)` 0-1. labels: `(N,)` int64,
+    0-based things. mask_logits: `(N, 28, 28)` of each detection's class.
+    """
+
+    semantic_logits: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    mask_logits: NDArray[np.float32]
+
+
+class SemanticHeatmap(Heatmap):
+    """The Heatmap of train ids that `infer` returns; `classes` says what they mean, and in which colours."""
+
+    def __init__(self, prediction: PanopticPrediction) -> None:
+        super().__init__(prediction.semantic_map, dict(enumerate(prediction.classes.names)))
+        self.classes = prediction.classes
+
+
+class EfficientPsLearner:
+    """Trains, evaluates and runs EfficientPS.
+
+    config_file: a YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
+        (`singlegpu_cityscapes.py`).
+    lr, iters (epochs), batch_size, optimizer (SGD or AdamW), momentum, weight_decay, checkpoint_after_iter (epochs):
+        replace the configuration's values, which are the published ones: 0.07, 160, 1, SGD, 0.9, 0.0001, 1.
+    lr_schedule: as OpenDR's: warmup_iters, warmup_ratio, step (epochs), gamma; policy "step" and warmup "linear".
+    optimizer_config: as OpenDR's: `{"grad_clip": {"max_norm": 35, "norm_type": 2}}`.
+    temp_path: where `fit` puts its folders unless told otherwise. device: "auto", "cpu", "cuda", "cuda:1".
+    num_workers: processes that load training images. seed: of training; drawn when None.
+
+    Raises ConfigError for an unusable configuration.
+    """
+
+    def __init__(
+        self,
+        config_file: str | Path | Config = "cityscapes",
+        *,
+        lr: float | None = None,
+        iters: int | None = None,
+        batch_size: int | None = None,
+        optimizer: str | None = None,
+        lr_schedule: Mapping[str, Any] | None = None,
+        momentum: float | None = None,
+        weight_decay: float | None = None,
+        optimizer_config: Mapping[str, Any] | None = None,
+        checkpoint_after_iter: int | None = None,
+        temp_path: str | Path = "eps_tmp",
+        device: str = "auto",
+        num_workers: int = 1,
+        seed: int | None = None,
+    ) -> None:
+        config = config_file if isinstance(config_file, Config) else Config.load(_our_config_name(config_file))
+        given = {
+            "learning_rate": lr,
+            "epochs": iters,
+            "batch_size": batch_size,
+            "optimizer": optimizer,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "checkpoint_every": checkpoint_after_iter,
+            **_schedule_values(lr_schedule or {}, optimizer_config or {}),
+        }
+        schedule = dataclasses.replace(config.schedule, **{k: v for k, v in given.items() if v is not None})
+        self.config = dataclasses.replace(config, schedule=schedule)
+        self.model: EfficientPS | None = None
+        self.device = device
+        self.temp_path = Path(temp_path).expanduser()
+        self.num_workers = num_workers
+        self.seed = secrets.randbits(31) if seed is None else seed
+        self._segmenter: PanopticSegmenter | None = None
+
+    def fit(
+        self,
+        dataset: LabelledImages,
+        val_dataset: LabelledImages | None = None,
+        logging_path: str | Path | None = None,
+        silent: bool = True,
+        *,
+        resume_from: str | Path | None = None,
+    ) -> dict[str, list[dict[str, float]]]:
+        """The figures of each epoch, `{"train": [...], "val": [...]}`; afterwards the learner holds the trained network.
+
+        Training starts from the weights that were loaded, or from random ones. A dataset with other classes is learnt
+        too: all loaded weights but those of the class layers are kept then.
+        logging_path: the folder of the training (checkpoints, TensorBoard); a new one in `temp_path` when None.
+        resume_from: an `epoch_N.pth` in such a folder. silent: no progress on the terminal.
+        Raises ConfigError, DatasetError, CheckpointError as `training.runner.train` does.
+        """
+        from opendr_panoptic_ros.training.initialisation import network_for
+        from opendr_panoptic_ros.training.runner import train
+
+        classes = getattr(dataset, "classes", self.config.classes)
+        network = network_for(self.config, classes, start=self.model, seed=self.seed)
+        new_folder = self.temp_path / f"{dt.datetime.now().astimezone():%Y%m%d_%H%M%S}"
+        history = train(
+            network, dataset, val_dataset, work_dir=logging_path or new_folder, seed=self.seed, device=self.device,
+            num_workers=self.num_workers, resume_from=resume_from, silent=silent,
+        )  # fmt: skip
+        self._hold(network)
+        return history
+
+    def eval(self, dataset: LabelledImages, print_results: bool = False) -> dict[str, Any]:
+        """Panoptic quality, mIoU and AP on a dataset, as `EvaluationResult.to_dict` gives them: values 0-1.
+
+        print_results: also print them as a table.
+        Raises DatasetError when the dataset has no truth or other classes than the network.
+        """
+        from opendr_panoptic_ros.evaluation import print_result
+        from opendr_panoptic_ros.evaluation.run import evaluate
+
+        result = evaluate(self._ready(), dataset)
+        if print_results:
+            print_result(result)
+        return result.to_dict()
+
+    @overload
+    def infer(self, batch: Image, return_raw_logits: bool = False) -> tuple[Heatmap, Heatmap] | RawOutput: ...
+
+    @overload
+    def infer(
+        self, batch: Sequence[Image], return_raw_logits: bool = False
+    ) -> list[tuple[Heatmap, Heatmap]] | list[RawOutput]: ...
+
+    def infer(self, batch: Image | Sequence[Image], return_raw_logits: bool = False) -> Any:
+        """`(instance Heatmap, semantic Heatmap)` of an image, or a list of such pairs for a list of images.
+
+        The instance Heatmap is uint16, the segment id of each thing and 0 elsewhere; the semantic one uint8, the train
+        id, 255 where nothing was recognised. Both have the image's size.
+        return_raw_logits: a RawOutput instead of each pair.
+        """
+        segmenter = self._ready()
+        if not isinstance(batch, Image):
+            return [self.infer(image, return_raw_logits) for image in batch]
+        pixels = batch.convert("channels_last")
+        if return_raw_logits:
+            return self._raw_output(pixels, segmenter.device)
+        prediction = segmenter(pixels)
+        things = {s.id: s.label for s in prediction.segments if s.is_thing}
+        return Heatmap(prediction.instance_map, things), SemanticHeatmap(prediction)
+
+    def save(self, path: str | Path) -> bool:
+        """Whether the network was written; the reason is logged when it was not.
+
+        path: a file `.pth` or `.safetensors`, or a folder, which becomes an OpenDR model directory.
+        """
+        path = Path(path).expanduser()
+        if self.model is None:
+            _LOG.error("There is no network to save; call fit or load first.")
+            return False
+        try:
+            if path.suffix in (".pth", ".safetensors"):
+                save_checkpoint(self.model, path)
+            else:
+                _save_opendr_directory(self.model, path)
+        except (PanopticError, OSError) as error:
+            _LOG.error("Could not save to %s: %s", path, error)
+            return False
+        return True
+
+    def load(self, path: str | Path) -> bool:
+        """Whether the network in a file, an OpenDR directory or of a name was loaded; if not, the reason is logged."""
+        try:
+            network = load_checkpoint(path)
+        except PanopticError as error:
+            _LOG.error("Could not load %s: %s", path, error)
+            return False
+        self._hold(network)
+        return True
+
+    def optimize(self, target_device: str = "auto") -> bool:
+        """Make the loaded network ready for inference on a device now, not at the first image; True."""
+        self.device = target_device
+        self._segmenter = None
+        self._ready()
+        return True
+
+    def reset(self) -> None:
+        """Forget the network; the configuration stays."""
+        self.model = self._segmenter = None
+
+    @staticmethod
+    def download(path: str | Path, mode: str = "model", trained_on: str = "cityscapes") -> str:
+        """The path of the released weights in the folder `path`; fetched from OpenDR's server if they are not there.
+
+        mode: "model". trained_on: cityscapes or kitti. Raises DownloadError when they cannot be had.
+        """
+        if mode != "model":
+            raise ValueError(f"mode is {mode!r}; expected 'model'.")
+        return str(download_weights(trained_on, path))
+
+    @staticmethod
+    def visualize(
+        image: Image,
+        prediction: tuple[Heatmap, Heatmap],
+        show_figure: bool = True,
+        save_figure: bool = False,
+        figure_filename: str | Path | None = None,
+        figure_size: tuple[float, float] = (15, 10),
+        detailed: bool = False,
+    ) -> Image:
+        """The picture of a prediction that `infer` returned for an image.
+
+        show_figure: in a window, until a key is pressed; without a display there is none. save_figure: into
+        figure_filename. figure_size: largest width and height in inches of 100 pixels. detailed: four views in one.
+        Raises ValueError when a figure is to be saved and has no name.
+        """
+        if save_figure and figure_filename is None:
+            raise ValueError("save_figure is True, but there is no figure_filename.")
+        draw = detailed_view if detailed else overlay
+        rgb = draw(image.convert("channels_last"), _prediction_of(*prediction))
+        scale = min(1.0, *(s * _PIXELS_PER_INCH / side for s, side in zip(figure_size, rgb.shape[1::-1], strict=True)))
+        figure = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+        if save_figure:
+            path = Path(str(figure_filename)).expanduser()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not cv2.imwrite(str(path), np.ascontiguousarray(figure[:, :, ::-1])):
+                raise OSError(f"{path} could not be written.")
+        if show_figure and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            cv2.imshow("EfficientPS", np.ascontiguousarray(figure[:, :, ::-1]))
+            cv2.waitKey()
+            cv2.destroyAllWindows()
+        return Image(figure[:, :, ::-1])
+
+    def _hold(self, network: EfficientPS) -> None:
+        self.model, self._segmenter = network, None
+        self.config = dataclasses.replace(network.config, schedule=self.config.schedule)
+
+    def _ready(self) -> PanopticSegmenter:
+        if self.model is None:
+            raise PanopticError("There is no network yet; call load or fit first.")
+        if self._segmenter is None:
+            self._segmenter = PanopticSegmenter(self.model, device=self.device)
+        return self._segmenter
+
+    @torch.inference_mode()
+    def _raw_output(self, pixels: NDArray[np.uint8], device: torch.device) -> RawOutput:
+        network, config = self.model, self.config
+        assert network is not None  # noqa: S101 - _ready has looked
+        network = network.eval().to(device)
+        height, width = fitted_size(pixels.shape[0], pixels.shape[1], None, config.test)
+        x = torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].float()
+        x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+        model = config.model
+        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (model.pixel_mean, model.pixel_std))
+        x = F.pad((x - mean) / std, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
+        fpn = network.neck(network.backbone(x))
+        objectness, deltas = network.rpn(fpn)
+        proposals, _ = network.rpn.proposals(objectness, deltas, (height, width), config.test)
+        detections = network.roi_heads(fpn, proposals, (height, width), config.test)[0]
+        logits = network.semantic_head(fpn)[0, :, :height, :width]
+        return RawOutput(*(tensor.cpu().numpy() for tensor in (logits, *detections)))
+
+
+def _our_config_name(name: str | Path) -> str | Path:
+    """OpenDR's `…/singlegpu_kitti.py` → kitti; any other name as it is."""
+    match = re.fullmatch(r"(?:single|multi)gpu_(\w+)\.py", Path(name).name)
+    if match is None:
+        return name
+    return match[1] if match[1] in PRESETS else "cityscapes"  # OpenDR's sample configuration is Cityscapes'
+
+
+def _schedule_values(lr_schedule: Mapping[str, Any], optimizer_config: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenDR's dictionaries as values of our ScheduleConfig. Raises ConfigError for what is not supported."""
+    known = {"warmup_iters": "warmup_iterations", "warmup_ratio": "warmup_start", "gamma": "decay"}
+    values: dict[str, Any] = {}
+    for key, value in lr_schedule.items():
+        if key in known:
+            values[known[key]] = value
+        elif key == "step":
+            values["decay_epochs"] = tuple(value) if isinstance(value, Sequence) else (value,)
+        elif (key, value) == ("warmup", None):
+            values["warmup_iterations"] = 0
+        elif (key, value) not in (("policy", "step"), ("warmup", "linear")):
+            raise ConfigError(
+                f"lr_schedule has {key}={value!r}; known are policy='step', warmup='linear', step, {', '.join(known)}."
+            )
+    for key, value in optimizer_config.items():
+        if key == "grad_clip":
+            values["max_gradient_norm"] = float(value["max_norm"]) if value else 0.0
+        elif key != "type":
+            raise ConfigError(f"optimizer_config has {key}={value!r}; known is grad_clip={{'max_norm': 35}}.")
+    fields = {f.name for f in dataclasses.fields(ScheduleConfig)}
+    return {key: value for key, value in values.items() if key in fields}
+
+
+def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
+    """`NAME/NAME.json` and the weights it names, as OpenDR keeps models."""
+    name = directory.resolve().name
+    directory.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(network, directory / f"{name}.pth")
+    description = {
+        "model_paths": [f"{name}.pth"],
+        "framework": "pytorch",
+        "format": "pth",
+        "has_data": False,
+        "inference_params": {},
+        "optimized": False,
+        "optimizer_info": {},
+    }
+    partial = directory / f".{name}.json.partial"
+    partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    partial.replace(directory / f"{name}.json")
+
+
+def _prediction_of(instances: Heatmap, semantic: Heatmap) -> PanopticPrediction:
+    """The prediction that two Heatmaps show."""
+    from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
+
+    classes: ClassTable = getattr(semantic, "classes", CITYSCAPES)
+    instance_map, semantic_map = instances.numpy().astype(np.int32), semantic.numpy()
+    stuff = int(instance_map.max(initial=0)) + 1
+    stuff_map = np.where(semantic_map == VOID, 0, stuff + semantic_map.astype(np.int32))
+    segment_map = np.where(instance_map > 0, instance_map, stuff_map)
+    ids, first = np.unique(segment_map, return_index=True)
+    class_ids = {int(i): int(semantic_map.flat[place]) for i, place in zip(ids, first, strict=True) if i > 0}
+    return PanopticAnnotation.from_map(segment_map, class_ids, classes)
