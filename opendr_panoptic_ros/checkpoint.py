@@ -36,7 +36,9 @@ _DEPTHS = (1.0, 1.1, 1.2, 1.4, 1.8, 2.2, 2.6, 3.1)
 """Depth multipliers of EfficientNet-B0 to B7."""
 
 # What files of mmcv and NumPy hold beside tensors: numbers and arrays, nothing that can act. NumPy 1's files and
-# NumPy 2's name the same functions differently.
+# NumPy 2's name the same two functions differently.
+_READ_ARRAY: Any = np.empty(0).__reduce__()[0]
+_READ_SCALAR: Any = np.float64(0).__reduce__()[0]
 _ALLOWED_GLOBALS: list[Any] = [
     np.dtype,
     np.ndarray,
@@ -44,7 +46,7 @@ _ALLOWED_GLOBALS: list[Any] = [
     *(
         (function, f"numpy.{core}.multiarray.{function.__name__}")
         for core in ("core", "_core")
-        for function in (np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0])  # scalar, _reconstruct
+        for function in (_READ_ARRAY, _READ_SCALAR)
     ),
 ]
 
