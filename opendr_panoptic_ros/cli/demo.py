@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -23,18 +24,19 @@ def demo(
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1.")] = "auto",
 ) -> None:
     """Run the node on a video over real ROS 2 topics; leave a bag, an overlay video and a contact sheet."""
-    try:
-        from opendr_panoptic_ros.cli.demo_report import result_table
-        from opendr_panoptic_ros.cli.demo_session import run_demo
-    except ImportError as error:
-        raise PanopticError(
-            f"The demo needs ROS 2 and this package's messages ({error}). Run `make setup`, then "
-            "`. .venv/bin/activate && . install/setup.bash`."
-        ) from error
+    for module in ("rclpy", "opendr_panoptic_ros.msg"):
+        if find_spec(module) is None:
+            raise PanopticError(
+                f"The demo needs ROS 2 and this package's messages; there is no {module}. Run `make setup`, then "
+                "`. .venv/bin/activate && . install/setup.bash`."
+            )
     console = Console()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
+        from opendr_panoptic_ros.cli.demo_report import result_table
+        from opendr_panoptic_ros.cli.demo_session import run_demo
+
         result = run_demo(video, frames=frames, out=out, checkpoint=checkpoint, device=device, console=console)
     except KeyboardInterrupt:
         console.print("Stopped. Every process of the demo has ended; nothing was written.")
@@ -52,7 +54,7 @@ def demo(
     if checkpoint == "demo":
         console.print(
             "The demo weights are seeded, not trained: the labels mean nothing. With the released Cityscapes weights: "
-            "[bold]make demo VIDEO=drive.mp4 CHECKPOINT=FILE.pth[/]",
+            "[bold]opendr-panoptic demo VIDEO --checkpoint FILE.pth[/]",
             highlight=False,
         )
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -58,14 +58,13 @@ class Recorder:
 
     image_topic: the camera's. outputs: what the node's topics begin with.
     stamps_ns: of the messages heard, by topic, in the order of their arrival. answer_times_ns: when each segmentation
-    arrived. diagnostics, errors: the values and the complaints in the node's latest diagnostic message.
+    arrived. diagnostics: the values in the node's latest diagnostic message.
     """
 
     def __init__(self, node: Node, bag: Path, typestore: Typestore, *, image_topic: str, outputs: str) -> None:
         self.stamps_ns: dict[str, list[int]] = {}
         self.answer_times_ns: list[int] = []
         self.diagnostics: dict[str, str] = {}
-        self.errors: list[str] = []
         self._node = node
         self._image_topic = image_topic
         self._typestore = typestore
@@ -137,4 +136,3 @@ class Recorder:
     def _read_diagnostics(self, data: bytes) -> None:
         statuses = deserialize_message(data, DiagnosticArray).status
         self.diagnostics = {entry.key: entry.value for status in statuses for entry in status.values}
-        self.errors = [status.message for status in statuses if status.level == DiagnosticStatus.ERROR]

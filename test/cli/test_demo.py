@@ -1,0 +1,288 @@
+"""The command `opendr-panoptic demo` as a user runs it, and its parts that need no ROS."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.checkpoint import save_checkpoint
+from opendr_panoptic_ros.cli import demo_dds
+from opendr_panoptic_ros.cli.demo_source import open_source
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.labels import CITYSCAPES
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120.0
+OUTPUTS = (
+    "semantic",
+    "instance",
+    "panoptic",
+    "semantic_color",
+    "instance_color",
+    "rgb_visualization",
+    "segmentation",
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A tiny seeded network."""
+    model = ModelConfig(backbone_width=0.25, backbone_depth=0.3, fpn_channels=16, semantic_channels=16,
+                        box_head_width=32, anchor_scale=4)  # fmt: skip
+    test = TestConfig(long_side_px=128, short_side_px=64, min_stuff_area=16, max_detections=20, rpn_max_proposals=100)
+    network = EfficientPS.from_config(Config(name="tiny", model=model, test=test))
+    seed_weights_(network, 1)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(network, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of twelve images of three sizes, and a file that is none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        size = ((48, 64), (33, 97), (1, 1))[i % 3]
+        cv2.imwrite(str(folder / f"{i:02}.png"), rng.integers(0, 256, (*size, 3), np.uint8))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def run_demo(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+    """The command, running from this folder's sources."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(ROOT / "scripts" / "opendr-panoptic"), "demo", *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, text=True, **options)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited {PATIENCE_S:.0f} s in vain for {what}"
+        time.sleep(0.02)
+
+
+def read_bag(bag: Path) -> dict[str, dict[int, Any]]:
+    """Messages by topic and stamp in ns."""
+    from rosbags.highlevel import AnyReader
+
+    messages: dict[str, dict[int, Any]] = {}
+    with AnyReader([bag]) as reader:
+        for connection, _, data in reader.messages():
+            message: Any = reader.deserialize(data, connection.msgtype)
+            stamp = message.header.stamp
+            messages.setdefault(connection.topic, {})[stamp.sec * 10**9 + stamp.nanosec] = message
+    return messages
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_demo_leaves_a_bag_a_video_and_a_contact_sheet(tmp_path, checkpoint, pictures):
+    pytest.importorskip("opendr_panoptic_ros.msg")
+    out = tmp_path / "out"
+    (out / "bag").mkdir(parents=True)
+    (out / "bag" / "bag.mcap").write_text("left by an earlier run")
+    (out / "bag" / "other.txt").write_text("not the demo's")
+    options = ("--frames", 9, "--out", out, "--checkpoint", checkpoint, "--device", "cpu")
+    process = run_demo(pictures, *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    printed, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, printed + complaints
+    assert not complaints
+
+    # The table
+    rows = dict(re.findall(r"│ (\w+)[^│\n]*│\s*(\d+) │", printed))
+    counts = {name: int(rows[name]) for name in ("frames", "received", "answered", "dropped", "failed")}
+    assert counts["frames"] == 9
+    assert counts["received"] <= 9
+    assert counts["received"] == counts["answered"] + counts["dropped"] + counts["failed"]
+    assert counts["answered"] >= 1
+    assert counts["failed"] == 0
+
+    # The bag: every frame; for each answered one all outputs, with its stamp and its size
+    messages = read_bag(out / "bag")
+    frames = messages["/image_raw"]
+    answers = {name: messages[f"/opendr/panoptic/{name}"] for name in OUTPUTS}
+    assert len(frames) == 9
+    assert {(m.height, m.width) for m in frames.values()} == {(48, 64), (33, 97), (1, 1)}
+    for name in OUTPUTS:
+        assert set(answers[name]) <= set(frames), name
+        assert len(answers[name]) == counts["answered"], name
+    for stamp_ns, segmentation in answers["segmentation"].items():
+        segment_map = segmentation.segment_map
+        assert (segment_map.height, segment_map.width) == (frames[stamp_ns].height, frames[stamp_ns].width)
+        assert segment_map.encoding == answers["panoptic"][stamp_ns].encoding == "32SC1"
+        ids = np.frombuffer(segment_map.data, np.int32)
+        panoptic_ids = np.frombuffer(answers["panoptic"][stamp_ns].data, np.int32)
+        assert {s.id for s in segmentation.segments} == set(ids.tolist()) - {0}
+        for s in segmentation.segments:
+            (panoptic_id,) = set(panoptic_ids[ids == s.id].tolist())
+            dataset_id = CITYSCAPES.dataset_ids[s.class_id]
+            assert (panoptic_id // 1000 if s.is_thing else panoptic_id) == dataset_id
+
+    # The pictures
+    video = cv2.VideoCapture(str(out / "overlay.webm"))
+    assert video.read()[0]
+    assert cv2.imread(str(out / "contact_sheet.png")) is not None
+    assert "answered" in (out / "node.log").read_text()
+
+    # Nothing else
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
+        "bag/bag.mcap", "bag/metadata.yaml", "bag/other.txt", "contact_sheet.png", "node.log", "overlay.webm",
+    ]  # fmt: skip
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "number", "status"),
+    [
+        ("starting the node", signal.SIGINT, 130),
+        ("publishing", signal.SIGINT, 130),
+        ("publishing", signal.SIGTERM, 130),
+        ("publishing", signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, checkpoint, pictures, stage, number, status):
+    pytest.importorskip("opendr_panoptic_ros.msg")
+    out, log = tmp_path / "out", tmp_path / "log.txt"
+    with log.open("wb") as file:
+        process = run_demo(pictures, "--out", out, "--checkpoint", checkpoint, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: stage in log.read_text() or process.poll() is not None, stage)
+        wait_for(lambda: len(children_of(process.pid)) == 2, "node and camera")
+        children = children_of(process.pid)
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == status, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: not any(map(is_alive, children)), "the end of node and camera")
+    if number != signal.SIGKILL:
+        assert "Stopped" in log.read_text()
+        assert list(out.iterdir()) == []
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_a_node_that_does_not_start_is_told_at_once(tmp_path, pictures):
+    pytest.importorskip("opendr_panoptic_ros.msg")
+    out = tmp_path / "out"
+    process = run_demo(pictures, "--out", out, "--checkpoint", tmp_path / "missing.pth", stderr=subprocess.PIPE)
+    _, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert "The node has ended with status 1" in complaints
+    assert "missing.pth" in complaints
+    assert "Traceback" not in complaints
+    assert list(out.iterdir()) == []
+
+
+def test_without_the_messages_the_demo_says_what_to_do(tmp_path):
+    """In an environment without ROS's generated messages: `-I` and a bare path leave colcon's folders out."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from opendr_panoptic_ros.cli.demo import demo; demo()"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "PanopticError" in done.stderr
+    assert "Run `make setup`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_gives_its_images_in_the_order_of_their_names(pictures):
+    source = open_source(pictures, 5)
+    assert source.count == 5
+    frames = list(source.frames)
+    assert [frame.shape for frame in frames] == [(48, 64, 3), (33, 97, 3), (1, 1, 3), (48, 64, 3), (33, 97, 3)]
+    bgr = cv2.imread(str(pictures / "01.png"))
+    assert bgr is not None
+    assert (frames[1] == bgr[:, :, ::-1]).all()
+
+
+def test_a_video_gives_its_frames_at_its_own_pace(tmp_path):
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for red in range(0, 250, 50):
+        writer.write(np.full((48, 64, 3), (0, 0, red), np.uint8))
+    writer.release()
+    source = open_source(path, 100)
+    assert (source.count, source.rate_hz) == (5, 25)
+    frames = list(source.frames)
+    assert [int(frame[..., 0].mean().round(-1)) for frame in frames] == [0, 50, 100, 150, 200]
+    assert len(list(open_source(path, 2).frames)) == 2
+
+
+def test_without_a_video_there_is_a_synthetic_drive():
+    source = open_source(None, 3)
+    first, second, third = source.frames
+    assert first.shape == (256, 512, 3)
+    assert first.dtype == np.uint8
+    assert (first != second).any()
+    assert (second != third).any()
+
+
+def test_a_source_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no video file or image folder"):
+        open_source(tmp_path / "missing.mp4", 1)
+    with pytest.raises(DatasetError, match="not a video"):
+        open_source(tmp_path / "text.mp4", 1)
+    with pytest.raises(DatasetError, match="holds no image"):
+        open_source(tmp_path / "empty", 1)
+
+
+def test_a_domain_in_use_is_not_chosen(monkeypatch):
+    order = iter([7, 8])
+    monkeypatch.setattr(demo_dds, "random", SimpleNamespace(sample=lambda *_: order))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("", 7400 + 250 * 7 + 10))
+        assert demo_dds.free_domain_id() == 8
+
+
+def test_shared_memory_fits_the_images_unless_the_user_has_a_profile(tmp_path, monkeypatch):
+    pytest.importorskip("rclpy")
+    profile = ROOT / "config" / "fastdds_large_images.xml"
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
+    environment = demo_dds.dds_environment(tmp_path, profile, 1024 * 2048)
+    (fitted,) = (environment[name] for name in names if name in environment)
+    assert f"<segment_size>{60 * 1024 * 2048}</segment_size>" in Path(fitted).read_text()
+    monkeypatch.setenv(names[0], "/home/user/profile.xml")
+    assert not set(names) & set(demo_dds.dds_environment(tmp_path, profile, 1024 * 2048))
+    assert os.environ[names[0]] == "/home/user/profile.xml"
+
+
+@pytest.mark.parametrize(
+    ("size", "video_size"), [((512, 256), (512, 256)), ((2048, 1023), (1280, 640)), ((1, 1), (16, 16))]
+)
+def test_video_sizes_are_even_and_limited(size, video_size):
+    from opendr_panoptic_ros.cli.demo_report import _video_size
+
+    assert _video_size(*size) == video_size
