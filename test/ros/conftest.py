@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,6 @@ from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.seeded import seed_weights_
-
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # test runs beside each other do not meet
-# Room for images on their way; the file says why.
-os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[2] / "config" / "fastdds_large_images.xml")
 
 try:
     import rclpy
@@ -147,7 +141,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench(ros_domain: int) -> Iterator[Bench]:
     if MISSING:
         pytest.skip(f"needs ROS 2 ({MISSING} is missing)")
     bench = Bench()
