@@ -64,7 +64,8 @@ class EfficientPsLearner:
     """Trains, evaluates and runs EfficientPS.
 
     config_file: a YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
-        (`singlegpu_cityscapes.py`).
+        (`singlegpu_cityscapes.py`). None: `~/.config/opendr_panoptic_ros/default.yaml` where there is one, else
+        cityscapes.
     lr, iters (epochs), batch_size, optimizer (SGD or AdamW), momentum, weight_decay, checkpoint_after_iter (epochs):
         replace the configuration's values, which are the published ones: 0.07, 160, 1, SGD, 0.9, 0.0001, 1.
     lr_schedule: as OpenDR's: warmup_iters, warmup_ratio, step (epochs), gamma; policy "step" and warmup "linear".
@@ -77,7 +78,7 @@ class EfficientPsLearner:
 
     def __init__(
         self,
-        config_file: str | Path | Config = "cityscapes",
+        config_file: str | Path | Config | None = None,
         *,
         lr: float | None = None,
         iters: int | None = None,
@@ -93,7 +94,7 @@ class EfficientPsLearner:
         num_workers: int = 1,
         seed: int | None = None,
     ) -> None:
-        config = config_file if isinstance(config_file, Config) else Config.load(_our_config_name(config_file))
+        config = config_file if isinstance(config_file, Config) else Config.load(_config_name(config_file))
         given = {
             "learning_rate": lr,
             "epochs": iters,
@@ -122,7 +123,7 @@ class EfficientPsLearner:
         *,
         resume_from: str | Path | None = None,
     ) -> dict[str, list[dict[str, float]]]:
-        """The figures of each epoch, `{"train": [...], "val": [...]}`; afterwards the learner holds the trained network.
+        """The figures of each epoch, `{"train": [...], "val": [...]}`; then the learner holds the trained network.
 
         Training starts from the weights that were loaded, or from random ones. A dataset with other classes is learnt
         too: all loaded weights but those of the class layers are kept then.
@@ -295,8 +296,11 @@ class EfficientPsLearner:
         return RawOutput(*(tensor.cpu().numpy() for tensor in (logits, *detections)))
 
 
-def _our_config_name(name: str | Path) -> str | Path:
-    """OpenDR's `…/singlegpu_kitti.py` → kitti; any other name as it is."""
+def _config_name(name: str | Path | None) -> str | Path:
+    """OpenDR's `…/singlegpu_kitti.py` → kitti; None → the user's own default; any other name as it is."""
+    if name is None:
+        own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "opendr_panoptic_ros/default.yaml"
+        return own if own.is_file() else "cityscapes"
     match = re.fullmatch(r"(?:single|multi)gpu_(\w+)\.py", Path(name).name)
     if match is None:
         return name

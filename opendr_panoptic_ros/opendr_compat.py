@@ -4,8 +4,8 @@
     from opendr.engine.data import Image
     from opendr.perception.panoptic_segmentation.efficient_ps import EfficientPsLearner
 
-Where OpenDR itself is installed it is left alone, and nothing changes. `mmcv.imread`, which OpenDR's examples read images
-with, then also takes paths that begin with `~`; without mmcv a small stand-in of that name is there instead.
+Where OpenDR itself is installed it is left alone, and nothing changes. `mmcv.imread`, which OpenDR's examples read
+images with, then also takes paths that begin with `~`; without mmcv a small stand-in of that name is there instead.
 """
 
 from __future__ import annotations

@@ -8,11 +8,16 @@ import typer
 
 from opendr_panoptic_ros import __version__
 from opendr_panoptic_ros.cli.demo import demo
+from opendr_panoptic_ros.cli.download import download
+from opendr_panoptic_ros.cli.evaluate import evaluate
+from opendr_panoptic_ros.cli.infer import infer
+from opendr_panoptic_ros.cli.prepare import prepare
+from opendr_panoptic_ros.cli.train import train
 from opendr_panoptic_ros.errors import PanopticError
 
 # A subcommand is a function in a file of its own in this folder; its name and docstring are what the user sees.
 # Its file imports heavy libraries (torch, rclpy) inside the function, so that `--help` answers at once.
-COMMANDS = (demo,)
+COMMANDS = (demo, infer, prepare, train, evaluate, download)
 
 app = typer.Typer(
     name="opendr-panoptic",

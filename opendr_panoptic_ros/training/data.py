@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from opendr_panoptic_ros.config import Config
+from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation.run import LabelledImages, labelled_image
 from opendr_panoptic_ros.inference import fitted_size
+from opendr_panoptic_ros.prediction import PanopticPrediction
 
 
 class Truth(NamedTuple):
@@ -114,6 +116,22 @@ def truth_of(annotation: PanopticAnnotation, *, seed: int) -> Truth:
         crowd_boxes=torch.tensor([s.box_xyxy_px for s in annotation.crowds], dtype=torch.float32).reshape(-1, 4),
         seed=seed,
     )
+
+
+class Remembered:
+    """The same images and truths, each made or read once only: for images that are slow to make and fit into memory."""
+
+    def __init__(self, images: LabelledImages) -> None:
+        self._images = images
+        self._remembered: dict[int, tuple[Image, PanopticPrediction | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int, /) -> tuple[Image, PanopticPrediction | None]:
+        if index not in self._remembered:
+            self._remembered[index] = self._images[index]
+        return self._remembered[index]
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

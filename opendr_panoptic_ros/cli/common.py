@@ -1,0 +1,75 @@
+"""What several commands share: errors as one line, configurations with changed entries, datasets by their folder."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+import yaml
+
+from opendr_panoptic_ros.config import Config
+from opendr_panoptic_ros.errors import ConfigError, DatasetError, PanopticError
+
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.evaluation.run import LabelledImages
+
+_INTERRUPTED = 130
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Mistakes of the caller become a PanopticError, which `main` prints in one line; Ctrl-C ends with status 130."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    except PanopticError:
+        raise
+    except ImportError as error:
+        hint = "Install the training extra: pip install 'opendr_panoptic_ros[train]'."
+        raise PanopticError(f"{error}. {hint}" if "extra" not in str(error) else str(error)) from error
+    except (OSError, ValueError) as error:
+        raise PanopticError(str(error)) from error
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments
+    raise KeyboardInterrupt
+
+
+def changed(config: Config, changes: list[str]) -> Config:
+    """The configuration with entries `section.name=value` replaced, such as `schedule.epochs=20`.
+
+    Raises ConfigError for an entry that is not of this form, unknown, or out of its range.
+    """
+    values: dict[str, Any] = config.to_dict()
+    for change in changes:
+        name, found, text = change.partition("=")
+        section, _, key = name.partition(".")
+        if not found or not key or not isinstance(values.get(section), dict):
+            raise ConfigError(f"--set {change}: expected section.name=value, such as schedule.epochs=20.")
+        values[section][key] = yaml.safe_load(text)
+    return Config.from_dict(values)
+
+
+def dataset_at(path: Path) -> LabelledImages:
+    """The split of a prepared dataset in a folder, of whichever kind: prepared datasets are all alike."""
+    from opendr_panoptic_ros.datasets import CityscapesDataset
+
+    return CityscapesDataset(path)
+
+
+def splits_at(path: Path) -> tuple[LabelledImages, LabelledImages | None]:
+    """The images to train and to evaluate on: both splits of a prepared dataset, or the one split that `path` is."""
+    path = path.expanduser()
+    if not path.is_dir():
+        raise DatasetError(f"There is no folder {path}; make a dataset with `opendr-panoptic prepare`.")
+    if (path / "train").is_dir():
+        return dataset_at(path / "train"), dataset_at(path / "val") if (path / "val").is_dir() else None
+    return dataset_at(path), None

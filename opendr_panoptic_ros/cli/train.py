@@ -1,0 +1,78 @@
+"""`opendr-panoptic train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from opendr_panoptic_ros.cli.common import changed, dataset_at, splits_at, user_errors
+from opendr_panoptic_ros.errors import ConfigError
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="Prepared dataset (with train and val), or one split of it.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, networks and curves.")] = Path("training"),
+    val: Annotated[Path | None, typer.Option(help="Split to evaluate on, if not DATA's own val.")] = None,
+    config: Annotated[str, typer.Option(help="cityscapes, kitti, demo, or a YAML file.")] = "cityscapes",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one entry: schedule.epochs=20. May be repeated.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Weights to start from: a checkpoint, or an EfficientNet state dict.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the latest epoch in OUT.")] = False,
+    synthetic: Annotated[
+        int, typer.Option(min=0, help="Train on so many synthetic street scenes instead of DATA.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load images; 0 loads between steps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print warnings and the result only.")] = False,
+) -> None:
+    """Train a network; OUT/best.safetensors is the best by PQ, OUT/last.safetensors the newest.
+
+    Settings are the sections schedule and data of the configuration. On several GPUs or machines:
+    torchrun --nproc_per_node=4 -m opendr_panoptic_ros train DATA
+    """
+    with user_errors():
+        from opendr_panoptic_ros.config import Config
+        from opendr_panoptic_ros.training.data import Remembered
+        from opendr_panoptic_ros.training.initialisation import network_for, start_from_
+        from opendr_panoptic_ros.training.runner import latest_training_checkpoint
+        from opendr_panoptic_ros.training.runner import train as train_network
+
+        console = Console()
+        if (data is None) == (synthetic == 0):
+            raise ConfigError("Give either a prepared dataset or --synthetic N.")
+        settings = changed(Config.load(config), set_ or [])
+        if data is not None:
+            images, val_images = splits_at(data)
+        else:
+            from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
+
+            size = {"height": settings.test.short_side_px, "width": settings.test.long_side_px}
+            first = EVALUATION_SEEDS_FROM
+            images = Remembered(SyntheticScenes(range(synthetic), **size))
+            val_images = Remembered(SyntheticScenes(range(first, first + max(8, synthetic // 20)), **size))
+        if val is not None:
+            val_images = dataset_at(val)
+        network = network_for(settings, getattr(images, "classes", settings.classes), start=None, seed=seed)
+        if start is not None:
+            console.print(f"Taken from {start}: {start_from_(network, start)}.", highlight=False)
+        resume_from = latest_training_checkpoint(out) if resume else None
+        if resume and resume_from is None:
+            raise ConfigError(f"{out} holds no epoch_N.pth to resume from; leave out --resume to start anew.")
+        history = train_network(
+            network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
+            resume_from=resume_from, silent=quiet,
+        )  # fmt: skip
+        if history["val"]:
+            best = max(history["val"], key=lambda row: row["pq"])
+            console.print(f"Best: PQ {100 * best['pq']:.1f} after epoch {best['epoch']}: {out / 'best.safetensors'}")
+        else:
+            console.print(f"Trained: {out / 'last.safetensors'}")
