@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -31,8 +31,12 @@ class Builder:
         self.rng, self.is_night = rng, is_night
         self.items: list[Item] = []
         seed = int(rng.integers(2**32))
-        self.crown = cache(lambda kind: textures.crown(stream(seed, sum(map(ord, kind))), kind.rstrip("2")))
+        self._crown = cache(lambda kind: textures.crown(stream(seed, sum(map(ord, kind))), kind.rstrip("2")))
         self._tree_kind = str(rng.choice(_TREES))
+
+    def crown(self, kind: str) -> Callable[[], Texture]:
+        """What draws a crown: all of a kind share one texture."""
+        return partial(self._crown, kind)
 
     def house(self, side: int, x: float, z0: float, z1: float) -> None:
         """A house whose front is at x; its ends and roof are seen too."""

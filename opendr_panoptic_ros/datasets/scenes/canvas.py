@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
 
 _SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
 _LEVELS = np.arange(256.0)[:, None]
+_TOWARDS_CAMERA = np.array([0.0, 0.5, -0.6])
 _FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
 
 
@@ -41,29 +42,23 @@ class Canvas:
     """A picture and an id map of the same geometry.
 
     image: `(H, W, 3)` uint8 RGB, anti-aliased. ids: `(H, W)` int32, not anti-aliased, 0 where nothing was painted.
-    flat: paint objects in their plain colour, without
-    shading, haze, transparency or anti-aliasing (to compare a picture with its truth).
     """
 
-    def __init__(self, camera: Camera, light: Light, *, flat: bool = False) -> None:
+    def __init__(self, camera: Camera, light: Light) -> None:
         shape = (camera.height_px, camera.width_px)
-        self.camera, self.light, self.flat = camera, light, flat
+        self.camera, self.light = camera, light
         self.image = np.zeros((*shape, 3), np.uint8)
         self.ids = np.zeros(shape, np.int32)
         self._contact, self._sun_shadow = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-        self.glows: list[tuple[float, float, float, tuple[int, ...]]] = []
-        self._line = cv2.LINE_8 if flat else cv2.LINE_AA
 
     def lit(self, colors: Floats, normals: Floats, depth_m: Floats) -> Floats:
         """`(..., 3)` colours with shading and haze."""
-        if self.flat:
-            return colors
         return self.light.through_haze(np.minimum(colors * self.light.shade(normals), 255.0), depth_m)
 
     def polygon(self, pixels: Floats, color: Sequence[float], segment_id: int | None) -> None:
         """Paint a polygon of `(n, 2)` pixel coordinates; the id map is left alone when `segment_id` is None."""
         points = fixed_point(pixels)
-        cv2.fillPoly(self.image, [points], color, self._line, _SHIFT)
+        cv2.fillPoly(self.image, [points], color, cv2.LINE_AA, _SHIFT)
         if segment_id is not None:
             cv2.fillPoly(self.ids, [points], segment_id, cv2.LINE_8, _SHIFT)
 
@@ -86,18 +81,18 @@ class Canvas:
             return
         depth = np.add.reduceat(points[:, 2], first) / counts if haze else np.zeros(len(first))
         colors = self.lit(mesh.colors, normals, depth)
-        if not self.flat:
+        if mesh.glows.any():
             colors[mesh.glows] = self.light.through_haze(mesh.colors[mesh.glows], depth[mesh.glows])
         rows = colors.tolist()
         fixed = fixed_point(pixels)
-        image, id_map, line = self.image, self.ids, self._line
+        image, id_map = self.image, self.ids
         for i in np.flatnonzero(visible):
             begin, end = mesh.starts[i], mesh.starts[i + 1]
             if whole[i]:
                 outline = fixed[begin:end]
             else:
                 outline = fixed_point(camera.to_pixels(clip_near(points[begin:end])))
-            cv2.fillPoly(image, [outline], rows[i], line, _SHIFT)
+            cv2.fillPoly(image, [outline], rows[i], cv2.LINE_AA, _SHIFT)
             cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
 
     def shadow(self, points: Floats, strength: float, *, contact: bool) -> None:
@@ -125,29 +120,18 @@ class Canvas:
         contact = cv2.GaussianBlur(self._contact, (0, 0), max(len(self.ids) / 150, 0.5))
         return np.asarray(cv2.max(thrown, contact), np.uint8)
 
-    def may_show(self, corners: Floats) -> bool:
-        """Whether a polygon of `(n, 3)` world points may be in the picture."""
-        points = clip_near(self.camera.to_camera(corners))
-        if len(points) < 3:
-            return False
-        pixels = self.camera.to_pixels(points)
-        size = (self.camera.width_px, self.camera.height_px)
-        return bool((pixels.max(axis=0) > 0).all() and (pixels.min(axis=0) < size).all())
-
     def panel(
         self,
-        texture: Picture,
+        draw: Callable[[], tuple[Picture, Picture | None]],
         corners: Floats,
-        normal: Sequence[float],
+        normal: Floats,
         segment_id: int,
-        *,
-        glow: Picture | None = None,
     ) -> None:
-        """Paint a textured upright rectangle.
+        """Paint a textured upright rectangle, if it is in the picture.
 
-        texture: `(h, w, 3)`, or `(h, w, 4)` whose alpha only thins the picture: the truth is the whole rectangle.
+        draw: gives the texture, `(h, w, 3)`, or `(h, w, 4)` whose alpha only thins the picture (the truth is the whole
+        rectangle), and where it shines by itself, `(h, w)` not 0, if anywhere.
         corners: `(4, 3)` in the world: bottom left, bottom right, top right, top left of the texture.
-        glow: `(h, w)`, not 0 where the texture shines by itself.
         """
         camera = self.camera
         points = camera.to_camera(corners)
@@ -161,12 +145,12 @@ class Canvas:
             return
         local = fixed_point(pixels - (x0, y0))
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        cv2.fillPoly(mask, [local], 255, self._line, _SHIFT)
+        cv2.fillPoly(mask, [local], (255,), cv2.LINE_AA, _SHIFT)
+        texture, glow = draw()
         texture = _reduced(texture, pixels)
-        if not self.flat:
-            if glow is not None:
-                glow = cv2.resize(glow, texture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-            texture = self._shaded(texture, np.asarray(normal, float), np.median(outline[:, 2]), glow)
+        if glow is not None:
+            glow = cv2.resize(glow, texture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        texture = self._shaded(texture, normal, float(np.median(outline[:, 2])), glow)
         height, width = texture.shape[:2]
         across, up, origin = (points[1] - points[0]) / width, (points[0] - points[3]) / height, points[3]
         to_camera = np.column_stack([across, up, origin])
@@ -183,11 +167,16 @@ class Canvas:
             texture, homography, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         weight = mask if warped.shape[2] == 3 else cv2.multiply(mask, warped[..., 3], scale=1 / 255)
-        _blend(self.image[y0:y1, x0:x1], warped, mask if self.flat else weight)
+        _blend(self.image[y0:y1, x0:x1], warped, weight)
         cv2.fillPoly(self.ids[y0:y1, x0:x1], [local], segment_id, cv2.LINE_8, _SHIFT)
 
-    def sprite(self, texture: Picture, base: Floats, width_m: float, height_m: float, segment_id: int) -> None:
-        """Paint an `(h, w, 4)` RGBA cut-out that faces the camera, its bottom middle at the world point `base`."""
+    def sprite(
+        self, draw: Callable[[], Picture], base: Floats, width_m: float, height_m: float, segment_id: int
+    ) -> None:
+        """Paint an RGBA cut-out that faces the camera, its bottom middle at the world point `base`, if it is seen.
+
+        draw: gives the cut-out, `(h, w, 4)`; its truth is where alpha is at least 128.
+        """
         camera = self.camera
         point = camera.to_camera(base)
         if point[2] < 2 * NEAR_M:
@@ -200,6 +189,7 @@ class Canvas:
         x1, y1 = min(left + size[0], camera.width_px), min(top + size[1], camera.height_px)
         if x1 <= x0 or y1 <= y0:
             return
+        texture = draw()
         height, width = texture.shape[:2]
         if size[0] <= width:
             cut = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)[y0 - top : y1 - top, x0 - left : x1 - left]
@@ -211,11 +201,7 @@ class Canvas:
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             cut = cv2.warpAffine(texture, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         alpha = cut[..., 3]
-        if not self.flat:
-            cut = self._shaded(cut, np.array([0.0, 0.5, -0.6]), point[2], None)
-            _blend(self.image[y0:y1, x0:x1], cut, alpha)
-        else:
-            self.image[y0:y1, x0:x1][alpha >= 128] = cut[..., :3][alpha >= 128]
+        _blend(self.image[y0:y1, x0:x1], self._shaded(cut, _TOWARDS_CAMERA, point[2], None), alpha)
         self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
 
     def _shaded(self, texture: Picture, normal: Floats, depth_m: float, glow: Picture | None) -> Picture:
@@ -262,5 +248,8 @@ def _reduced(texture: Picture, pixels: Floats) -> Picture:
 
 def _blend(target: Picture, source: Picture, weight: Picture) -> None:
     """Mix `source` into `target` in place, by weights 0-255."""
-    share = weight.astype(np.float32) * (1 / 255)
-    target[:] = cv2.blendLinear(np.ascontiguousarray(source[..., :3]), np.ascontiguousarray(target), share, 1 - share)
+    if source.shape[2] == 4:
+        source = np.asarray(cv2.cvtColor(source, cv2.COLOR_RGBA2RGB))
+    share = cv2.cvtColor(weight, cv2.COLOR_GRAY2RGB)
+    kept = cv2.multiply(target, cv2.bitwise_not(share), scale=1 / 255)
+    target[:] = cv2.add(cv2.multiply(source, share, scale=1 / 255), kept)

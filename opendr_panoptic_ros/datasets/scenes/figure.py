@@ -60,7 +60,7 @@ class Figure:
                 _paint_wheel(canvas, wheels[i][1], wheels[i][2], wheels[i][3], ids[self._wheels[i][4]])
                 continue
             canvas.polygon(outlines[i], body[i].tolist(), ids[self._limbs[i][5]])
-            if not canvas.flat and radius_px[i].max() > 1.5:
+            if radius_px[i].max() > 1.5:
                 canvas.polygon(inner[i], bright[i].tolist(), None)
 
 
@@ -77,9 +77,6 @@ def _place_wheel(
 
 
 def _paint_wheel(canvas: Canvas, rim: Floats, color: Floats, tyre_px: float, segment_id: int) -> None:
-    if canvas.flat:
-        canvas.polygon(rim, color.tolist(), segment_id)
-        return
     low = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(rim.max(axis=0)).astype(int) + 3
     view = canvas.image[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]

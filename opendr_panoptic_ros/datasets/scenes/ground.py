@@ -64,8 +64,7 @@ class Ground:
         cv2.copyTo(np.full_like(canvas.image[top:], self.base), below, canvas.image[top:])
         cv2.copyTo(np.full_like(canvas.ids[top:], STUFF_IDS[TERRAIN]), below, canvas.ids[top:])
         canvas.mesh(self.mesh, Pose(0, 0), STUFF_IDS, haze=False)
-        if not canvas.flat:
-            _texture(canvas, x, z, depth, top)
+        _texture(canvas, x, z, depth, top)
 
 
 @cache
@@ -109,7 +108,7 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.image[:] = light.haze_rgb
     clouds, drift = _clouds(rng), rng.uniform(300, 900, 2)
     bottom = int(np.clip(max(camera.horizon_px) + 4, 0, camera.height_px))
-    if canvas.flat or bottom < 2:
+    if bottom < 2:
         return
     across, up, forward = camera.rays(slice(0, bottom, 2), 2)
     length = np.sqrt(across * across + up * up + forward * forward)

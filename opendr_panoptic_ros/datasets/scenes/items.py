@@ -14,6 +14,8 @@ from opendr_panoptic_ros.datasets.scenes.canvas import Canvas, Pose
 from opendr_panoptic_ros.datasets.scenes.figure import Figure
 from opendr_panoptic_ros.datasets.scenes.mesh import Mesh
 
+_SHADOWS_SEEN_M = 80.0
+
 Path = Callable[[float], Pose]
 """Where something is, by time in seconds."""
 
@@ -87,16 +89,14 @@ class Panel:
             normal = pose.turn(np.asarray(self.normal))
             if normal @ towards <= 0:
                 return
-        if canvas.may_show(corners):
-            texture, glow = self._texture
-            canvas.panel(texture, corners, normal, ids[0], glow=glow)
+        canvas.panel(lambda: self._texture, corners, normal, ids[0])
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """A sprite that faces the camera, its foot `base_m` above the ground."""
+    """A sprite that faces the camera, its foot `base_m` above the ground. draw: gives its texture."""
 
-    texture: Picture
+    draw: Callable[[], Picture]
     width_m: float
     height_m: float
     base_m: float = 0.0
@@ -104,7 +104,7 @@ class Cutout:
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
         """Paint it."""
         base = np.array([pose.x, pose.y + self.base_m, pose.z])
-        canvas.sprite(self.texture, base, self.width_m, self.height_m, ids[0])
+        canvas.sprite(self.draw, base, self.width_m, self.height_m, ids[0])
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,10 @@ class Item:
             return
         pose = self.path(time_s)
         x, z = self.half_m
+        if canvas.camera.to_camera(np.array([pose.x, 0.0, pose.z]))[2] > _SHADOWS_SEEN_M:
+            return
         square = np.array([(-x, 0, -z), (x, 0, -z), (x, 0, z), (-x, 0, z)])
-        if self.bottom_m == 0:
+        if self.bottom_m == 0 and max(x, z) > 0.15:
             canvas.shadow(pose.to_world(square * 1.06) * (1, 0, 1), 0.42, contact=True)
         light = canvas.light
         if light.shadow < 0.05:

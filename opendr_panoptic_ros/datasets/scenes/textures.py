@@ -132,7 +132,7 @@ def _leaves(rng: np.random.Generator, height: int, width: int, color: Rgb) -> Te
     return _grained(rng, height, width, _tile(9, 18, 4, 20, 1, 15), scaled(color, 0.1), scaled(color, 1.9))
 
 
-def crown(rng: np.random.Generator, kind: str, size: int = 160) -> Texture:
+def crown(rng: np.random.Generator, kind: str, size: int = 144) -> Texture:
     """The crown of a tree, "round", "tall" or "conifer", or a "bush", as an RGBA cut-out."""
     mask, light = np.zeros((size, size), np.uint8), np.full((size, size), 0.55, np.float32)
     count = 26 if kind == "conifer" else 44
