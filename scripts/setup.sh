@@ -13,6 +13,8 @@ fail() {
     exit 1
 }
 
+trap 'echo "setup: stopped; the next run goes on" >&2; exit 130' INT
+
 # Runs a command quietly; on failure shows the end of what it said.
 quietly() {
     if ! "$@" >"$log" 2>&1; then
@@ -78,7 +80,6 @@ if [ "$stamp" != "$(cat "$venv/packages-stamp" 2>/dev/null || true)" ]; then
         "$venv"/share/*/cmake/*.cmake
     "$python" -c 'import cv2' 2>"$log" || fail "OpenCV does not load: $(tail -n 1 "$log")" \
         "Debian and Ubuntu: sudo apt-get install libgl1 libglib2.0-0"
-    rm -rf build install  # they were made with the packages as they were
     echo "$stamp" >"$venv/packages-stamp"
     echo "setup: packages done in $SECONDS s"
 fi
@@ -91,14 +92,19 @@ if [ "$stamp" != "$(cat "$venv/package-stamp" 2>/dev/null || true)" ]; then
 fi
 
 # The messages. colcon links the Python files, so only a new or removed file needs a build.
-stamp=$(find opendr_panoptic_ros launch config -type f -not -name '*.pyc' | sort |
-    fingerprint "$venv/packages-stamp" CMakeLists.txt package.xml msg/*.msg scripts/panoptic_node scripts/opendr-panoptic)
+made_with=$(version_of "$python" | fingerprint "$ros_requirements" requirements/ros-build.txt)
+if [ "$made_with" != "$(cat build/made-with 2>/dev/null || true)" ]; then
+    rm -rf build install
+fi
+installed=(CMakeLists.txt package.xml msg/*.msg scripts/panoptic_node scripts/opendr-panoptic)
+stamp=$(find opendr_panoptic_ros launch config -type f -not -name '*.pyc' | sort | fingerprint "${installed[@]}")
 if [ "$stamp" != "$(cat install/stamp 2>/dev/null || true)" ]; then
     SECONDS=0
     echo "setup: messages with colcon into install/ (about 10 s) ..."
     PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv CMAKE_GENERATOR=Ninja \
         quietly "$venv/bin/colcon" build --symlink-install --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$python"
     find install -xtype l -delete  # links to files that are gone
+    echo "$made_with" >build/made-with
     echo "$stamp" >install/stamp
     echo "setup: messages done in $SECONDS s"
 fi
