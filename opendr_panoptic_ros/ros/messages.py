@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.type_support import check_for_type_support
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -80,7 +80,7 @@ def message_types() -> dict[str, type]:
     try:
         from opendr_panoptic_ros.msg import PanopticSegmentation
 
-        check_for_type_support(PanopticSegmentation)
+        serialize_message(PanopticSegmentation())  # needs the compiled libraries, as publishing does
     except Exception:  # noqa: BLE001 - not built, not sourced, or built for another Python: each fails differently
         return types
     return {**types, "segmentation": PanopticSegmentation}

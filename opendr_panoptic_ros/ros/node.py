@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home differs among releases
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.time import Time
 
 from opendr_panoptic_ros.errors import PanopticError
@@ -24,6 +24,7 @@ from opendr_panoptic_ros.ros.messages import MAKE_MESSAGE, Answer, message_types
 from opendr_panoptic_ros.ros.worker import Worker
 
 if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleState
     from rclpy.parameter import Parameter
     from rclpy.timer import Timer
     from sensor_msgs.msg import Image
