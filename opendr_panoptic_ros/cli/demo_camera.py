@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +26,7 @@ from std_msgs.msg import Header
 from opendr_panoptic_ros.cli.demo_source import open_source
 from opendr_panoptic_ros.ros.image_codec import encode
 
-Frames: TypeAlias = Iterator[NDArray[np.uint8]]
+Frames: TypeAlias = Queue[NDArray[np.uint8] | Exception | None]
 
 _READ_AHEAD = 100
 
@@ -43,36 +43,35 @@ def main() -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node("demo_camera")
     publisher = node.create_publisher(Image, options.topic, QoSProfile(depth=10))
-    frames = open_source(options.video, options.frames).frames
-    published = _publish(node, publisher, _read_ahead(frames, publisher, options.subscribers), options.rate_hz)
+    frames: Frames = Queue(maxsize=_READ_AHEAD)
+    Thread(target=_read, args=(options.video, options.frames, frames), daemon=True).start()
+    parent = os.getppid()
+    while publisher.get_subscription_count() < options.subscribers and os.getppid() == parent:
+        time.sleep(0.02)
+    published = _publish(node, publisher, frames, options.rate_hz)
     publisher.wait_for_all_acked()
     print(published, flush=True)
     node.destroy_node()
     rclpy.shutdown()
 
 
-def _read_ahead(frames: Frames, publisher: Publisher[Image], subscribers: int) -> Frames:
-    """The frames, as soon as there are enough subscribers. The wait is used to make the first ones."""
-    ready: deque[NDArray[np.uint8]] = deque()
-    parent = os.getppid()
-    while publisher.get_subscription_count() < subscribers and os.getppid() == parent:
-        frame = next(frames, None) if len(ready) < _READ_AHEAD else None
-        if frame is None:
-            time.sleep(0.02)
-        else:
-            ready.append(frame)
-    while ready:
-        yield ready.popleft()
-    yield from frames
+def _read(video: Path | None, max_frames: int, frames: Frames) -> None:
+    """Put the frames into the queue, then None. So the synthetic drive is painted while the node starts."""
+    try:
+        for frame in open_source(video, max_frames).frames:
+            frames.put(frame)
+        frames.put(None)
+    except Exception as error:  # noqa: BLE001 - it ends the other thread, and with it the process
+        frames.put(error)
 
 
 def _publish(node: Node, publisher: Publisher[Image], frames: Frames, rate_hz: float) -> int:
     """Publish the frames at this rate, stamped with the time of their publication; return how many there were."""
     published, parent = 0, os.getppid()
     due = time.monotonic()
-    for frame in frames:
-        if os.getppid() != parent:
-            break
+    while (frame := frames.get()) is not None and os.getppid() == parent:
+        if isinstance(frame, Exception):
+            raise frame
         time.sleep(max(0.0, due - time.monotonic()))
         due = max(due, time.monotonic() - 1 / rate_hz) + 1 / rate_hz  # a late frame is not made good by a burst
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id="camera")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 _LINE_EVERY_S = 5.0
 
@@ -19,7 +19,6 @@ class Display:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -51,7 +50,7 @@ class Display:
     def step(self, completed: int, note: str) -> None:
         """Show how far the stage is."""
         if self._task is not None:
-            self._progress.update(self._task, completed=completed, description=f"{self._stage}, {note}")
+            self._progress.update(self._task, completed=completed, description=f"{self._stage}: {note}")
         if not self._console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_EVERY_S
-            self.say(f"  {completed}, {note}")
+            self.say(f"  {note}")

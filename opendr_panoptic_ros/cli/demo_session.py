@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 import tempfile
@@ -47,9 +48,6 @@ def run_demo(
     """
     start_ns = time.time_ns()
     source = open_source(video, frames)
-    first_frame = next(source.frames, None)
-    if first_frame is None:
-        raise PanopticError(f"{video} holds no frame that OpenCV can read; expected at least one.")
     executable, share = _installed_package()
     typestore = message_typestore(share / "msg")
     node_command = [
@@ -62,9 +60,9 @@ def run_demo(
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".demo-", dir=out) as folder, closing(Display(console)) as display:
-        work, (height_px, width_px) = Path(folder), first_frame.shape[:2]
+        work = Path(folder)
         display.stage(f"starting the node, weights: {checkpoint}")
-        variables = dds_environment(work, share / "config" / "fastdds_large_images.xml", height_px * width_px)
+        variables = dds_environment(work, share / "config" / "fastdds_large_images.xml", math.prod(source.size_px))
         with _environment(variables), closing(ChildProcesses(work)) as children:
             children.start("node", node_command)
             children.start("camera", camera_command)
@@ -81,7 +79,7 @@ def run_demo(
                     f"The node is ready, {ready_s:.1f} s after the start. Its topics {_OUTPUTS}/* are on ROS_DOMAIN_ID "
                     f"{variables['ROS_DOMAIN_ID']} of this machine."
                 )
-                display.stage(f"publishing {source.description} at {source.rate_hz:.3g} Hz", total=source.count)
+                display.stage(f"{source.description}, {source.rate_hz:.3g} Hz", total=source.count)
                 session.wait_for_camera(display)
                 display.stage("waiting for the last answers")
                 session.wait_until_idle()
@@ -101,7 +99,7 @@ def run_demo(
         answer_stamps_ns=tuple(recorder.stamps_ns[f"{_OUTPUTS}/segmentation"]),
         answer_times_ns=tuple(recorder.answer_times_ns),
         first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
-        image_size_px=(width_px, height_px),
+        image_size_px=source.size_px,
         checkpoint=checkpoint,
         device=recorder.diagnostics.get("device", "unknown"),
         files=(out / overlay.name, out / "contact_sheet.png", out / "bag", out / "node.log"),
@@ -133,7 +131,8 @@ class _Session:
         """Until the camera has published its last frame."""
         while self._children.is_running("camera"):
             self._spin()
-            display.step(self._recorder.frames, f"{self._recorder.answers} answered")
+            frames, answers = self._recorder.frames, self._recorder.answers
+            display.step(frames, f"{frames} frames published, {answers} answered")
 
     def wait_until_idle(self) -> None:
         """Until the node says twice the same, has no frame left in its hands, and all its answers were heard.

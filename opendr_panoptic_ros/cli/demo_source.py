@@ -12,23 +12,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticDrive
 from opendr_panoptic_ros.errors import DatasetError
 
 _DEFAULT_RATE_HZ = 10.0
-_DRIVE_SEED = EVALUATION_SEEDS_FROM
+_DRIVE_SIZE_PX = (512, 256)
 
 
 @dataclass(frozen=True)
 class FrameSource:
     """A run of frames, each `(H, W, 3)` uint8 RGB of any size, and the pace at which they were taken.
 
-    count: how many there will be, as far as a video file knows.
+    count: how many there will be, as far as a video file knows. size_px: width and height of the first.
     """
 
     description: str
     count: int
     rate_hz: float
+    size_px: tuple[int, int]
     frames: Iterator[NDArray[np.uint8]]
 
 
@@ -37,25 +37,30 @@ def open_source(path: Path | None, max_frames: int) -> FrameSource:
 
     Raises DatasetError when there is no such file or folder, or nothing in it can be read.
     """
+    rate_hz, count = _DEFAULT_RATE_HZ, max_frames
     if path is None:
-        return FrameSource("a synthetic drive", max_frames, _DEFAULT_RATE_HZ, _synthetic_drive(max_frames))
+        return FrameSource("a synthetic drive", count, rate_hz, _DRIVE_SIZE_PX, _synthetic_drive(max_frames))
     if path.is_dir():
         files = [file for file in sorted(path.iterdir()) if file.is_file() and cv2.haveImageReader(str(file))]
-        if not files:
-            raise DatasetError(f"{path} holds no image that OpenCV can read; expected .png, .jpg or the like.")
-        files = files[:max_frames]
-        return FrameSource(path.name, len(files), _DEFAULT_RATE_HZ, _images(files))
-    if not path.is_file():
+        count, frames = len(files), _images(files)
+    elif path.is_file():
+        capture = cv2.VideoCapture(str(path))
+        rate_hz, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        frames = _video(capture)
+    else:
         raise DatasetError(f"There is no video file or image folder {path}.")
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise DatasetError(f"{path} is not a video that OpenCV can read; expected .mp4, .avi, .mkv or the like.")
-    rate_hz, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    first = next(frames, None)
+    if first is None:
+        raise DatasetError(
+            f"There is nothing in {path} that OpenCV can read; expected a video (.mp4, .avi, .mkv or the like) or a "
+            "folder with images (.png, .jpg or the like)."
+        )
     return FrameSource(
         path.name,
         min(count, max_frames) if count > 0 else max_frames,
         rate_hz if 1 <= rate_hz <= 240 else _DEFAULT_RATE_HZ,
-        itertools.islice(_video(capture), max_frames),
+        (first.shape[1], first.shape[0]),
+        itertools.islice(itertools.chain([first], frames), max_frames),
     )
 
 
@@ -82,5 +87,11 @@ def _rgb(bgr: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _synthetic_drive(num_frames: int) -> Iterator[NDArray[np.uint8]]:
-    drive = SyntheticDrive(_DRIVE_SEED, num_frames=num_frames, fps=_DEFAULT_RATE_HZ)
-    return (image.convert("channels_last", "rgb") for image, _ in drive)
+    from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticDrive
+
+    width, height = _DRIVE_SIZE_PX
+    drive = SyntheticDrive(
+        EVALUATION_SEEDS_FROM, num_frames=num_frames, height=height, width=width, fps=_DEFAULT_RATE_HZ
+    )
+    for image, _ in drive:
+        yield image.convert("channels_last", "rgb")

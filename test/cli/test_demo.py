@@ -165,9 +165,8 @@ def test_demo_leaves_a_bag_a_video_and_a_contact_sheet(tmp_path, checkpoint, pic
     ("stage", "number", "status"),
     [
         ("starting the node", signal.SIGINT, 130),
-        ("publishing", signal.SIGINT, 130),
-        ("publishing", signal.SIGTERM, 130),
-        ("publishing", signal.SIGKILL, -signal.SIGKILL),
+        ("Hz …", signal.SIGINT, 130),
+        ("Hz …", signal.SIGKILL, -signal.SIGKILL),
     ],
 )
 def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, checkpoint, pictures, stage, number, status):
@@ -188,6 +187,21 @@ def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, checkpoint, pictu
     if number != signal.SIGKILL:
         assert "Stopped" in log.read_text()
         assert list(out.iterdir()) == []
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_a_picture_that_cannot_be_read_ends_the_demo(tmp_path, checkpoint, pictures):
+    pytest.importorskip("opendr_panoptic_ros.msg")
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    shutil.copytree(pictures, folder)
+    whole = (folder / "00.png").read_bytes()
+    (folder / "05.png").write_bytes(whole[: len(whole) // 2])
+    process = run_demo(folder, "--out", out, "--checkpoint", checkpoint, stderr=subprocess.PIPE)
+    _, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert "05.png is not an image" in complaints
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.ros
@@ -215,7 +229,7 @@ def test_without_the_messages_the_demo_says_what_to_do(tmp_path):
 
 def test_a_folder_gives_its_images_in_the_order_of_their_names(pictures):
     source = open_source(pictures, 5)
-    assert source.count == 5
+    assert (source.count, source.size_px) == (5, (64, 48))
     frames = list(source.frames)
     assert [frame.shape for frame in frames] == [(48, 64, 3), (33, 97, 3), (1, 1, 3), (48, 64, 3), (33, 97, 3)]
     bgr = cv2.imread(str(pictures / "01.png"))
@@ -230,7 +244,7 @@ def test_a_video_gives_its_frames_at_its_own_pace(tmp_path):
         writer.write(np.full((48, 64, 3), (0, 0, red), np.uint8))
     writer.release()
     source = open_source(path, 100)
-    assert (source.count, source.rate_hz) == (5, 25)
+    assert (source.count, source.rate_hz, source.size_px) == (5, 25, (64, 48))
     frames = list(source.frames)
     assert [int(frame[..., 0].mean().round(-1)) for frame in frames] == [0, 50, 100, 150, 200]
     assert len(list(open_source(path, 2).frames)) == 2
@@ -239,6 +253,7 @@ def test_a_video_gives_its_frames_at_its_own_pace(tmp_path):
 def test_without_a_video_there_is_a_synthetic_drive():
     source = open_source(None, 3)
     first, second, third = source.frames
+    assert source.size_px == (512, 256)
     assert first.shape == (256, 512, 3)
     assert first.dtype == np.uint8
     assert (first != second).any()
@@ -250,9 +265,9 @@ def test_a_source_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no video file or image folder"):
         open_source(tmp_path / "missing.mp4", 1)
-    with pytest.raises(DatasetError, match="not a video"):
+    with pytest.raises(DatasetError, match=r"nothing in .*text\.mp4"):
         open_source(tmp_path / "text.mp4", 1)
-    with pytest.raises(DatasetError, match="holds no image"):
+    with pytest.raises(DatasetError, match=r"nothing in .*empty"):
         open_source(tmp_path / "empty", 1)
 
 
