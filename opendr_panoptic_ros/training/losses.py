@@ -72,7 +72,7 @@ def box_losses(
         wanted.append(targets.deltas(chosen.boxes[:num_positive], truth.boxes[chosen.instances]))
     label, positive = torch.cat(labels), torch.cat(positives)
     class_loss = F.cross_entropy(class_logits.float(), label, reduction="sum")
-    found = deltas[positive].float().view(int(positive.sum()), -1, 4)
+    found = deltas.float().view(*class_logits.shape, 4)[positive]
     found = found[torch.arange(len(found), device=found.device), label[positive]]
     box_loss = F.smooth_l1_loss(found, torch.cat(wanted), beta=_BOX_BETA, reduction="sum")
     return class_loss / total, box_loss / total

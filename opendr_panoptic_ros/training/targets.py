@@ -11,7 +11,7 @@ from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import Truth
 
 mmcv_ops.install()  # before mmdet, which imports mmcv's operators
-from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner  # noqa: E402
+from mmdet.models.task_modules.assigners import AssignResult, BboxOverlaps2D, MaxIoUAssigner  # noqa: E402
 from mmdet.models.task_modules.coders import LegacyDeltaXYWHBBoxCoder  # noqa: E402
 from mmdet.models.task_modules.samplers import RandomSampler  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
@@ -66,7 +66,12 @@ class BoxTargets:
         stds: tuple[float, float, float, float],
     ) -> None:
         self._assigner = MaxIoUAssigner(
-            positive_iou, negative_iou, min_pos_iou=negative_iou, match_low_quality=keep_best
+            positive_iou,
+            negative_iou,
+            min_pos_iou=negative_iou,
+            match_low_quality=keep_best,
+            # The class, not its name: where names are looked up changes as soon as an mmengine Runner was made.
+            iou_calculator={"type": BboxOverlaps2D},
         )
         self._num, self._positive_fraction, self._add_truth = num, positive_fraction, add_truth
         self._coder = LegacyDeltaXYWHBBoxCoder(target_stds=stds)

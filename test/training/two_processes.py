@@ -1,0 +1,22 @@
+"""Started by torchrun in test_runner.py: trains on pickled scenes, and the first process leaves its history."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import torch
+
+from opendr_panoptic_ros.config import Config
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.training.initialisation import initialise_weights_
+from opendr_panoptic_ros.training.runner import train
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    config, scenes = pickle.loads((folder / "job.pickle").read_bytes())  # made by the test a moment ago
+    network = EfficientPS.from_config(Config.from_dict(config))
+    initialise_weights_(network, seed=0)
+    train(network, scenes, scenes[:2], work_dir=folder / "run", seed=5, device="cpu", silent=True)
