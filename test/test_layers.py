@@ -43,7 +43,7 @@ LAYERS = {
     "training": Layer("training", ROS),
     "learner": Layer("learner opendr_compat", ROS),
     "ros": Layer("msg ros", OPENMMLAB, "datasets training learner"),
-    "cli": Layer("cli", r"(?!)"),
+    "cli": Layer("cli __main__", r"(?!)"),
 }
 LAYER_OF = {member: name for name, layer in LAYERS.items() for member in layer.members.split()}
 ORDER = list(LAYERS)
