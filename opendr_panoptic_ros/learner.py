@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -157,14 +157,6 @@ class EfficientPsLearner:
         if print_results:
             print_result(result)
         return result.to_dict()
-
-    @overload
-    def infer(self, batch: Image, return_raw_logits: bool = False) -> tuple[Heatmap, Heatmap] | RawOutput: ...
-
-    @overload
-    def infer(
-        self, batch: Sequence[Image], return_raw_logits: bool = False
-    ) -> list[tuple[Heatmap, Heatmap]] | list[RawOutput]: ...
 
     def infer(self, batch: Image | Sequence[Image], return_raw_logits: bool = False) -> Any:
         """`(instance Heatmap, semantic Heatmap)` of an image, or a list of such pairs for a list of images.

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 SHARED_DATA = HERE.parents[1] / "shared" / "data"
 
 # What a machine may lack under --strict-skips; tests marked gpu may skip as well.
-ALLOWED_SKIPS = re.compile(r"shared/data|'launch(_ros)?(\.\w+)*'")
+ALLOWED_SKIPS = re.compile(r"shared/(data|reference)|'launch(_ros)?(\.\w+)*'")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 @contextmanager
 def user_errors() -> Iterator[None]:
     """Mistakes of the caller become a PanopticError, which `main` prints in one line; Ctrl-C ends with status 130."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
@@ -37,6 +37,8 @@ def user_errors() -> Iterator[None]:
         raise PanopticError(f"{error}. {hint}" if "extra" not in str(error) else str(error)) from error
     except (OSError, ValueError) as error:
         raise PanopticError(str(error)) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments

@@ -139,8 +139,6 @@ def test_mixed_precision_trains(with_schedule, toy_scenes, tmp_path):
 
 @pytest.mark.gpu
 def test_half_precision_trains_on_cuda(with_schedule, toy_scenes, tmp_path):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA")
     network = new_network(with_schedule(epochs=4, precision="float16"))
     history = train(network, toy_scenes(4), work_dir=tmp_path, device="cuda", silent=True)
     assert history["train"][-1]["loss"] < history["train"][0]["loss"]

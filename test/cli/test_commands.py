@@ -1,0 +1,248 @@
+"""The commands prepare, train, evaluate, infer, download: what they write, print, and return as status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
+from opendr_panoptic_ros.cli.common import changed
+from opendr_panoptic_ros.cli.main import main
+from opendr_panoptic_ros.config import Config
+from opendr_panoptic_ros.data import Image
+from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes, write_tiny_kitti
+from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+SMALL = """
+model: {backbone_width: 0.35, backbone_depth: 0.35, fpn_channels: 32, semantic_channels: 16, box_head_width: 64}
+test: {long_side_px: 128, short_side_px: 64, min_stuff_area: 16}
+data: {crop_width_px: 128, crop_height_px: 64}
+schedule: {epochs: 1, batch_size: 2, warmup_iterations: 0, decay_epochs: []}
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capfd):
+    """Runs a command line in an empty folder: `run("infer", "x.png")` gives status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["opendr-panoptic", *arguments])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        else:
+            code = 0
+        printed = capfd.readouterr()
+        return int(code or 0), printed.out, printed.err
+
+    return run_command
+
+
+@pytest.fixture
+def network_file(tmp_path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    network = EfficientPS.from_config(Config.load(tmp_path / "small.yaml"))
+    seed_weights_(network, 7)
+    save_checkpoint(network, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "pictures" / "street.png"
+    path.parent.mkdir()
+    cv2.imwrite(str(path), cv2.resize(rng.integers(0, 255, (4, 8, 3), np.uint8), (100, 60)))
+    return path
+
+
+def test_prepare(run, tmp_path):
+    write_tiny_kitti(tmp_path / "raw")
+    code, out, _ = run("prepare", "kitti", "raw", "prepared", "--workers", "1", "--train-truth")
+    assert code == 0
+    assert out.splitlines() == ["train: 2 images in prepared/train", "val: 2 images in prepared/val"]
+    assert (tmp_path / "prepared" / "train" / "panoptic_gt.json").exists()
+    code, _, err = run("prepare", "kitti", "raw", "prepared")
+    assert code == 1
+    assert "exists and is not empty" in err
+    assert run("prepare", "kitti", "raw", "prepared", "--resume")[0] == 0
+    assert run("prepare", "mapillary", "raw", "other")[0] == 2, "the usage's status"
+
+
+@pytest.mark.train
+def test_train_resume_evaluate(run, tmp_path):
+    pytest.importorskip("mmdet")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    write_tiny_cityscapes(tmp_path / "raw", num_train=2, num_val=2)
+    run("prepare", "cityscapes", "raw", "prepared", "--workers", "1")
+    train = ("train", "prepared", "--config", "small.yaml", "--out", "run", "--device", "cpu", "--quiet")
+    code, out, _ = run(*train, "--set", "schedule.learning_rate=0.001")
+    assert code == 0
+    assert "run/best.safetensors" in out
+    saved = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    assert saved.config.schedule.learning_rate == 0.001
+
+    code, _, err = run(*train)
+    assert code == 1
+    assert "holds a training" in err
+    assert run(*train, "--resume", "--set", "schedule.epochs=2")[0] == 0
+    assert (tmp_path / "run" / "epoch_2.pth").exists()
+
+    code, out, _ = run(
+        "train",
+        "prepared/train",
+        "--config",
+        "small.yaml",
+        "--out",
+        "again",
+        "--start",
+        "run/last.safetensors",
+        "--quiet",
+    )
+    assert code == 0
+    assert "Taken from run/last.safetensors: all " in out
+    assert "again/last.safetensors" in out
+
+    code, out, _ = run("evaluate", "run/last.safetensors", "prepared/val", "--json", "figures.json", "--device", "cpu")
+    assert code == 0
+    assert "Panoptic segmentation, 2 images" in out
+    assert json.loads((tmp_path / "figures.json").read_text())["num_images"] == 2
+
+
+@pytest.mark.train
+def test_train_and_evaluate_on_synthetic_scenes(run, tmp_path):
+    pytest.importorskip("mmdet")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    code, _, _ = run("train", "--synthetic", "2", "--config", "small.yaml", "--out", "run", "--quiet")
+    assert code == 0
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())["val"]) == 1
+    code, out, _ = run("evaluate", "run/last.safetensors", "--synthetic", "2")
+    assert code == 0
+    assert "2 images" in out
+
+
+def test_infer_writes_what_was_asked_for(run, tmp_path, network_file, picture):
+    formats = [word for name in ("overlay", "labels", "json", "cityscapes") for word in ("--format", name)]
+    code, out, _ = run("infer", "pictures", "--checkpoint", str(network_file), *formats)
+    assert (code, out) == (0, "1 images segmented, results in results\n")
+    results = tmp_path / "results"
+    semantic = cv2.imread(str(results / "street_semantic.png"), cv2.IMREAD_UNCHANGED)
+    instance = cv2.imread(str(results / "street_instance.png"), cv2.IMREAD_UNCHANGED)
+    assert semantic is not None
+    assert instance is not None
+    assert semantic.shape == instance.shape == (60, 100)
+    assert (semantic.dtype, str(instance.dtype)) == (np.uint8, "uint16")
+    assert Image.open(results / "street_overlay.png").data.shape == (3, 60, 100)
+    segments = json.loads((results / "street.json").read_text())["segments"]
+    assert sum(s["area_px"] for s in segments) == np.count_nonzero(semantic != 255)
+    entry = json.loads((results / "cityscapes_panoptic.json").read_text())["annotations"][0]
+    assert len(entry["segments_info"]) == len(segments)
+    assert (results / "cityscapes_panoptic" / entry["file_name"]).exists()
+
+    code, _, err = run("infer", "pictures", "--checkpoint", str(network_file))
+    assert code == 1
+    assert "street_overlay.png exists; choose another --out, or pass --overwrite." in err
+    assert run("infer", "pictures", "--checkpoint", str(network_file), "--overwrite")[0] == 0
+
+
+def test_infer_takes_videos_and_globs(run, tmp_path, network_file, picture):
+    writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (100, 60))
+    for _ in range(3):
+        writer.write(Image.open(picture).opencv())
+    writer.release()
+    code, out, _ = run(
+        "infer",
+        "drive.avi",
+        "pict*/*.png",
+        "--checkpoint",
+        str(network_file),
+        "--format",
+        "overlay",
+        "--format",
+        "json",
+    )
+    assert (code, out) == (0, "4 images segmented, results in results\n")
+    names = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert names == [
+        *(f"drive_{i:06d}.json" for i in range(3)), "drive_overlay.mp4", "street.json", "street_overlay.png"
+    ]  # fmt: skip
+    video = cv2.VideoCapture(str(tmp_path / "results" / "drive_overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert video.get(cv2.CAP_PROP_FPS) == 5
+
+
+def test_infer_names_what_it_could_not_read(run, tmp_path, network_file, picture):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    code, out, err = run("infer", "broken.png", "gone.png", str(picture), "--checkpoint", str(network_file))
+    assert code == 1
+    assert out.startswith("1 images segmented")
+    assert "gone.png: no image or video there" in err
+    assert "broken.png: not an image that can be read" in err
+
+
+def test_download_without_a_server(run):
+    code, _, err = run("download", "kitti", "--url", "http://127.0.0.1:1", "--out", "weights")
+    assert code == 1
+    assert "http://127.0.0.1:1/model_kitti.pth cannot be fetched" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate", "nothing.pth", "val"), "There is no checkpoint nothing.pth"),
+        (("evaluate", "demo"), "Give either a split of a prepared dataset or --synthetic N."),
+        (("infer", "x.png", "--device", "abacus"), "x.png: no image or video there"),
+        (("download", "coco"), "trained_on is 'coco'"),
+    ],
+)
+def test_mistakes_are_one_line(run, arguments, message):
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert err.startswith("opendr-panoptic: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train",), "Give either a prepared dataset or --synthetic N."),
+        (("train", "nowhere"), "There is no folder nowhere; make a dataset with"),
+        (("train", "--synthetic", "2", "--set", "epochs=3"), "--set epochs=3: expected section.name=value"),
+        (("train", "--synthetic", "2", "--config", "demo", "--resume"), "holds no epoch_N.pth to resume from"),
+    ],
+)
+def test_mistakes_in_training_are_one_line(run, arguments, message):
+    pytest.importorskip("mmdet")
+    code, _, err = run(*arguments)
+    assert (code, message in err, "Traceback" in err) == (1, True, False), err
+
+
+def test_entries_of_a_configuration_are_changed():
+    config = changed(
+        Config.load("demo"), ["schedule.decay_epochs=[3, 4]", "data.min_scale=1", "schedule.optimizer=AdamW"]
+    )
+    assert (config.schedule.decay_epochs, config.data.min_scale, config.schedule.optimizer) == ((3, 4), 1.0, "AdamW")
+    assert changed(Config.load("demo"), []) == Config.load("demo")
+    with pytest.raises(ConfigError, match="schedule has unknown entries epoch"):
+        changed(Config.load("demo"), ["schedule.epoch=3"])
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "infer", "download"])
+def test_help_explains(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert "Usage" in out
+    assert all(len(line) <= 160 for line in out.splitlines())

@@ -1,0 +1,217 @@
+"""EfficientPsLearner: every method of OpenDR's interface, on a network of a few weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.config import Config, DataConfig, ModelConfig, ScheduleConfig, TestConfig
+from opendr_panoptic_ros.data import Heatmap, Image
+from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
+from opendr_panoptic_ros.errors import ConfigError, PanopticError
+from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
+from opendr_panoptic_ros.learner import EfficientPsLearner, RawOutput
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+SMALL = Config(
+    name="small",
+    model=ModelConfig(
+        backbone_width=0.35,
+        backbone_depth=0.35,
+        fpn_channels=32,
+        semantic_channels=16,
+        box_head_width=64,
+        anchor_scale=4,
+    ),
+    test=TestConfig(long_side_px=128, short_side_px=64, min_stuff_area=16, score_threshold=0.2),
+    data=DataConfig(crop_height_px=64, crop_width_px=128),
+    schedule=ScheduleConfig(epochs=1, batch_size=2, learning_rate=0.01, warmup_iterations=0, decay_epochs=()),
+)
+
+
+def scene(seed: int, classes: ClassTable = CITYSCAPES) -> tuple[Image, PanopticAnnotation]:
+    rng = np.random.default_rng(seed)
+    ids = np.full((64, 128), 1, np.int32)
+    ids[30:] = 2
+    ids[35:55, 20:50] = 3
+    annotation = PanopticAnnotation.from_map(ids, {1: 0, 2: 1, 3: classes.num_stuff}, classes)
+    return Image((ids[:, :, None] * 60 + rng.integers(0, 20, (64, 128, 3))).astype(np.uint8)), annotation
+
+
+@pytest.fixture
+def learner():
+    """With a network that says something."""
+    learner = EfficientPsLearner(SMALL, device="cpu", num_workers=0, seed=1)
+    network = EfficientPS.from_config(SMALL)
+    seed_weights_(network, 7)
+    learner._hold(network.eval())
+    return learner
+
+
+def test_arguments_are_those_of_opendr():
+    parameters = list(inspect.signature(EfficientPsLearner).parameters)
+    assert parameters == [
+        "config_file", "lr", "iters", "batch_size", "optimizer", "lr_schedule", "momentum", "weight_decay",
+        "optimizer_config", "checkpoint_after_iter", "temp_path", "device", "num_workers", "seed",
+    ]  # fmt: skip
+    schedule = EfficientPsLearner().config.schedule
+    assert (schedule.learning_rate, schedule.epochs, schedule.batch_size, schedule.optimizer) == (0.07, 160, 1, "SGD")
+    assert (schedule.momentum, schedule.weight_decay, schedule.checkpoint_every) == (0.9, 1e-4, 1)
+
+
+def test_arguments_replace_the_configuration():
+    learner = EfficientPsLearner(
+        "configs/singlegpu_kitti.py",
+        lr=0.01,
+        iters=3,
+        optimizer="AdamW",
+        checkpoint_after_iter=2,
+        lr_schedule={"policy": "step", "warmup": "linear", "warmup_iters": 10, "warmup_ratio": 0.5, "step": [2]},
+        optimizer_config={"grad_clip": {"max_norm": 5, "norm_type": 2}},
+    )
+    expected = ScheduleConfig(
+        learning_rate=0.01, epochs=3, optimizer="AdamW", checkpoint_every=2, warmup_iterations=10, warmup_start=0.5,
+        decay_epochs=(2,), max_gradient_norm=5.0,
+    )  # fmt: skip
+    assert learner.config.schedule == expected
+    assert learner.config.name == "kitti"
+    with pytest.raises(ConfigError, match=r"lr_schedule has policy='poly'"):
+        EfficientPsLearner(lr_schedule={"policy": "poly"})
+    with pytest.raises(ConfigError, match=r"schedule.optimizer is 'LBFGS'"):
+        EfficientPsLearner(optimizer="LBFGS")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("multigpu_cityscapes.py", "cityscapes"),
+        ("singlegpu_sample.py", "cityscapes"),
+        ("demo", "demo"),
+        (SMALL, "small"),
+    ],
+)
+def test_names_of_configurations(name, expected):
+    assert EfficientPsLearner(config_file=name).config.name == expected
+
+
+def test_the_user_s_own_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert EfficientPsLearner().config.name == "cityscapes"
+    (tmp_path / "opendr_panoptic_ros").mkdir()
+    (tmp_path / "opendr_panoptic_ros" / "default.yaml").write_text("schedule: {epochs: 5}\n")
+    assert EfficientPsLearner().config.schedule.epochs == 5
+
+
+def test_infer_returns_what_the_segmenter_says(learner):
+    image, _ = scene(0)
+    instances, semantic = learner.infer(image)
+    expected = PanopticSegmenter(learner.model, device="cpu")(image.convert("channels_last"))
+    assert isinstance(instances, Heatmap)
+    assert [str(heatmap.numpy().dtype) for heatmap in (instances, semantic)] == ["uint16", "uint8"]
+    assert np.array_equal(instances.numpy(), expected.instance_map)
+    assert np.array_equal(semantic.numpy(), expected.semantic_map)
+    assert semantic.class_names[13] == "car"
+    assert [type(pair) for pair in learner.infer([image, image])] == [tuple, tuple]
+
+
+def test_raw_output_is_what_the_fusion_gets(learner):
+    raw = learner.infer(scene(0)[0], return_raw_logits=True)
+    assert isinstance(raw, RawOutput)
+    assert raw.semantic_logits.shape == (19, 64, 128)
+    assert raw.boxes.shape == (len(raw.scores), 4)
+    assert raw.mask_logits.shape == (len(raw.scores), 28, 28)
+    assert len(raw.labels) == len(raw.scores)
+
+
+def test_eval(learner, capsys):
+    figures = learner.eval([scene(0), scene(1)], print_results=True)
+    assert {"All", "Things", "Stuff", "per_class", "miou", "ap"} <= figures.keys()
+    assert "Panoptic segmentation, 2 images" in capsys.readouterr().out
+    learner.eval([scene(0)])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.safetensors", "folder/model"])
+def test_save_and_load(learner, tmp_path, name):
+    assert learner.save(tmp_path / name) is True
+    other = EfficientPsLearner(device="cpu", lr=0.5)
+    assert other.load(str(tmp_path / name)) is True
+    image = scene(0)[0]
+    assert np.array_equal(other.infer(image)[0].numpy(), learner.infer(image)[0].numpy())
+    assert other.config.test == SMALL.test, "the file's own"
+    assert other.config.schedule.learning_rate == 0.5, "the argument's"
+
+
+def test_a_failure_is_logged(learner, tmp_path, caplog):
+    with caplog.at_level(logging.ERROR):
+        assert learner.load(tmp_path / "nothing.pth") is False
+        assert EfficientPsLearner().save(tmp_path / "model.pth") is False
+        (tmp_path / "file").touch()
+        assert learner.save(tmp_path / "file" / "model.pth") is False
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    assert "There is no checkpoint" in caplog.text
+    assert "There is no network to save" in caplog.text
+    assert learner.model is not None, "what was loaded before stays"
+
+
+def test_without_a_network():
+    with pytest.raises(PanopticError, match="call load or fit first"):
+        EfficientPsLearner().infer(scene(0)[0])
+
+
+def test_optimize_and_reset(learner):
+    assert learner.optimize("cpu") is True
+    learner.reset()
+    assert learner.model is None
+
+
+def test_visualize(learner, tmp_path, monkeypatch):
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    image, _ = scene(0)
+    prediction = learner.infer(image)
+    figure = EfficientPsLearner.visualize(
+        image, prediction, save_figure=True, figure_filename=tmp_path / "new" / "f.png"
+    )
+    assert figure.data.shape == (3, 64, 128)
+    assert np.array_equal(Image.open(tmp_path / "new" / "f.png").data, figure.data)
+    assert EfficientPsLearner.visualize(image, prediction, figure_size=(0.64, 5)).data.shape == (3, 32, 64)
+    assert EfficientPsLearner.visualize(image, prediction, detailed=True).data.shape[0] == 3
+    plain = (Heatmap(prediction[0].numpy()), Heatmap(prediction[1].numpy()))
+    assert np.array_equal(EfficientPsLearner.visualize(image, plain).data, figure.data)
+    with pytest.raises(ValueError, match="no figure_filename"):
+        EfficientPsLearner.visualize(image, prediction, save_figure=True)
+
+
+def test_download_knows_its_words():
+    with pytest.raises(ValueError, match="mode is 'pretrained'"):
+        EfficientPsLearner.download(".", mode="pretrained")
+
+
+@pytest.mark.train
+def test_fit_then_other_classes(tmp_path):
+    pytest.importorskip("mmdet")
+    learner = EfficientPsLearner(SMALL, device="cpu", num_workers=0, seed=1, temp_path=tmp_path / "temp")
+    history = learner.fit([scene(0), scene(1)], [scene(0)])
+    assert (len(history["train"]), len(history["val"])) == (1, 1)
+    assert len(list((tmp_path / "temp").glob("*/last.safetensors"))) == 1
+    assert learner.infer(scene(0)[0])[1].numpy().shape == (64, 128)
+
+    class Animals(list[tuple[Image, PanopticAnnotation]]):
+        classes = ClassTable.from_dict({"names": ["grass", "sky", "cow"], "num_stuff": 2})
+
+    animals = Animals(scene(i, Animals.classes) for i in range(2))
+    first = learner.model
+    learner.fit(animals, logging_path=tmp_path / "animals")
+    assert learner.model is not first
+    assert learner.config.classes.names == ("grass", "sky", "cow")
+    saved = load_checkpoint(tmp_path / "animals" / "last.safetensors")
+    assert saved.config == dataclasses.replace(learner.config)
+    assert learner.eval(animals)["num_images"] == 2
