@@ -1,7 +1,7 @@
-# `make` shows what there is. Variables: PYTHON=python3.12, ROS_WHEELS=jazzy, VIDEO=file, ARGS="-k node".
+# `make` shows what there is. Variables: PYTHON=python3.12, ROS_WHEELS=jazzy, VIDEO=file, CHECKPOINT=file, ARGS="-k node".
 
 RUN := scripts/run.sh
-export PYTHON ROS_WHEELS VIDEO
+export PYTHON ROS_WHEELS VIDEO CHECKPOINT
 
 help:
 	@echo "make setup      .venv with everything (about 3 minutes, 6 GB), messages built into install/"
@@ -16,7 +16,7 @@ setup:
 	@scripts/setup.sh
 
 demo: setup
-	@$(RUN) opendr-panoptic demo $${VIDEO:+"$$VIDEO"}
+	@$(RUN) opendr-panoptic demo $${VIDEO:+"$$VIDEO"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"}
 
 lint: setup
 	@$(RUN) ruff check

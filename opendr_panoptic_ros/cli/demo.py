@@ -54,7 +54,7 @@ def demo(
     if checkpoint == "demo":
         console.print(
             "The demo weights are seeded, not trained: the labels mean nothing. With the released Cityscapes weights: "
-            "[bold]opendr-panoptic demo VIDEO --checkpoint FILE.pth[/]",
+            "[bold]make demo VIDEO=drive.mp4 CHECKPOINT=FILE.pth[/]",
             highlight=False,
         )
 
