@@ -134,7 +134,9 @@ class ScheduleConfig:
     `decay_epochs`. max_gradient_norm: gradients are scaled down to it; 0 leaves them. accumulate: batches per step.
     precision: float32, or float16 or bfloat16 where that is safe (mixed precision). ema_momentum: the weights that are
     evaluated and kept are a running mean with this share of the newest; 0 takes the newest alone.
-    freeze_norms: norm layers keep their statistics. checkpoint_every, evaluate_every: in epochs.
+    freeze_norms: norm layers keep their statistics. proposals: boxes of the RPN, on each level and of an image; rois:
+    those of them that the box head learns from, a quarter of which the mask head may get. checkpoint_every,
+    evaluate_every: in epochs.
     """
 
     epochs: int = 160
@@ -152,13 +154,15 @@ class ScheduleConfig:
     precision: str = "float32"
     ema_momentum: float = 0.0
     freeze_norms: bool = False
+    proposals: int = 2000
+    rois: int = 256
     checkpoint_every: int = 1
     evaluate_every: int = 1
 
     def __post_init__(self) -> None:
         for name, choices in (("optimizer", ("SGD", "AdamW")), ("precision", ("float32", "float16", "bfloat16"))):
             _require(getattr(self, name) in choices, f"schedule.{name}", getattr(self, name), " or ".join(choices))
-        for name in ("epochs", "batch_size", "accumulate", "checkpoint_every", "evaluate_every"):
+        for name in ("epochs", "batch_size", "accumulate", "proposals", "rois", "checkpoint_every", "evaluate_every"):
             _require(getattr(self, name) >= 1, f"schedule.{name}", getattr(self, name), "at least 1")
         for name in ("learning_rate", "warmup_start", "decay"):
             _require(getattr(self, name) > 0, f"schedule.{name}", getattr(self, name), "a number above 0")

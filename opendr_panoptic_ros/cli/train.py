@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def train(
         from opendr_panoptic_ros.training.runner import latest_training_checkpoint
         from opendr_panoptic_ros.training.runner import train as train_network
 
-        console = Console()
+        console = Console(quiet=os.environ.get("RANK", "0") != "0")  # the first of torchrun's processes speaks for all
         if (data is None) == (synthetic == 0):
             raise ConfigError("Give either a prepared dataset or --synthetic N.")
         settings = changed(Config.load(config), set_ or [])

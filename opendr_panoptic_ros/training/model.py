@@ -18,7 +18,6 @@ from opendr_panoptic_ros.training.data import Truth
 from opendr_panoptic_ros.training.losses import box_losses, mask_loss, rpn_losses, semantic_loss
 from opendr_panoptic_ros.training.targets import BoxTargets
 
-_TRAIN_PROPOSALS = 2000
 _RPN_STREAM, _BOX_STREAM = 1, 2
 
 
@@ -35,7 +34,7 @@ class TrainableEfficientPS(BaseModel):
         self.network = network
         self._dtype = getattr(torch, config.schedule.precision)
         self._proposal_limits = dataclasses.replace(
-            config.test, rpn_max_per_level=_TRAIN_PROPOSALS, rpn_max_proposals=_TRAIN_PROPOSALS
+            config.test, rpn_max_per_level=config.schedule.proposals, rpn_max_proposals=config.schedule.proposals
         )
         self._anchor_targets = BoxTargets(
             positive_iou=0.7,
@@ -50,7 +49,7 @@ class TrainableEfficientPS(BaseModel):
             positive_iou=0.5,
             negative_iou=0.5,
             keep_best=False,
-            num=256,
+            num=config.schedule.rois,
             positive_fraction=0.25,
             add_truth=True,
             stds=BOX_STDS,

@@ -132,7 +132,7 @@ class PanopticRunner(Runner):
             experiment_name=f"{work_dir.name}_{uuid.uuid4().hex[:8]}",
         )
         for logger in (self.logger, *self.logger.handlers):
-            logger.setLevel("WARNING" if silent else "INFO")
+            logger.setLevel("ERROR" if rank > 0 else "WARNING" if silent else "INFO")
 
     def wrap_model(self, model_wrapper_cfg: None, model: nn.Module) -> nn.Module:  # noqa: ARG002
         """The model on its device; under torchrun, one whose gradients are averaged over the processes."""
@@ -140,7 +140,7 @@ class PanopticRunner(Runner):
         if not dist.is_initialized():
             return model
         device_ids = [self._device.index] if self._device.type == "cuda" else None
-        return MMDistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)
+        return MMDistributedDataParallel(model, device_ids=device_ids)
 
     def save_training_checkpoint(self) -> None:
         """`epoch_N.pth` and `last.safetensors` are written, N the number of finished epochs with the current one."""

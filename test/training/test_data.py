@@ -128,5 +128,5 @@ def test_unusable_datasets_are_refused(config, toy_scenes):
         TrainingDataset([(image, None)], config, seed=0)[0, 0]
     other = dataclasses.replace(CITYSCAPES, names=("street", *CITYSCAPES.names[1:]))
     renamed = PanopticAnnotation(annotation.segment_map, annotation.segments, other)
-    with pytest.raises(DatasetError, match=r"classes are street, .*the configuration's are road"):
+    with pytest.raises(DatasetError, match=r"classes are street, .*the network's are road"):
         TrainingDataset([(image, renamed)], config, seed=0)[0, 0]

@@ -119,7 +119,7 @@ def test_each_loss_falls(config, toy_scenes):
     batch = batch_of(toy_scenes(2), config)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     history = []
-    for _ in range(20):
+    for _ in range(35):
         losses = model(**batch)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
