@@ -99,8 +99,12 @@ class BoxTargets:
         )
 
     def deltas(self, boxes: Tensor, truth_boxes: Tensor) -> Tensor:
-        """`(N, 4)` what turns `boxes`, last pixel inside, into `truth_boxes`, half-open (inverse of decode_boxes)."""
-        return self._coder.encode(boxes, last_pixel(truth_boxes))
+        """`(N, 4)` what turns `boxes` into `truth_boxes`, which are half-open: the inverse of decode_boxes.
+
+        A box is to end at the first pixel outside, because the fusion draws masks between x1 and x2 without the + 1 of
+        the old convention: on small images that is worth 3 points of PQ (docs/decisions/0002-box-targets.md).
+        """
+        return self._coder.encode(boxes, truth_boxes)
 
 
 def half_open(boxes: Tensor) -> Tensor:

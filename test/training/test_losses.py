@@ -63,7 +63,7 @@ def test_rpn_losses_are_means_over_the_chosen_anchors():
     deltas = torch.zeros(1, 3, 4)
     # One positive, one negative; the truth is the anchor moved by a tenth of its width: dx 0.1, below beta 1/9.
     chosen = [sampled([[0, 0, 9, 9], [20, 20, 29, 29]], [0])]
-    objects, boxes = rpn_losses(objectness, deltas, chosen, [truth(boxes=[[1, 0, 11, 10]], labels=[0])], TARGETS)
+    objects, boxes = rpn_losses(objectness, deltas, chosen, [truth(boxes=[[1, 0, 10, 9]], labels=[0])], TARGETS)
     assert float(objects) == pytest.approx((math.log(2) + math.log(1 + math.e**2)) / 2)
     assert float(boxes) == pytest.approx(0.5 * 0.1**2 / (1 / 9) / 2)
 
@@ -74,7 +74,7 @@ def test_box_losses_use_column_0_for_background_and_the_class_own_deltas():
     deltas[0, 8:] = torch.tensor([2.0, 0, 0, 0])  # class 1 says dx 2; the truth is dx 0.1
     deltas[0, :8] = 99
     chosen = [sampled([[0, 0, 9, 9], [20, 20, 29, 29]], [0])]
-    classes, boxes = box_losses(class_logits, deltas, chosen, [truth(boxes=[[1, 0, 11, 10]], labels=[1])], TARGETS)
+    classes, boxes = box_losses(class_logits, deltas, chosen, [truth(boxes=[[1, 0, 10, 9]], labels=[1])], TARGETS)
     expected = F.cross_entropy(class_logits, torch.tensor([2, 0]))
     assert float(classes) == pytest.approx(float(expected))
     assert float(boxes) == pytest.approx((1.9 - 0.5) / 2)
