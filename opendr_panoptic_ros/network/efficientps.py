@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from opendr_panoptic_ros.config import Config, ModelConfig
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.network.backbone import Backbone
 from opendr_panoptic_ros.network.fusion import PanopticFusion, to_prediction
 from opendr_panoptic_ros.network.layers import fold_norms_
-from opendr_panoptic_ros.network.roi_heads import RoIHeads
+from opendr_panoptic_ros.network.roi_heads import Detections, RoIHeads
 from opendr_panoptic_ros.network.rpn import RPN
 from opendr_panoptic_ros.network.semantic_head import SemanticHead
 from opendr_panoptic_ros.network.two_way_fpn import TwoWayFPN
@@ -47,6 +47,20 @@ class EfficientPS(nn.Module):
         network.config = config
         return network
 
+    def forward(self, x: Tensor, image_size: tuple[int, int], test: TestConfig) -> list[tuple[Tensor, Detections]]:
+        """What the heads say about each image of a batch, before the fusion.
+
+        x, image_size: as `predict` takes them. Returns semantic logits `(classes, height, width)` float32, without the
+        padding, and the detections of each image.
+        """
+        height, width = image_size
+        fpn = self.neck(self.backbone(x))
+        objectness, deltas = self.rpn(fpn)
+        proposals, _ = self.rpn.proposals(objectness, deltas, image_size, test)
+        detections = self.roi_heads(fpn, proposals, image_size, test)
+        semantic_logits = self.semantic_head(fpn)[:, :, :height, :width].float()
+        return list(zip(semantic_logits, detections, strict=True))
+
     @torch.inference_mode()
     def predict(
         self,
@@ -76,23 +90,14 @@ class EfficientPS(nn.Module):
             )
         if self.training:
             raise ValueError("The network is in training mode; call .eval() before predict.")
-        height, width = image_size = image_size or (x.shape[2], x.shape[3])
+        image_size = image_size or (x.shape[2], x.shape[3])
         test = self.config.test.with_thresholds(
             score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
         )
 
-        fpn = self.neck(self.backbone(x))
-        objectness, deltas = self.rpn(fpn)
-        proposals, _ = self.rpn.proposals(objectness, deltas, image_size, test)
-        detections = self.roi_heads(fpn, proposals, image_size, test)
-        semantic_logits = self.semantic_head(fpn)
         return [
-            to_prediction(
-                self.fusion(logits[:, :height, :width].float(), found, test),
-                self.config.classes,
-                output_size,
-            )
-            for logits, found in zip(semantic_logits, detections, strict=True)
+            to_prediction(self.fusion(logits, detections, test), self.config.classes, output_size)
+            for logits, detections in self(x, image_size, test)
         ]
 
     def fold_norms(self) -> EfficientPS:
