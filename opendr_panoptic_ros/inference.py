@@ -17,6 +17,7 @@ from torch import Tensor
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config, TestConfig
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
+from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
@@ -65,13 +66,12 @@ class PanopticSegmenter:
             network = load_checkpoint(checkpoint, config=config)
             config = network.config
         config = config if isinstance(config, Config) else Config.load(config)
-        test = config.test.with_thresholds(
-            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
-        )
-        self.config = dataclasses.replace(config, test=test)
 
         self._network = network.fold_norms()
-        self._network.config = self.config
+        self._given_config = config
+        self.set_thresholds(
+            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
+        )
         self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
@@ -100,18 +100,57 @@ class PanopticSegmenter:
             raise ValueError(f"The list has images of sizes {sizes}; call once for each size.")
         return self._predict(batch) if batch else []
 
+    def set_thresholds(
+        self,
+        *,
+        score_threshold: float | None = None,
+        overlap_threshold: float | None = None,
+        min_stuff_area: int | None = None,
+    ) -> None:
+        """From the next call on these thresholds hold; None is the config's value. Raises ConfigError as they do there.
+
+        Not to be called while another thread is inside a call.
+        """
+        test = self._given_config.test.with_thresholds(
+            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
+        )
+        self.config = dataclasses.replace(self._given_config, test=test)
+        self._network.config = self.config
+
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Run once on a grey image, so that the first real one does not wait for kernels to be chosen."""
         self(np.full((height, width, 3), 128, np.uint8))
 
     @torch.inference_mode()
+    def head_outputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Detections]:
+        """What the heads say about one image before the fusion, at the size that the network saw it in.
+
+        Returns semantic logits `(classes, height, width)` float32 and the detections, both on the device.
+        Raises as a call does.
+        """
+        x, fitted = self._input([_checked(image)])
+        with self._exactness():
+            return self._network(x, fitted, self.config.test)[0]
+
+    @torch.inference_mode()
     def _predict(self, images: list[NDArray[np.uint8]]) -> list[PanopticPrediction]:
-        size = images[0].shape[:2]
-        height, width = fitted_size(size[0], size[1], self.inference_size, self.config.test)
+        x, fitted = self._input(images)
+        height, width = images[0].shape[:2]
+        with self._exactness():
+            return self._network.predict(x, image_size=fitted, output_size=(height, width))
+
+    def _input(self, images: list[NDArray[np.uint8]]) -> tuple[Tensor, tuple[int, int]]:
+        """The network's input, and height and width of the images inside its padding."""
+        height, width = images[0].shape[:2]
+        fitted = fitted_size(height, width, self.inference_size, self.config.test)
         pixels = torch.from_numpy(images[0])[None] if len(images) == 1 else torch.from_numpy(np.stack(images))
-        x = self._normalised(pixels.to(self.device), height, width)
-        with _exact_float32() if self.precision == "float32" else contextlib.nullcontext():
-            return self._network.predict(x, image_size=(height, width), output_size=(size[0], size[1]))
+        return self._normalised(pixels.to(self.device), *fitted), fitted
+
+    def _exactness(self) -> contextlib.AbstractContextManager[None]:
+        """In float32 no TF32 in convolutions, where it would cost three decimals; matrix products do not use it."""
+        if self.precision != "float32":
+            return contextlib.nullcontext()
+        return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
     def _normalised(self, pixels: Tensor, height: int, width: int) -> Tensor:
         """uint8 `(B, H, W, 3)` → normalised `(B, 3, height', width')`, padded with zeros to multiples of 32.
@@ -139,11 +178,6 @@ def fitted_size(height: int, width: int, inference_size: int | str | None, test:
     else:
         scale = int(inference_size) / max(height, width)
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-
-
-def _exact_float32() -> contextlib.AbstractContextManager[None]:
-    """No TF32 in convolutions, where it would cost three decimals; matrix products do not use it unless asked to."""
-    return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
 
 def _checked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
@@ -24,9 +22,9 @@ from opendr_panoptic_ros.config import PRESETS, Config, ScheduleConfig
 from opendr_panoptic_ros.data import Heatmap, Image
 from opendr_panoptic_ros.download import download_weights
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
-from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
+from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
-from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
+from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.visualize import detailed as detailed_view
 from opendr_panoptic_ros.visualize import overlay
@@ -170,7 +168,8 @@ class EfficientPsLearner:
             return [self.infer(image, return_raw_logits) for image in batch]
         pixels = batch.convert("channels_last")
         if return_raw_logits:
-            return self._raw_output(pixels, segmenter.device)
+            logits, detections = segmenter.head_outputs(pixels)
+            return RawOutput(*(tensor.cpu().numpy() for tensor in (logits, *detections)))
         prediction = segmenter(pixels)
         things = {s.id: s.label for s in prediction.segments if s.is_thing}
         return Heatmap(prediction.instance_map, things), SemanticHeatmap(prediction)
@@ -268,24 +267,6 @@ class EfficientPsLearner:
         if self._segmenter is None:
             self._segmenter = PanopticSegmenter(self.model, device=self.device)
         return self._segmenter
-
-    @torch.inference_mode()
-    def _raw_output(self, pixels: NDArray[np.uint8], device: torch.device) -> RawOutput:
-        network, config = self.model, self.config
-        assert network is not None  # noqa: S101 - _ready has looked
-        network = network.eval().to(device)
-        height, width = fitted_size(pixels.shape[0], pixels.shape[1], None, config.test)
-        x = torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].float()
-        x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
-        model = config.model
-        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (model.pixel_mean, model.pixel_std))
-        x = F.pad((x - mean) / std, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
-        fpn = network.neck(network.backbone(x))
-        objectness, deltas = network.rpn(fpn)
-        proposals, _ = network.rpn.proposals(objectness, deltas, (height, width), config.test)
-        detections = network.roi_heads(fpn, proposals, (height, width), config.test)[0]
-        logits = network.semantic_head(fpn)[0, :, :height, :width]
-        return RawOutput(*(tensor.cpu().numpy() for tensor in (logits, *detections)))
 
 
 def _config_name(name: str | Path | None) -> str | Path:
