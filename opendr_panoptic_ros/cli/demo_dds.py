@@ -28,6 +28,13 @@ def free_domain_id() -> int:
     return 0
 
 
+def profile_variable() -> str | None:
+    """The environment variable in which this release of ROS looks for a profile; None if the user has set one."""
+    if any(name in os.environ for name in _PROFILE_VARIABLES):
+        return None
+    return _PROFILE_VARIABLES[int(version("rclpy").split(".")[0]) >= _KILTED_RCLPY]
+
+
 def dds_environment(folder: Path, profile: Path, pixels: int) -> dict[str, str]:
     """Environment variables for processes that shall hear each other, nobody else, and images of so many pixels.
 
@@ -35,12 +42,12 @@ def dds_environment(folder: Path, profile: Path, pixels: int) -> dict[str, str]:
     `folder`, unless the user has chosen a profile.
     """
     environment = {"ROS_DOMAIN_ID": str(free_domain_id()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    if _SHARED_MEMORY.is_dir() and not any(name in os.environ for name in _PROFILE_VARIABLES):
+    variable = profile_variable()
+    if variable and _SHARED_MEMORY.is_dir():
         # The node's outputs have 20 bytes a pixel; three frames of them at a time, but not more than there is.
         segment_bytes = min(max(60 * pixels, 2**23), shutil.disk_usage(_SHARED_MEMORY).free // 8, 2**30)
         fitted = folder / profile.name
         text = profile.read_text("utf-8")
         fitted.write_text(re.sub(r"(?<=<segment_size>)\d+", str(segment_bytes), text), "utf-8")
-        is_new = int(version("rclpy").split(".")[0]) >= _KILTED_RCLPY
-        environment[_PROFILE_VARIABLES[is_new]] = str(fitted)
+        environment[variable] = str(fitted)
     return environment
