@@ -18,7 +18,8 @@ class Segment:
 
     id: the value in `PanopticPrediction.segment_map`, from 1. class_id: train id. score: the detection score of a
     thing, 0-1; NaN for stuff. area_px: number of pixels. box_xyxy_px: x1, y1, x2, y2, half-open: x2 and y2 are the
-    first pixel outside.
+    first pixel outside. instance_number: which one of its class a thing is, 1-999, if its number is to stay over the
+    frames of a video; given for all things of a prediction or for none.
     """
 
     id: int
@@ -28,6 +29,7 @@ class Segment:
     score: float
     area_px: int
     box_xyxy_px: tuple[int, int, int, int]
+    instance_number: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +71,17 @@ class PanopticPrediction:
 
     @cached_property
     def panoptic_ids(self) -> NDArray[np.int32]:
-        """`(H, W)` int32 in the dataset's scheme: stuff its class id, things class id · 1000 + k (k from 1), void 0."""
+        """`(H, W)` int32 in the dataset's scheme: stuff its class id, things class id · 1000 + k (k from 1), void 0.
+
+        k is the `instance_number`, where there is none the place among the segments of the class.
+        """
         ids: dict[int, int] = {}
         count: dict[int, int] = {}
         for segment in self.segments:
             dataset_id = self.classes.dataset_ids[segment.class_id]
             if segment.is_thing:
                 count[segment.class_id] = count.get(segment.class_id, 0) + 1
-                dataset_id = dataset_id * 1000 + count[segment.class_id]
+                dataset_id = dataset_id * 1000 + (segment.instance_number or count[segment.class_id])
             ids[segment.id] = dataset_id
         return self._by_segment(ids, 0, np.int32)
 

@@ -38,7 +38,7 @@ class Layer(NamedTuple):
 LAYERS = {
     "values": Layer("__init__ data labels prediction config errors", rf"torch|torchvision|{OPENMMLAB}|{ROS}"),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
-    "runtime": Layer("checkpoint inference export visualize download", rf"{OPENMMLAB}|{ROS}"),
+    "runtime": Layer("checkpoint inference tracking export visualize download", rf"{OPENMMLAB}|{ROS}"),
     "datasets": Layer("datasets evaluation", ROS),
     "training": Layer("training", ROS),
     "learner": Layer("learner", ROS),

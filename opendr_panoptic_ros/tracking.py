@@ -1,0 +1,207 @@
+"""InstanceTracker: instances keep their ids from frame to frame."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
+
+_LAST_ID = 2**16 - 1  # PanopticPrediction.instance_map is uint16
+_LAST_NUMBER = 999  # PanopticPrediction.panoptic_ids is class id · 1000 + number
+_NEWEST_SHARE = 0.5  # of the newest step in a track's velocity, which smooths the jumps of a mask's centre
+
+
+class InstanceTracker:
+    """Gives the instances in one camera's frames ids that stay.
+
+    An instance continues the track of its class whose mask, moved on as that track moves, overlaps it best; where none
+    does, one that is near, because fast objects overlap too little. All pairs are chosen together. Every other instance
+    begins a track. A track ends when it was missing for more than `memory_frames` frames on end: an object that comes
+    back later is a new one. So is one whose class changes.
+
+    memory_frames: 0 or more. min_overlap: above 0 to 1; intersection over union that counts more than nearness.
+    Raises ValueError for other values.
+    """
+
+    def __init__(self, *, memory_frames: int = 5, min_overlap: float = 0.1) -> None:
+        if memory_frames < 0:
+            raise ValueError(f"memory_frames is {memory_frames}; expected 0 or more.")
+        if not 0 < min_overlap <= 1:
+            raise ValueError(f"min_overlap is {min_overlap}; expected above 0 and at most 1.")
+        self._memory_frames = memory_frames
+        self._min_overlap = min_overlap
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next frame is the first one, and ids begin at 1 again."""
+        self._shape = (0, 0)
+        self._tracks: list[_Track] = []
+        self._stuff_ids: dict[tuple[int, int], int] = {}
+        self._latest_id = 0
+        self._latest_number: dict[int, int] = {}
+
+    def update(self, prediction: PanopticPrediction) -> PanopticPrediction:
+        """The next frame with ids that stay, 1 to 65535; the prediction given is left as it is.
+
+        An id is not given again while its track lives. `instance_number` is set for things: 1 to 999, different for
+        all living tracks of a class. A stuff class keeps one id for good. A frame of another size than the one before
+        ends all tracks.
+        Raises ValueError when there are more tracks than ids, or than numbers in a class.
+        """
+        if prediction.shape != self._shape:
+            self._shape, self._tracks = prediction.shape, []
+        things = [segment for segment in prediction.segments if segment.is_thing]
+        found = self._match(prediction, things)
+        for track in self._tracks:
+            track.frames_missed += 1
+        self._tracks = [
+            track for track in self._tracks if track.frames_missed <= self._memory_frames or track in found.values()
+        ]
+        renamed: dict[int, Segment] = {}
+        for thing in things:
+            mask = _Mask.of(prediction.segment_map, thing)
+            if thing.id in found:
+                found[thing.id].see(mask)
+            else:
+                found[thing.id] = self._begin_track(thing.class_id, mask)
+            track = found[thing.id]
+            renamed[thing.id] = dataclasses.replace(thing, id=track.id, instance_number=track.number)
+        renamed |= self._renamed_stuff(prediction.segments)
+
+        new_ids = np.zeros(max(renamed, default=0) + 1, np.int32)
+        for old_id, segment in renamed.items():
+            new_ids[old_id] = segment.id
+        return dataclasses.replace(
+            prediction,
+            segment_map=new_ids[prediction.segment_map],
+            segments=tuple(renamed[segment.id] for segment in prediction.segments),
+        )
+
+    def _match(self, prediction: PanopticPrediction, things: Sequence[Segment]) -> dict[int, _Track]:
+        """Id of a thing to the track that it continues, for those that continue one."""
+        if not self._tracks or not things:
+            return {}
+        column = np.zeros(max(segment.id for segment in prediction.segments) + 1, np.int64)
+        column[[thing.id for thing in things]] = np.arange(1, len(things) + 1)  # 0: no thing
+
+        # The joint histogram of track and thing, over the pixels where the tracks are expected now.
+        height, width = prediction.shape
+        masks = [track.expected_mask() for track in self._tracks]
+        row = np.repeat(np.arange(len(masks)), [mask.area_px for mask in masks])
+        y, x = np.concatenate([mask.y for mask in masks]), np.concatenate([mask.x for mask in masks])
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        cell = row[inside] * (len(things) + 1) + column[prediction.segment_map[y[inside], x[inside]]]
+        joint_px = np.bincount(cell, minlength=len(masks) * (len(things) + 1)).reshape(len(masks), -1)[:, 1:]
+
+        areas_px = np.array([thing.area_px for thing in things])
+        overlap = joint_px / (areas_px + np.array([[mask.area_px] for mask in masks]) - joint_px)
+        other_class = np.array([[track.class_id != thing.class_id for thing in things] for track in self._tracks])
+        # Nearness counts for less than any overlap.
+        score = np.where(overlap >= self._min_overlap, overlap, self._min_overlap * _nearness(masks, things))
+        score[other_class] = 0
+        return {
+            things[i].id: self._tracks[t]
+            for t, i in zip(*linear_sum_assignment(score, maximize=True), strict=True)
+            if score[t, i] > 0
+        }
+
+    def _begin_track(self, class_id: int, mask: _Mask) -> _Track:
+        taken = {track.number for track in self._tracks if track.class_id == class_id}
+        number = _next_free(self._latest_number.get(class_id, 0), taken, _LAST_NUMBER, "instances of one class")
+        self._latest_number[class_id] = number
+        track = _Track(self._new_id(), number, class_id, mask)
+        self._tracks.append(track)
+        return track
+
+    def _renamed_stuff(self, segments: Sequence[Segment]) -> dict[int, Segment]:
+        """Old id to new segment. Where a class has several regions, their order tells them apart."""
+        renamed: dict[int, Segment] = {}
+        for segment in segments:
+            if not segment.is_thing:
+                key = segment.class_id, sum(other.class_id == segment.class_id for other in renamed.values())
+                if key not in self._stuff_ids:
+                    self._stuff_ids[key] = self._new_id()
+                renamed[segment.id] = dataclasses.replace(segment, id=self._stuff_ids[key])
+        return renamed
+
+    def _new_id(self) -> int:
+        taken = {track.id for track in self._tracks} | set(self._stuff_ids.values())
+        self._latest_id = _next_free(self._latest_id, taken, _LAST_ID, "segments")
+        return self._latest_id
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """Rows and columns of an instance's pixels."""
+
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, segment_map: NDArray[np.int32], segment: Segment) -> _Mask:
+        x1, y1, x2, y2 = segment.box_xyxy_px
+        y, x = np.nonzero(segment_map[y1:y2, x1:x2] == segment.id)
+        return cls(y + y1, x + x1)
+
+    @property
+    def area_px(self) -> int:
+        return len(self.y)
+
+    @property
+    def box_xyxy_px(self) -> tuple[int, int, int, int]:
+        """Half-open, as a segment's."""
+        return int(self.x.min()), int(self.y.min()), int(self.x.max()) + 1, int(self.y.max()) + 1
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        return np.array([self.y.mean(), self.x.mean()])
+
+
+@dataclass(eq=False)
+class _Track:
+    """An instance over time. mask: where it was seen last. velocity: of its centre, rows and columns per frame."""
+
+    id: int
+    number: int
+    class_id: int
+    mask: _Mask
+    velocity: NDArray[np.float64] | None = None
+    frames_missed: int = 0
+
+    def expected_mask(self) -> _Mask:
+        """Where it is in the next frame, if it moves on as it did."""
+        if self.velocity is None:
+            return self.mask
+        dy, dx = np.rint(self.velocity * (self.frames_missed + 1)).astype(np.int64)
+        return _Mask(self.mask.y + dy, self.mask.x + dx)
+
+    def see(self, mask: _Mask) -> None:
+        """Note where it is; `frames_missed` counts this frame already."""
+        step = (mask.center - self.mask.center) / self.frames_missed
+        velocity = step if self.velocity is None else self.velocity
+        self.velocity = _NEWEST_SHARE * step + (1 - _NEWEST_SHARE) * velocity
+        self.mask, self.frames_missed = mask, 0
+
+
+def _nearness(masks: Sequence[_Mask], things: Sequence[Segment]) -> NDArray[np.float64]:
+    """`(tracks, things)`, 0-1: 1 for boxes with one centre, 0 from the diagonal of the larger one on."""
+    boxes = np.array([mask.box_xyxy_px for mask in masks])[:, None], np.array([thing.box_xyxy_px for thing in things])
+    center, other_center = ((box[..., :2] + box[..., 2:]) / 2 for box in boxes)
+    diagonal_px = np.maximum(*(np.linalg.norm(box[..., 2:] - box[..., :2], axis=-1) for box in boxes))
+    return np.maximum(0, 1 - np.linalg.norm(center - other_center, axis=-1) / diagonal_px)
+
+
+def _next_free(latest: int, taken: Collection[int], last: int, what: str) -> int:
+    """The first number after `latest` that is not taken; 1 follows on `last`."""
+    if len(taken) >= last:
+        raise ValueError(f"More than {last} {what} live at once; their numbers are used up.")
+    number = latest % last + 1
+    while number in taken:
+        number = number % last + 1
+    return number
