@@ -11,13 +11,14 @@ from opendr_panoptic_ros.cli.demo import demo
 from opendr_panoptic_ros.cli.download import download
 from opendr_panoptic_ros.cli.evaluate import evaluate
 from opendr_panoptic_ros.cli.infer import infer
+from opendr_panoptic_ros.cli.parameters import parameters
 from opendr_panoptic_ros.cli.prepare import prepare
 from opendr_panoptic_ros.cli.train import train
 from opendr_panoptic_ros.errors import PanopticError
 
 # A subcommand is a function in a file of its own in this folder; its name and docstring are what the user sees.
 # Its file imports heavy libraries (torch, rclpy) inside the function, so that `--help` answers at once.
-COMMANDS = (demo, infer, prepare, train, evaluate, download)
+COMMANDS = (demo, infer, prepare, train, evaluate, download, parameters)
 
 app = typer.Typer(
     name="opendr-panoptic",

@@ -1,31 +1,49 @@
-"""CameraStream: one camera's subscription, newest frame, outputs and counts."""
+"""CameraStream: one camera's subscriptions, newest frame, outputs and counts."""
 
 from __future__ import annotations
 
 import inspect
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32
 
+from opendr_panoptic_ros.ros import qos
+from opendr_panoptic_ros.ros.compressed import decode_compressed
+from opendr_panoptic_ros.ros.image_codec import decode
+from opendr_panoptic_ros.ros.messages import CAMERA_INFO
+from opendr_panoptic_ros.ros.rate import RateLimit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from opendr_panoptic_ros.ros.void import EgoMask
+
 try:
-    from rclpy.event_handler import PublisherEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ModuleNotFoundError:  # Humble
-    from rclpy.qos_event import PublisherEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 PROCESSING_TIME = "debug/processing_time_ms"
 PIPELINE_LATENCY = "debug/pipeline_latency_ms"
+TRANSPORTS: dict[str, tuple[type, Any]] = {
+    "raw": (Image, decode),
+    "compressed": (CompressedImage, decode_compressed),
+}
+"""Value of the parameter image_transport to message type and what makes an RGB array of the message."""
 
 HAS_MATCHED_EVENTS = "matched" in inspect.signature(PublisherEventCallbacks.__init__).parameters
-"""Whether rclpy tells when a subscriber comes or goes. Humble's does not: call `update_subscription` now and then."""
+"""Whether rclpy tells when a subscriber comes or goes. Humble's does not: call `update_subscriptions` now and then."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +51,8 @@ class FrameCounts:
     """What became of the frames since the node was configured. Once idle, received = answered + dropped + failed.
 
     received: came in while somebody listened to an output (otherwise the node is not subscribed to the camera).
-    answered: published. dropped: a newer frame came, or the listeners left, before their turn. failed: ended in an
-    error.
+    answered: published. dropped: a newer frame came, the rate was over its limit, or the listeners left, before their
+    turn. failed: ended in an error.
     """
 
     received: int = 0
@@ -61,30 +79,56 @@ class CameraStream:
     While nobody listens to an output, there is no subscription to the camera.
 
     name: prefix of the topics, or empty. output_types: topic below `panoptic/` to message type. lock: notified when a
-    frame waits.
+    frame waits. transport: a key of TRANSPORTS.
     """
 
-    def __init__(self, node: Node, name: str, output_types: dict[str, type], lock: threading.Condition) -> None:
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        output_types: dict[str, type],
+        lock: threading.Condition,
+        *,
+        transport: str = "raw",
+        ego_mask: EgoMask | None = None,
+    ) -> None:
         self.name = name
+        self.ego_mask = ego_mask
         self.last_error = ""
         self.timings: deque[Timing] = deque(maxlen=200)
-        self._prefix = f"{name}/" if name else ""
-        self.topic = node.resolve_topic_name(f"{self._prefix}image_raw")
+        self.image_size: tuple[int, int] | None = None
+        self.over_rate = 0
+        self.waiting_since_s = 0.0
         self._node = node
         self._lock = lock
-        self._waiting: Image | None = None
+        self._image_type, self._decode = TRANSPORTS[transport]
+        prefix = f"{name}/" if name else ""
+        self._image_name = f"{prefix}image_raw"
+        if transport != "raw":  # remapping image_raw does not remap what is below it
+            self._image_name = f"{node.resolve_topic_name(self._image_name)}/{transport}"
+        self.topic = node.resolve_topic_name(self._image_name)
+        self._info_name = f"{prefix}camera_info"
+        self._waiting: Any = None
+        self._infos: deque[CameraInfo] = deque(maxlen=100)
+        self._rate_limit = RateLimit()
         self._received = self._answered = self._dropped = self._failed = 0
-        self._subscription: Subscription[Image] | None = None
+        self._images: Subscription[Any] | None = None
+        self._camera_infos: Subscription[CameraInfo] | None = None
+        self._has_mismatch = False
         self._listening = False
         self._publishers: dict[str, Publisher[Any]] = {}
         events: dict[str, Any] = {}
         if HAS_MATCHED_EVENTS:
-            events = {"matched": lambda _: self.update_subscription()}
+            events = {"matched": lambda _: self.update_subscriptions()}
         for topic, message_type in {**output_types, PROCESSING_TIME: Float32, PIPELINE_LATENCY: Float32}.items():
+            parent, _, transported = topic.partition("/")
+            topic_name = f"{prefix}panoptic/{topic}"
+            if transported == "compressed":
+                topic_name = f"{node.resolve_topic_name(f'{prefix}panoptic/{parent}')}/compressed"
             self._publishers[topic] = node.create_publisher(
                 message_type,
-                f"{self._prefix}panoptic/{topic}",
-                _qos(ReliabilityPolicy.RELIABLE),
+                topic_name,
+                qos.output_qos(),
                 event_callbacks=PublisherEventCallbacks(**events),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
@@ -98,7 +142,7 @@ class CameraStream:
     @property
     def is_subscribed(self) -> bool:
         """Whether the camera's images are received."""
-        return self._subscription is not None
+        return self._images is not None
 
     @property
     def has_frame(self) -> bool:
@@ -112,42 +156,71 @@ class CameraStream:
     def start(self) -> None:
         """Listen to the camera as long as somebody listens to an output."""
         self._listening = True
-        self.update_subscription()
+        self.update_subscriptions()
 
     def stop(self) -> None:
         """Listen no more. The waiting frame is dropped."""
         self._listening = False
-        self.update_subscription()
+        self.update_subscriptions()
         with self._lock:
             self._dropped += self.take() is not None
+            self._infos.clear()
 
-    def update_subscription(self) -> None:
+    def update_subscriptions(self) -> None:
         """Subscribe to the camera or leave it, as the listeners want. Called by the executor's thread."""
-        wanted = self._listening and bool(self.wanted_outputs())
-        if wanted and self._subscription is None:
-            self._subscription = self._node.create_subscription(
-                Image,
-                f"{self._prefix}image_raw",
-                self.store,
-                _qos(ReliabilityPolicy.BEST_EFFORT),  # matches every camera, and never waits for old frames
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-        elif not wanted and self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        wanted = self.wanted_outputs() if self._listening else []
+        if wanted and self._images is None:
+            self.waiting_since_s = time.monotonic()
+            self._has_mismatch = False
+            events = SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch)
+            self._images = self._subscribe(self._image_type, self._image_name, self.store, event_callbacks=events)
+        elif not wanted and self._images is not None:
+            self._node.destroy_subscription(self._images)
+            self._images = None
+        if CAMERA_INFO in wanted and self._camera_infos is None:
+            self._camera_infos = self._subscribe(CameraInfo, self._info_name, self._store_info)
+        elif CAMERA_INFO not in wanted and self._camera_infos is not None:
+            self._node.destroy_subscription(self._camera_infos)
+            self._camera_infos = None
 
-    def store(self, message: Image) -> None:
-        """Keep this frame for the worker; one that still waited is dropped."""
+    def store(self, message: Any) -> None:
+        """Keep this frame for the worker; one that still waited is dropped, as is one over the parameter's rate."""
+        now_s = time.monotonic()
+        max_rate_hz: Any = self._node.get_parameter("max_rate_hz").value
         with self._lock:
             self._received += 1
+            self.waiting_since_s = now_s
+            if not self._rate_limit.admits(now_s, max_rate_hz):
+                self._dropped += 1
+                self.over_rate += 1
+                return
             self._dropped += self._waiting is not None
             self._waiting = message
             self._lock.notify()
 
-    def take(self) -> Image | None:
-        """The waiting frame, which waits no more; None if there is none. The caller holds the lock."""
+    def take(self) -> Any:
+        """The waiting frame's message, which waits no more; None if there is none. The caller holds the lock."""
         message, self._waiting = self._waiting, None
         return message
+
+    def decode(self, message: Any) -> NDArray[np.uint8]:
+        """The picture in a taken frame, `(H, W, 3)` uint8 RGB; `image_size` then is its height and width.
+
+        Raises ImageEncodingError for what is no picture, or one of another size than the ego mask.
+        """
+        image_rgb: NDArray[np.uint8] = self._decode(message)
+        if self.ego_mask is not None:
+            self.ego_mask.check_size(image_rgb)
+        self.image_size = (image_rgb.shape[0], image_rgb.shape[1])
+        return image_rgb
+
+    def camera_info(self, stamp: Any) -> CameraInfo | None:
+        """What the camera said of itself with the frame of this stamp, or last before it; None before it did."""
+        with self._lock:
+            infos = list(self._infos)
+        stamp_ns = Time.from_msg(stamp).nanoseconds
+        earlier = [info for info in infos if Time.from_msg(info.header.stamp).nanoseconds <= stamp_ns]
+        return max(earlier, key=lambda info: Time.from_msg(info.header.stamp).nanoseconds, default=None)
 
     def publish(self, messages: dict[str, Any]) -> None:
         """Publish the result of a taken frame, each message on its topic below `panoptic/`."""
@@ -174,6 +247,16 @@ class CameraStream:
             self._failed += 1
             self.last_error = f"{type(error).__name__}: {error}"
 
+    def qos_mismatch(self) -> str:
+        """In words, which publishers of the camera's topic cannot be heard for their quality of service, or nothing."""
+        if self._images is None or not self._has_mismatch:
+            return ""
+        return qos.mismatch(self._node, self._images)
+
+    def count_publishers(self) -> int:
+        """How many publish the camera's topic."""
+        return self._node.count_publishers(self.topic)
+
     def destroy(self) -> None:
         """Take back every topic."""
         self.stop()
@@ -181,7 +264,16 @@ class CameraStream:
             self._node.destroy_publisher(publisher)
         self._publishers.clear()
 
+    def _subscribe(self, message_type: type, topic: str, callback: Any, **options: Any) -> Subscription[Any]:
+        overriding = QoSOverridingOptions.with_default_policies()
+        return self._node.create_subscription(
+            message_type, topic, callback, qos.input_qos(), qos_overriding_options=overriding, **options
+        )
 
-def _qos(reliability: ReliabilityPolicy) -> QoSProfile:
-    """The depth of the sensor-data profile. A profile of its own each time: overrides are written into it."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=reliability)
+    def _store_info(self, message: CameraInfo) -> None:
+        with self._lock:
+            self._infos.append(message)
+
+    def _on_mismatch(self, _: Any) -> None:
+        self._has_mismatch = True
+        self._node.get_logger().warning(f"No images from a publisher: {self.qos_mismatch() or self.topic}.")

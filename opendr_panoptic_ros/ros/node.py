@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.time import Time
+from std_msgs.msg import Header
 
-from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.errors import ConfigError, PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
-from opendr_panoptic_ros.ros import camera, parameters
-from opendr_panoptic_ros.ros.camera import CameraStream, FrameCounts, Timing
-from opendr_panoptic_ros.ros.diagnostics import diagnostics
-from opendr_panoptic_ros.ros.image_codec import decode
-from opendr_panoptic_ros.ros.messages import MAKE_MESSAGE, Answer, message_types
+from opendr_panoptic_ros.ros import camera, parameters, qos
+from opendr_panoptic_ros.ros.camera import CameraStream, FrameCounts
+from opendr_panoptic_ros.ros.diagnostics import CameraDiagnosis, diagnostics, memory_mb
+from opendr_panoptic_ros.ros.messages import LABEL_INFO, label_info, message_types
+from opendr_panoptic_ros.ros.serving import Server
+from opendr_panoptic_ros.ros.void import EgoMask, read_ego_mask
 from opendr_panoptic_ros.ros.worker import Worker
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleState
     from rclpy.parameter import Parameter
+    from rclpy.publisher import Publisher
     from rclpy.timer import Timer
-    from sensor_msgs.msg import Image
 
 _POLL_S = 0.1
 _DIAGNOSTICS_S = 1.0
@@ -50,6 +51,9 @@ class PanopticNode(LifecycleNode):
         self.segmenter: PanopticSegmenter | None = None
         self.last_error = ""
         self._cameras: list[CameraStream] = []
+        self._diagnoses: list[CameraDiagnosis] = []
+        self._label_infos: list[Publisher[Any]] = []
+        self._server = Server(lambda: self.get_clock().now().nanoseconds, self._report)
         self._frame_waits = threading.Condition()
         self._worker: Worker | None = None
         self._polling: Timer | None = None
@@ -85,27 +89,17 @@ class PanopticNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network, warm it up and offer the outputs. After a failure the node is as it was before."""
-        settings = parameters.read(self)
         try:
-            self.get_logger().info(f"Loading {settings.checkpoint}.")
-            self.segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
-            self.segmenter.warm_up()
-            for name in settings.cameras:
-                self._cameras.append(CameraStream(self, name, self._output_types, self._frame_waits))
+            self._configure(parameters.read(self))
         except Exception as error:  # noqa: BLE001 - whatever it was, the node must stay usable
             self._unwind()
             return self._failure(state, error)
-        self.get_logger().info(f"Ready on {self.segmenter.device}, {self.segmenter.precision}.")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Answer the cameras, as long as somebody listens to an output."""
         try:
-            self._worker = Worker(self._cameras, self._frame_waits, self._serve)
-            for stream in self._cameras:
-                stream.start()
-            if not camera.HAS_MATCHED_EVENTS:
-                self._polling = self.create_timer(_POLL_S, self._update_subscriptions, clock=self._steady_clock)
+            self._activate(parameters.read(self))
         except Exception as error:  # noqa: BLE001 - as above
             self._stop()
             return self._failure(state, error)
@@ -115,35 +109,82 @@ class PanopticNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop; the frame in work is still answered. The network and the counts are kept."""
-        self._stop()
-        return super().on_deactivate(state)
+        return self._undo(self._stop) or super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network and withdraw the outputs."""
-        self._unwind()
-        return super().on_cleanup(state)
+        return self._undo(self._unwind) or super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop, free the network and withdraw the outputs, from any state."""
-        self._unwind()
-        return super().on_shutdown(state)
+        return self._undo(self._unwind) or super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002 - rclpy's signature
-        """Free everything: an error in a transition leaves the node unconfigured."""
-        self._unwind()
-        return TransitionCallbackReturn.SUCCESS
+        """Free everything: an error in a transition leaves the node unconfigured, or finalized if this fails too."""
+        return self._undo(self._unwind) or TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
         """Stop, free everything, and leave ROS."""
         self._unwind()
         super().destroy_node()
 
+    def _configure(self, settings: parameters.NodeParameters) -> None:
+        ego_masks = _ego_masks(settings)
+        self.get_logger().info(f"Loading {settings.checkpoint}.")
+        self.segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
+        unknown = parameters.unknown_classes(settings.classes, self.segmenter.config.classes.names)
+        if unknown:
+            raise ConfigError(unknown)
+        self.segmenter.warm_up()
+        for name, ego_mask in zip(settings.cameras, ego_masks, strict=True):
+            stream = CameraStream(
+                self,
+                name,
+                self._output_types,
+                self._frame_waits,
+                transport=settings.image_transport,
+                ego_mask=ego_mask,
+            )
+            self._cameras.append(stream)
+            self._diagnoses.append(CameraDiagnosis(stream))
+            self._publish_label_info(f"{name}/" if name else "", self.segmenter)
+        self.get_logger().info(f"Ready on {self.segmenter.device}, {self.segmenter.precision}.")
+
+    def _publish_label_info(self, prefix: str, segmenter: PanopticSegmenter) -> None:
+        """Say once for all what the values of the label images mean, where vision_msgs is installed."""
+        config = segmenter.config
+        header = Header(stamp=self.get_clock().now().to_msg())
+        message = label_info(config.classes, score_threshold=config.test.score_threshold, header=header)
+        if message is not None:
+            publisher = self.create_publisher(type(message), f"{prefix}panoptic/{LABEL_INFO}", qos.latched_qos())
+            self._label_infos.append(publisher)
+            publisher.publish(message)
+
+    def _activate(self, settings: parameters.NodeParameters) -> None:
+        self._worker = Worker(self._cameras, self._frame_waits, self._serve, max_batch=settings.max_batch)
+        for stream in self._cameras:
+            stream.start()
+        if not camera.HAS_MATCHED_EVENTS:
+            self._polling = self.create_timer(_POLL_S, self._update_subscriptions, clock=self._steady_clock)
+
     def _failure(self, state: LifecycleState, error: Exception) -> TransitionCallbackReturn:
-        self.last_error = f"{type(error).__name__}: {error}"
         foreseen = isinstance(error, PanopticError | ValueError | OSError)
-        trace = "" if foreseen else "\n" + "".join(traceback.format_exception(error))
-        self.get_logger().error(f"The node stays {state.label}. {self.last_error}{trace}")
+        self._log_failure(f"The node stays {state.label}.", error, trace=not foreseen)
         return TransitionCallbackReturn.FAILURE
+
+    def _undo(self, work: Callable[[], None]) -> TransitionCallbackReturn | None:
+        """Do the work of a transition; ERROR when it raises, which rclpy alone would not tell anybody of."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the life cycle has a way for errors
+            self._log_failure(f"An error while {self.state}.", error, trace=True)
+            return TransitionCallbackReturn.ERROR
+        return None
+
+    def _log_failure(self, what: str, error: Exception, *, trace: bool) -> None:
+        self.last_error = f"{type(error).__name__}: {error}"
+        lines = "\n" + "".join(traceback.format_exception(error)) if trace else ""
+        self.get_logger().error(f"{what} {self.last_error}{lines}")
 
     def _stop(self) -> None:
         """Undo activate, or as much of it as happened."""
@@ -163,50 +204,48 @@ class PanopticNode(LifecycleNode):
         self._stop()
         for stream in self._cameras:
             stream.destroy()
-        self._cameras = []
+        for publisher in self._label_infos:
+            self.destroy_publisher(publisher)
+        self._cameras, self._diagnoses, self._label_infos = [], [], []
         self.segmenter = None
         gc.collect()  # a network on the GPU is large; the next one should find its memory free
 
-    def _serve(self, stream: CameraStream, message: Image) -> None:
-        """Answer one frame. In the worker's thread."""
-        try:
-            wanted = stream.wanted_outputs()
-            if wanted:
-                self._answer(stream, message, wanted)
-            else:
-                stream.count_dropped()
-        except Exception as error:  # noqa: BLE001 - the next frame shall be served
-            stream.count_failed(error)
-            self.get_logger().error(
-                f"A frame of {stream.topic} failed: {stream.last_error}", throttle_duration_sec=_SAME_ERROR_S
-            )
-
-    def _answer(self, stream: CameraStream, message: Image, wanted: list[str]) -> None:
+    def _serve(self, taken: list[tuple[CameraStream, Any]]) -> None:
+        """Answer frames. In the worker's thread."""
         assert self.segmenter is not None  # noqa: S101 - the worker lives from activate to deactivate
-        start_ns = time.monotonic_ns()
-        settings = parameters.read(self)
-        image_rgb = decode(message)
-        answer = Answer(
-            image_rgb, self.segmenter(image_rgb), message.header, settings.visualization, settings.visualization_opacity
+        self._server.serve(taken, self.segmenter, parameters.read(self))
+
+    def _report(self, stream: CameraStream) -> None:
+        """Say that a frame failed, now and then if many do. In the worker's thread."""
+        self.get_logger().error(
+            f"A frame of {stream.topic} failed: {stream.last_error}", throttle_duration_sec=_SAME_ERROR_S
         )
-        stream.publish({topic: MAKE_MESSAGE[topic](answer) for topic in wanted if topic in MAKE_MESSAGE})
-        latency_ns = self.get_clock().now().nanoseconds - Time.from_msg(message.header.stamp).nanoseconds
-        stream.count_answered(Timing((time.monotonic_ns() - start_ns) / 1e6, latency_ns / 1e6))
 
     def _update_subscriptions(self) -> None:
         for stream in self._cameras:
-            stream.update_subscription()
+            stream.update_subscriptions()
 
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
-        reason = parameters.refusal(changed, configured=self.segmenter is not None)
+        names = None if self.segmenter is None else self.segmenter.config.classes.names
+        reason = parameters.refusal(changed, class_names=names)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _publish_diagnostics(self) -> None:
-        values = {"checkpoint": self.get_parameter("checkpoint").value}
+        settings = parameters.read(self)
+        values: dict[str, Any] = {"checkpoint": settings.checkpoint}
         if self.segmenter is not None:
             values |= {"device": self.segmenter.device, "precision": self.segmenter.precision}
+        values |= memory_mb(None if self.segmenter is None else self.segmenter.device)
+        now = self.get_clock().now().to_msg()
         self._diagnostics.publish(
-            diagnostics(
-                self.get_clock().now().to_msg(), self.get_name(), self.state, self.last_error, values, self._cameras
-            )
+            diagnostics(now, self.get_name(), self.state, self.last_error, values, settings, self._diagnoses)
         )
+
+
+def _ego_masks(settings: parameters.NodeParameters) -> list[EgoMask | None]:
+    """One for each camera. Raises ConfigError when there are neither as many as cameras nor one."""
+    paths, number = settings.ego_mask or ("",), len(settings.cameras)
+    if len(paths) not in {1, number}:
+        raise ConfigError(f"ego_mask has {len(paths)} paths for {number} cameras; expected one, or one for each.")
+    masks = [read_ego_mask(path) if path else None for path in paths]
+    return masks if len(masks) == number else masks * number

@@ -98,7 +98,7 @@ def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change,
     bench.wait_for(lambda: diagnostics[-1].status[0].level == DiagnosticStatus.OK, "the diagnosis")
 
 
-@pytest.mark.parametrize("parameters", [{"device": "tpu"}, {"precision": "int3"}, {"config": "/no/such.yaml"}])
+@pytest.mark.parametrize("parameters", [{"device": "tpu"}, {"config": "/no/such.yaml"}])
 def test_configure_refuses(bench, change, checkpoint, parameters):
     node = spinning_node(bench, checkpoint=str(checkpoint), **parameters)
     assert not change(CONFIGURE)

@@ -23,23 +23,30 @@ from opendr_panoptic_ros.ros import camera as camera_module  # noqa: E402
 from opendr_panoptic_ros.ros import messages  # noqa: E402
 from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
 
+IMAGES = ("semantic", "instance", "panoptic", "semantic_color", "instance_color", "rgb_visualization")
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Gate:
-    """A segmenter that waits before each image until it is let through, and keeps what it was given."""
+    """A segmenter that waits before each batch until it is let through, and keeps what it was given."""
 
     def __init__(self, segmenter: Any) -> None:
         self.device, self.precision = segmenter.device, segmenter.precision
+        self.config = segmenter.config
         self.seen: list[int] = []
+        self.batches: list[int] = []
         self.permits = threading.Semaphore(0)
         self._segmenter = segmenter
 
-    def __call__(self, image: np.ndarray) -> Any:
-        self.seen.append(int(image[0, 0, 0]))
+    def set_thresholds(self, **thresholds: Any) -> None:
+        self._segmenter.set_thresholds(**thresholds)
+
+    def __call__(self, images: list[np.ndarray]) -> Any:
+        self.seen.extend(int(image[0, 0, 0]) for image in images)
+        self.batches.append(len(images))
         assert self.permits.acquire(timeout=60)
-        return self._segmenter(image)
+        return self._segmenter(images)
 
 
 def numbered(picture: np.ndarray, number: int) -> np.ndarray:
@@ -56,7 +63,7 @@ def pixels(message: Any, dtype: Any) -> np.ndarray:
 
 def test_every_output_of_one_frame(bench, checkpoint, picture):
     node = bench.active_node(checkpoint=str(checkpoint))
-    images = {topic: bench.listen(f"panoptic/{topic}") for topic in messages.MAKE_MESSAGE if topic != "segmentation"}
+    images = {topic: bench.listen(f"panoptic/{topic}") for topic in IMAGES}
     segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
     times = [bench.listen(f"panoptic/debug/{name}", Float32) for name in ("processing_time_ms", "pipeline_latency_ms")]
     outputs = [*images.values(), segmentations, *times]
@@ -148,7 +155,7 @@ def test_a_network_that_fails_is_asked_again(bench, checkpoint, picture, monkeyp
     bench.listen("panoptic/semantic")
     camera = bench.camera()
     with monkeypatch.context() as patch:
-        patch.setattr(node.segmenter, "config", None)  # whatever may break inside
+        patch.setattr(node.segmenter, "_mean", None)  # whatever may break inside
         bench.send(camera, picture, stamp_ns=1)
         bench.wait_for(lambda: node.counts[""].failed == 1, "the failure")
     bench.send(camera, picture, stamp_ns=2)

@@ -67,7 +67,7 @@ def test_inference_size(make, given, meant):
         ("inference_size", "large", "'native'"),
         ("inference_size", -640, "the longer side in pixels"),
         ("inference_size", 640.5, "the longer side in pixels"),
-        ("image_transport", "compressed", "one of 'raw'"),
+        ("image_transport", "theora", "one of 'raw', 'compressed'"),
         ("visualization", "heatmap", "one of 'overlay', 'detailed'"),
         ("visualization_opacity", 2, "the colours alone"),
         ("cameras", ["front", "front"], "different names"),
@@ -106,9 +106,9 @@ def test_setting_while_configured(make, checkpoint):
     [before] = node.set_parameters([Parameter("checkpoint", value=str(checkpoint))])
     assert before.successful
     assert node.start(), node.last_error
-    [refused] = node.set_parameters([Parameter("score_threshold", value=0.9)])
+    [refused] = node.set_parameters([Parameter("device", value="cpu")])
     assert not refused.successful
-    assert "score_threshold is read when the node is configured" in refused.reason
+    assert "device is read when the node is configured" in refused.reason
     [live] = node.set_parameters([Parameter("visualization", value="detailed")])
     assert live.successful
     assert read(node).visualization == "detailed"

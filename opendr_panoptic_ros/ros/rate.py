@@ -1,0 +1,21 @@
+"""RateLimit: how many frames a second are let through."""
+
+from __future__ import annotations
+
+
+class RateLimit:
+    """Lets frames through at a mean rate; they need not come evenly."""
+
+    def __init__(self) -> None:
+        self._due_s = 0.0
+
+    def admits(self, now_s: float, max_rate_hz: float) -> bool:
+        """Whether a frame that comes now is let through. now_s: of a clock that never goes back. 0 Hz: no limit."""
+        if not max_rate_hz:
+            return True
+        if now_s < self._due_s:
+            return False
+        period_s = 1 / max_rate_hz
+        late_s = now_s - self._due_s
+        self._due_s = (self._due_s if late_s < period_s else now_s) + period_s
+        return True
