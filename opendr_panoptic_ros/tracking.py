@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 _LAST_ID = 2**16 - 1  # PanopticPrediction.instance_map is uint16
 _LAST_NUMBER = 999  # PanopticPrediction.panoptic_ids is class id · 1000 + number
+_SAMPLES = 4096  # of an instance's pixels are compared, or up to four times as many
 _NEWEST_SHARE = 0.5  # of the newest step in a track's velocity, which smooths the jumps of a mask's centre
 
 
@@ -79,7 +81,7 @@ class InstanceTracker:
             new_ids[old_id] = segment.id
         return dataclasses.replace(
             prediction,
-            segment_map=new_ids[prediction.segment_map],
+            segment_map=np.take(new_ids, prediction.segment_map),
             segments=tuple(renamed[segment.id] for segment in prediction.segments),
         )
 
@@ -93,11 +95,12 @@ class InstanceTracker:
         # The joint histogram of track and thing, over the pixels where the tracks are expected now.
         height, width = prediction.shape
         masks = [track.expected_mask() for track in self._tracks]
-        row = np.repeat(np.arange(len(masks)), [mask.area_px for mask in masks])
+        row = np.repeat(np.arange(len(masks)), [len(mask.y) for mask in masks])
         y, x = np.concatenate([mask.y for mask in masks]), np.concatenate([mask.x for mask in masks])
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         cell = row[inside] * (len(things) + 1) + column[prediction.segment_map[y[inside], x[inside]]]
         joint_px = np.bincount(cell, minlength=len(masks) * (len(things) + 1)).reshape(len(masks), -1)[:, 1:]
+        joint_px *= np.array([[mask.stride**2] for mask in masks])
 
         areas_px = np.array([thing.area_px for thing in things])
         overlap = joint_px / (areas_px + np.array([[mask.area_px] for mask in masks]) - joint_px)
@@ -138,34 +141,33 @@ class InstanceTracker:
 
 @dataclass(frozen=True)
 class _Mask:
-    """Rows and columns of an instance's pixels."""
+    """An instance's place: its area, its box, and the rows and columns of its pixels.
+
+    Of large instances only every `stride`-th row and column is kept: that is enough to find them again.
+    """
 
     y: NDArray[np.int64]
     x: NDArray[np.int64]
+    stride: int
+    area_px: int
+    box_xyxy_px: NDArray[np.int64]
 
     @classmethod
     def of(cls, segment_map: NDArray[np.int32], segment: Segment) -> _Mask:
         x1, y1, x2, y2 = segment.box_xyxy_px
-        y, x = np.nonzero(segment_map[y1:y2, x1:x2] == segment.id)
-        return cls(y + y1, x + x1)
-
-    @property
-    def area_px(self) -> int:
-        return len(self.y)
-
-    @property
-    def box_xyxy_px(self) -> tuple[int, int, int, int]:
-        """Half-open, as a segment's."""
-        return int(self.x.min()), int(self.y.min()), int(self.x.max()) + 1, int(self.y.max()) + 1
+        stride = max(1, math.isqrt(segment.area_px // _SAMPLES))
+        y, x = np.nonzero(segment_map[y1:y2:stride, x1:x2:stride] == segment.id)
+        return cls(y * stride + y1, x * stride + x1, stride, segment.area_px, np.array(segment.box_xyxy_px))
 
     @property
     def center(self) -> NDArray[np.float64]:
-        return np.array([self.y.mean(), self.x.mean()])
+        """x, y."""
+        return (self.box_xyxy_px[:2] + self.box_xyxy_px[2:]) / 2
 
 
 @dataclass(eq=False)
 class _Track:
-    """An instance over time. mask: where it was seen last. velocity: of its centre, rows and columns per frame."""
+    """An instance over time. mask: where it was seen last. velocity: of its centre, x and y in pixels per frame."""
 
     id: int
     number: int
@@ -178,8 +180,9 @@ class _Track:
         """Where it is in the next frame, if it moves on as it did."""
         if self.velocity is None:
             return self.mask
-        dy, dx = np.rint(self.velocity * (self.frames_missed + 1)).astype(np.int64)
-        return _Mask(self.mask.y + dy, self.mask.x + dx)
+        dx, dy = np.rint(self.velocity * (self.frames_missed + 1)).astype(np.int64)
+        mask = self.mask
+        return dataclasses.replace(mask, y=mask.y + dy, x=mask.x + dx, box_xyxy_px=mask.box_xyxy_px + (dx, dy, dx, dy))
 
     def see(self, mask: _Mask) -> None:
         """Note where it is; `frames_missed` counts this frame already."""

@@ -103,7 +103,7 @@ def test_a_fast_instance_that_does_not_overlap_itself():
 
 
 def test_what_overlaps_is_preferred_to_what_is_near():
-    assert track("....AAAA....", "...B..AAAA..", ".....BAAAA..") == [[1], [2, 1], [2, 1]]
+    assert track("....AAAA....", "...B..AAAA..", "....B...AAAA") == [[1], [2, 1], [2, 1]]
 
 
 def test_an_instance_elsewhere_is_another_one():
