@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from opendr_panoptic_ros.ros.void import EgoMask
+    from opendr_panoptic_ros.tracking import InstanceTracker
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -94,6 +95,7 @@ class CameraStream:
     ) -> None:
         self.name = name
         self.ego_mask = ego_mask
+        self.tracker: InstanceTracker | None = None
         self.last_error = ""
         self.timings: deque[Timing] = deque(maxlen=200)
         self.image_size: tuple[int, int] | None = None

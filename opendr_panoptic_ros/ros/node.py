@@ -23,6 +23,7 @@ from opendr_panoptic_ros.ros.messages import LABEL_INFO, label_info, message_typ
 from opendr_panoptic_ros.ros.serving import Server
 from opendr_panoptic_ros.ros.void import EgoMask, read_ego_mask
 from opendr_panoptic_ros.ros.worker import Worker
+from opendr_panoptic_ros.tracking import InstanceTracker
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleState
@@ -161,6 +162,8 @@ class PanopticNode(LifecycleNode):
             publisher.publish(message)
 
     def _activate(self, settings: parameters.NodeParameters) -> None:
+        for stream in self._cameras:
+            stream.tracker = InstanceTracker() if settings.track_ids else None
         self._worker = Worker(self._cameras, self._frame_waits, self._serve, max_batch=settings.max_batch)
         for stream in self._cameras:
             stream.start()

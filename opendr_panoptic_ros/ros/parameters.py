@@ -116,6 +116,9 @@ class NodeParameters:
         read_at="frame",
         loose=True,
     )
+    track_ids: bool = _parameter(
+        False, "Whether an instance keeps its id over the consecutive frames of a camera, in every output."
+    )
     cameras: tuple[str, ...] = _parameter(
         ("",),
         "Names of the cameras. One empty name: image_raw in, panoptic/... out. Else, for each name, NAME/image_raw in "

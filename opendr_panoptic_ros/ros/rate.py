@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_EARLY = 0.25
+"""Of a period: how much too early a frame may come, as the frames of a camera just under the limit now and then do."""
+
 
 class RateLimit:
     """Lets frames through at a mean rate; they need not come evenly."""
@@ -13,9 +16,9 @@ class RateLimit:
         """Whether a frame that comes now is let through. now_s: of a clock that never goes back. 0 Hz: no limit."""
         if not max_rate_hz:
             return True
-        if now_s < self._due_s:
-            return False
         period_s = 1 / max_rate_hz
+        if now_s < self._due_s - _EARLY * period_s:
+            return False
         late_s = now_s - self._due_s
         self._due_s = (self._due_s if late_s < period_s else now_s) + period_s
         return True

@@ -86,6 +86,8 @@ class Server:
                 prediction = keep_classes(prediction, settings.class_filter)
             if stream.ego_mask is not None:
                 prediction = cut_out(prediction, stream.ego_mask.is_ego)
+            if stream.tracker is not None:
+                prediction = stream.tracker.update(prediction)
             answer = Answer(
                 frame.image_rgb,
                 prediction,

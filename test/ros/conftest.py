@@ -93,14 +93,14 @@ class Bench:
 
         self._stack.callback(stop)
 
-    def node(self, **parameters: Any) -> PanopticNode:
-        """A node that does not spin yet."""
+    def node(self, *, cli_args: list[str] | None = None, **parameters: Any) -> PanopticNode:
+        """A node that does not spin yet. cli_args: such as a command line has them."""
         overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
-        return PanopticNode(context=self.context, parameter_overrides=overrides)
+        return PanopticNode(context=self.context, parameter_overrides=overrides, cli_args=cli_args)
 
-    def active_node(self, **parameters: Any) -> PanopticNode:
+    def active_node(self, *, cli_args: list[str] | None = None, **parameters: Any) -> PanopticNode:
         """A node that serves."""
-        node = self.node(**parameters)
+        node = self.node(cli_args=cli_args, **parameters)
         self.spin_after_start(node)
         return node
 

@@ -1,0 +1,179 @@
+"""What comes beside the image, and what goes out beside the label images: camera info, ego mask, ids, label info."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.labels import CITYSCAPES, VOID
+from opendr_panoptic_ros.ros.image_codec import decode
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage  # noqa: E402
+
+from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+from opendr_panoptic_ros.ros.qos import latched_qos  # noqa: E402
+
+
+def info(stamp_ns: int, focal_length: float) -> Any:
+    message = CameraInfo(width=64, height=48)
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    message.header.frame_id = "of the info"
+    message.k[0] = focal_length
+    return message
+
+
+def test_camera_info(bench, checkpoint, picture):
+    """Infos at 10 and 20: the frame of 20 gets that, 25 the one before it, 5 none."""
+    node = bench.active_node(checkpoint=str(checkpoint))
+    heard = bench.listen("panoptic/camera_info", CameraInfo)
+    camera = bench.camera()
+    infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
+    bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
+    infos.publish(info(10, 1.0))
+    infos.publish(info(20, 2.0))
+    bench.wait_for(lambda: len(node._cameras[0]._infos) == 2, "the infos")
+    for number, stamp_ns in enumerate((20, 25, 10, 5), start=1):
+        bench.send(camera, picture, stamp_ns=stamp_ns)
+        bench.wait_for(lambda n=number: node.counts[""].answered == n, "the answer")
+    bench.wait_for(lambda: len(heard) == 3, "the infos of three frames")
+    assert [(bench.stamp_ns(message), message.k[0]) for message in heard] == [(20, 2.0), (25, 2.0), (10, 1.0)]
+    assert {message.header.frame_id for message in heard} == {"optical"}
+    assert (heard[0].width, heard[0].height) == (64, 48)
+
+
+def test_camera_info_is_only_heard_where_somebody_wants_it(bench, checkpoint):
+    bench.active_node(checkpoint=str(checkpoint))
+    bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
+    bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
+    assert infos.get_subscription_count() == 0
+    bench.listen("panoptic/camera_info", CameraInfo)
+    bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
+
+
+@pytest.fixture
+def mask_file(tmp_path):
+    """A mask on the lower half of the picture."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[24:] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    return str(tmp_path / "mask.png")
+
+
+def test_masked_pixels_are_void_in_every_output(bench, checkpoint, picture, mask_file):
+    node = bench.active_node(checkpoint=str(checkpoint), ego_mask=[mask_file])
+    topics = ("semantic", "instance", "panoptic", "semantic_color", "instance_color", "rgb_visualization")
+    heard = {topic: bench.listen(f"panoptic/{topic}") for topic in topics}
+    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    bench.wait_for(lambda: len(node._cameras[0].wanted_outputs()) == 7, "all subscriptions to match")
+    bench.send(bench.camera(), picture, stamp_ns=1)
+    bench.wait_for(lambda: segmentations and all(heard.values()), "a message on every topic")
+    expected = PanopticSegmenter(checkpoint)(picture)
+    for topic, void in (("semantic", VOID), ("instance", 0), ("panoptic", 0)):
+        message = heard[topic][0]
+        dtype = {"semantic": np.uint8, "instance": np.uint16, "panoptic": np.int32}[topic]
+        pixels = np.frombuffer(message.data, dtype).reshape(48, 64)
+        assert (pixels[24:] == void).all()
+        assert (pixels[:24] != void).any()
+    assert np.array_equal(np.frombuffer(heard["semantic"][0].data, np.uint8)[: 24 * 64].reshape(24, 64),
+                          expected.semantic_map[:24])  # fmt: skip
+    assert not decode(heard["semantic_color"][0])[24:].any()
+    assert not decode(heard["instance_color"][0])[24:].any()
+    assert np.array_equal(decode(heard["rgb_visualization"][0])[25:], picture[25:])
+    segmentation = segmentations[0]
+    segment_map = np.frombuffer(segmentation.segment_map.data, np.int32).reshape(48, 64)
+    assert not segment_map[24:].any()
+    for found in segmentation.segments:
+        assert found.area_px == np.count_nonzero(segment_map == found.id) > 0
+        assert found.box_xyxy_px[3] <= 24
+
+
+def test_an_image_of_another_size_than_its_mask_fails(bench, checkpoint, picture, mask_file):
+    """Two cameras; the second alone has a mask."""
+    node = bench.active_node(checkpoint=str(checkpoint), cameras=["front", "rear"], ego_mask=["", mask_file])
+    small = np.ascontiguousarray(picture[:32])
+    for name in ("front", "rear"):
+        bench.listen(f"{name}/panoptic/semantic")
+        bench.send(bench.camera(f"{name}/image_raw"), small, stamp_ns=1)
+    bench.wait_for(lambda: node.counts["front"] == FrameCounts(received=1, answered=1), "the front's answer")
+    bench.wait_for(lambda: node.counts["rear"] == FrameCounts(received=1, failed=1), "the rear's failure")
+    error = node._cameras[1].last_error
+    assert error.startswith("ImageEncodingError: The image is 64x32 pixels, its ego_mask ")
+    assert error.endswith("mask.png is 64x48. Make the mask as large as the camera's images.")
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"), [(["/no/mask.png"], "no ego_mask /no/mask.png"), (["", ""], "2 paths for 3 cameras")]
+)
+def test_masks_that_configure_refuses(bench, checkpoint, masks, words):
+    node = bench.node(checkpoint=str(checkpoint), cameras=["a", "b", "c"], ego_mask=masks)
+    assert not node.start()
+    assert words in node.last_error
+    assert node.state == "unconfigured"
+    node.destroy_node()
+
+
+def test_ids_are_those_of_tracks(bench, checkpoint, picture):
+    """An instance that stays keeps its id; after a while without it, it gets a new one; deactivate begins anew."""
+    node = bench.active_node(checkpoint=str(checkpoint), track_ids=True)
+    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    camera = bench.camera()
+
+    def ask() -> dict[int, tuple[str, tuple[int, ...]]]:
+        number = len(heard) + 1
+        bench.send(camera, picture, stamp_ns=number)
+        bench.wait_for(lambda: len(heard) == number, "the answer")
+        return {info.id: (info.label, tuple(info.box_xyxy_px)) for info in heard[-1].segments if info.is_thing}
+
+    first = ask()
+    assert first
+    assert ask() == first
+    node.set_parameters([Parameter("score_threshold", value=1.0)])
+    assert not any(ask() for _ in range(7))
+    node.set_parameters([Parameter("score_threshold", value=-1.0)])
+    later = ask()
+    assert sorted(later.values()) == sorted(first.values())
+    assert not set(later) & set(first)
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert ask() == first
+
+
+def test_label_info(bench, checkpoint):
+    """Latched, whether somebody listens or not, where vision_msgs is installed; else there is no such topic."""
+    node = bench.active_node(checkpoint=str(checkpoint), score_threshold=0.25)
+    assert not node._cameras[0].is_subscribed
+    if importlib.util.find_spec("vision_msgs") is None:
+        assert not bench.client.get_publishers_info_by_topic("/panoptic/label_info")
+        return
+    from vision_msgs.msg import LabelInfo
+
+    camera = bench.camera()
+    heard = bench.listen("panoptic/label_info", LabelInfo, latched_qos())
+    bench.wait_for(lambda: heard, "the labels")
+    assert {entry.class_id: entry.class_name for entry in heard[0].class_map} == dict(enumerate(CITYSCAPES.names))
+    assert heard[0].threshold == 0.25
+    assert camera.get_subscription_count() == 0
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    bench.wait_for(lambda: not bench.client.get_publishers_info_by_topic("/panoptic/label_info"), "the topic to go")
+
+
+def test_the_compressed_picture_alone_is_made(bench, checkpoint, picture):
+    """Somebody who wants the JPEG does not make the node send the raw picture as well, nor the other way round."""
+    node = bench.active_node(checkpoint=str(checkpoint))
+    heard = bench.listen("panoptic/rgb_visualization/compressed", CompressedImage)
+    bench.send(bench.camera(), picture, stamp_ns=1)
+    bench.wait_for(lambda: heard, "the picture")
+    assert node._cameras[0].wanted_outputs() == ["rgb_visualization/compressed"]
+    assert (bench.stamp_ns(heard[0]), heard[0].header.frame_id) == (1, "optical")

@@ -1,0 +1,143 @@
+"""Parameters that change while the node runs: each holds from the next frame on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.inference import PanopticSegmenter
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
+from rcl_interfaces.msg import Parameter as ParameterMessage  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
+from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+
+
+@pytest.fixture
+def set_parameter(bench):
+    """Sets a parameter over the service, as `ros2 param set` does; the reason why not, or an empty string."""
+    client = bench.client.create_client(SetParameters, "panoptic_segmentation/set_parameters")
+
+    def ask(name: str, value: Any) -> str:
+        assert client.wait_for_service(timeout_sec=60)
+        message: ParameterMessage = Parameter(name, value=value).to_parameter_msg()
+        future = client.call_async(SetParameters.Request(parameters=[message]))
+        bench.wait_for(future.done, "the parameter")
+        [result] = future.result().results
+        assert result.successful == (not result.reason)
+        return str(result.reason)
+
+    return ask
+
+
+@pytest.fixture
+def answer(bench, picture):
+    """The answer to one frame, as a PanopticSegmentation."""
+    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    camera = bench.camera()
+
+    def ask() -> Any:
+        number = len(heard) + 1
+        bench.send(camera, picture, stamp_ns=number)
+        bench.wait_for(lambda: len(heard) == number, "the answer")
+        return heard[-1]
+
+    return ask
+
+
+def segment_map(message):
+    return np.frombuffer(message.segment_map.data, np.int32).reshape(message.segment_map.height, -1)
+
+
+def test_thresholds(bench, checkpoint, picture, set_parameter, answer):
+    bench.active_node(checkpoint=str(checkpoint))
+    scores = sorted(info.score for info in answer().segments if info.is_thing)
+    assert len(scores) > 1
+    between = (scores[0] + scores[-1]) / 2
+    settings: list[tuple[str, Any]] = [
+        ("score_threshold", float(between)),
+        ("min_stuff_area", 100000),
+        ("overlap_threshold", 0.0),
+    ]
+    chosen: dict[str, Any] = {}
+    for name, value in settings:
+        assert set_parameter(name, value) == ""
+        chosen[name] = value
+        expected = PanopticSegmenter(checkpoint, **chosen)(picture)
+        assert np.array_equal(segment_map(answer()), expected.segment_map)
+    assert not any(not info.is_thing for info in answer().segments)
+    for name, _ in settings:
+        assert set_parameter(name, -1) == ""
+    assert np.array_equal(segment_map(answer()), PanopticSegmenter(checkpoint)(picture).segment_map)
+    assert set_parameter("score_threshold", 1.5) == (
+        "score_threshold is 1.5; expected 0 to 1, or -1 for the configuration's value."
+    )
+
+
+def test_class_filter(bench, checkpoint, picture, set_parameter, answer):
+    bench.active_node(checkpoint=str(checkpoint))
+    before = answer()
+    kept = next(info for info in before.segments if info.is_thing).label
+    assert {info.label for info in before.segments} > {kept}
+    assert set_parameter("classes", [kept]) == ""
+    after = answer()
+    assert {info.label for info in after.segments} == {kept}
+    ids = [info.id for info in before.segments if info.label == kept]
+    old = segment_map(before)
+    assert np.array_equal(segment_map(after), np.where(np.isin(old, ids), old, 0))
+    reason = set_parameter("classes", ["road", "unicorn"])
+    assert reason.startswith("classes has 'unicorn'; expected some of road, sidewalk, ")
+    for everything in ([""], []):
+        assert set_parameter("classes", everything) == ""
+        assert np.array_equal(segment_map(answer()), old)
+
+
+def test_a_class_the_network_does_not_have_is_refused_at_configure(bench, checkpoint):
+    node = bench.node(checkpoint=str(checkpoint), classes=["unicorn"])
+    assert not node.start()
+    assert node.last_error.startswith("ConfigError: classes has 'unicorn'; expected some of road")
+    node.destroy_node()
+
+
+def test_max_rate(bench, checkpoint, picture, set_parameter, answer):
+    """A limit of one frame in 100 s: of many only the first is answered, the others are dropped and counted."""
+    node = bench.active_node(checkpoint=str(checkpoint))
+    answer()
+    camera = bench.camera()
+    assert set_parameter("max_rate_hz", 0.01) == ""
+    for number in range(2, 7):
+        bench.send(camera, picture, stamp_ns=number)
+        bench.wait_for(lambda n=number: node.counts[""].received == n, "the frame")
+    bench.wait_for(lambda: node.counts[""] == FrameCounts(received=6, answered=2, dropped=4), "the counts")
+    assert node._cameras[0].over_rate == 4
+    assert set_parameter("max_rate_hz", 0.0) == ""
+    bench.send(camera, picture, stamp_ns=7)
+    bench.wait_for(lambda: node.counts[""].answered == 3, "a frame without limit")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("max_rate_hz", -1.0, r"Min: 0\.0"),
+        ("max_rate_hz", -1, "expected 0 or more"),
+        ("visualization_opacity", 1.5, r"Min: 0\.0, Max: 1\.0"),
+        ("jpeg_quality", 101, "Min: 1, Max: 100"),
+        ("visualization", "heatmap", "expected one of 'overlay', 'detailed'"),
+        ("warn_dropped_share", 2, "expected 0 to 1"),
+        ("max_batch", 0, "Min: 1, Max: 64"),
+    ],
+)
+def test_a_refusal_says_the_legal_range(bench, name, value, words):
+    node = bench.node()
+    [result] = node.set_parameters([Parameter(name, value=value)])
+    node.destroy_node()
+    assert not result.successful
+    assert name in result.reason
+    assert re.search(words, result.reason)
