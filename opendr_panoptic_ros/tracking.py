@@ -181,8 +181,8 @@ class _Track:
         if self.velocity is None:
             return self.mask
         dx, dy = np.rint(self.velocity * (self.frames_missed + 1)).astype(np.int64)
-        mask = self.mask
-        return dataclasses.replace(mask, y=mask.y + dy, x=mask.x + dx, box_xyxy_px=mask.box_xyxy_px + (dx, dy, dx, dy))
+        mask, shift = self.mask, np.array([dx, dy, dx, dy])
+        return dataclasses.replace(mask, y=mask.y + dy, x=mask.x + dx, box_xyxy_px=mask.box_xyxy_px + shift)
 
     def see(self, mask: _Mask) -> None:
         """Note where it is; `frames_missed` counts this frame already."""

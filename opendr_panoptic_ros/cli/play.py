@@ -1,0 +1,127 @@
+"""`opendr-panoptic play`: a bag on real topics, for machines without rosbag2."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opendr_panoptic_ros.cli.common import user_errors
+from opendr_panoptic_ros.errors import PanopticError
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.publisher import Publisher
+    from rclpy.qos import QoSProfile
+
+    from opendr_panoptic_ros.cli.bag_files import BagReader, Topic
+
+_DELIVERY_S = 10.0
+
+
+def play(
+    source: Annotated[Path, typer.Argument(metavar="BAG", help="ROS 1 .bag; rosbag2 folder, .mcap or .db3.")],
+    topic: Annotated[list[str] | None, typer.Option(help="Only this topic; may be repeated.")] = None,
+    rate: Annotated[float, typer.Option(min=1e-3, help="2: twice as fast as recorded.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Wait at most so many seconds until every topic has a subscriber.")
+    ] = 3.0,
+) -> None:
+    """Publish the messages of a bag on their topics, at the pace of their recording. Header stamps stay as they are.
+
+    Of a ROS 1 bag, images and camera infos are published.
+    """
+    with user_errors():
+        if find_spec("rclpy") is None:
+            raise PanopticError(
+                "play needs ROS 2; there is no rclpy. Source a ROS 2 installation, or run `make setup`."
+            )
+        from opendr_panoptic_ros.cli.bag_files import BagReader, count_by_topic
+
+        with BagReader(source.expanduser()) as reader, _ros_node() as node:
+            missing = set(topic or ()) - set(reader.topics)
+            if missing:
+                raise PanopticError(f"The bag has no {', '.join(missing)}, but: {count_by_topic(reader.topics)}.")
+            publishers = _publishers(node, [reader.topics[name] for name in topic or reader.topics])
+            if not publishers:
+                raise PanopticError(f"There is nothing to publish. The bag's topics: {count_by_topic(reader.topics)}.")
+            deadline_s = time.monotonic() + wait
+            while not all(p.get_subscription_count() for p in publishers.values()) and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+            count = _publish(reader, publishers, rate)
+            while loop:
+                count += _publish(reader, publishers, rate)
+            for publisher in publishers.values():
+                _wait_for_delivery(publisher)
+            typer.echo(f"{count} messages published on {', '.join(publishers)}")
+
+
+def _publishers(node: Node, topics: list[Topic]) -> dict[str, Publisher[Any]]:
+    """Publishers of the topics whose types this ROS installation has. The others are named on standard error."""
+    publishers = {}
+    for topic in topics:
+        message_type = _message_type(topic.type_name)
+        if message_type is None:
+            typer.echo(f"{topic.name} is left out: {topic.type_name} is not installed.", err=True)
+        else:
+            publishers[topic.name] = node.create_publisher(message_type, topic.name, _qos(topic))
+    return publishers
+
+
+def _message_type(type_name: str) -> type | None:
+    package, _, name = type_name.partition("/msg/")
+    try:
+        found: type | None = getattr(importlib.import_module(f"{package}.msg"), name, None)
+    except ImportError:
+        return None
+    return found
+
+
+def _qos(topic: Topic) -> QoSProfile:
+    """Reliable, which matches every subscriber; latched where it was recorded so."""
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from rosbags.interfaces import QosDurability
+
+    latched = any(qos.durability == QosDurability.TRANSIENT_LOCAL for qos in topic.qos)
+    return QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+
+
+def _publish(reader: BagReader, publishers: dict[str, Publisher[Any]], rate: float) -> int:
+    """Publish all messages once, as they were serialised; return how many there were."""
+    count, start_s, first_ns = 0, time.monotonic(), None
+    for message in reader.messages(publishers):
+        first_ns = message.time_ns if first_ns is None else first_ns
+        time.sleep(max(0.0, start_s + (message.time_ns - first_ns) / 1e9 / rate - time.monotonic()))
+        publishers[message.topic].publish(bytes(message.data))
+        count += 1
+    return count
+
+
+def _wait_for_delivery(publisher: Publisher[Any]) -> None:
+    """Reliable subscribers have everything before this process, which still holds it, ends."""
+    from rclpy.duration import Duration
+
+    publisher.wait_for_all_acked(Duration(seconds=_DELIVERY_S))
+
+
+@contextmanager
+def _ros_node() -> Iterator[Node]:
+    import rclpy
+    from rclpy.node import Node
+    from rclpy.signals import SignalHandlerOptions
+
+    context = rclpy.Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("bag_player", context=context)
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
