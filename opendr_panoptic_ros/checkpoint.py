@@ -6,19 +6,19 @@ import dataclasses
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from opendr_panoptic_ros.config import PRESETS, Config, ModelConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError
+from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import HEAD_CHANNELS, blocks_per_stage
@@ -96,22 +96,12 @@ def save_checkpoint(network: EfficientPS, path: str | Path) -> None:
         raise CheckpointError("This network's norms are folded; save the network that fold_norms() was called on.")
     state_dict = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     config = network.config.to_dict()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
-    try:
-        if path.suffix == ".safetensors":
-            metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "config": json.dumps(config)}
-            save_file(state_dict, temporary, metadata)
-        else:
-            meta = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config}
-            torch.save({**meta, "state_dict": state_dict}, temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are for their owner only
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    if path.suffix == ".safetensors":
+        metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "config": json.dumps(config)}
+        write_whole(path, lambda partial: partial.write_bytes(safetensors.torch.save(state_dict, metadata)))
+    else:
+        content = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config, "state_dict": state_dict}
+        write_whole(path, lambda partial: torch.save(content, partial))
 
 
 def _demo_network(config: Config | str | Path | None) -> EfficientPS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from opendr_panoptic_ros.config import PRESETS, Config, ScheduleConfig
 from opendr_panoptic_ros.data import Heatmap, Image
 from opendr_panoptic_ros.download import download_weights
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
+from opendr_panoptic_ros.files import write_json
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 from opendr_panoptic_ros.network import EfficientPS
@@ -307,7 +307,6 @@ def _schedule_values(lr_schedule: Mapping[str, Any], optimizer_config: Mapping[s
 def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
     """`NAME/NAME.json` and the weights it names, as OpenDR keeps models."""
     name = directory.resolve().name
-    directory.mkdir(parents=True, exist_ok=True)
     save_checkpoint(network, directory / f"{name}.pth")
     description = {
         "model_paths": [f"{name}.pth"],
@@ -318,9 +317,7 @@ def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
         "optimized": False,
         "optimizer_info": {},
     }
-    partial = directory / f".{name}.json.partial"
-    partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    partial.replace(directory / f"{name}.json")
+    write_json(directory / f"{name}.json", description)
 
 
 def _prediction_of(instances: Heatmap, semantic: Heatmap) -> PanopticPrediction:

@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 
 # From top to bottom.
 LAYERS = {
-    "values": Layer("__init__ data labels prediction config errors", rf"torch|torchvision|{OPENMMLAB}|{ROS}"),
+    "values": Layer("__init__ data labels prediction config errors files", rf"torch|torchvision|{OPENMMLAB}|{ROS}"),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer("checkpoint inference tracking export visualize download", rf"{OPENMMLAB}|{ROS}"),
     "datasets": Layer("datasets evaluation", ROS),

@@ -27,9 +27,9 @@ def evaluate(
         from rich.progress import Progress
 
         from opendr_panoptic_ros.evaluation import print_result
-        from opendr_panoptic_ros.evaluation.files import write_json
         from opendr_panoptic_ros.evaluation.run import LabelledImages
         from opendr_panoptic_ros.evaluation.run import evaluate as evaluate_network
+        from opendr_panoptic_ros.files import write_json
         from opendr_panoptic_ros.inference import PanopticSegmenter
 
         if (data is None) == (synthetic == 0):

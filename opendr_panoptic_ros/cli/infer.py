@@ -159,7 +159,7 @@ class ResultWriter:
 
     def write(self, frame: Frame, prediction: PanopticPrediction) -> None:
         """Everything that was asked for about one frame."""
-        from opendr_panoptic_ros.evaluation.files import write_json, write_png
+        from opendr_panoptic_ros.files import write_json, write_png
         from opendr_panoptic_ros.visualize import overlay
 
         if Format.OVERLAY in self._formats:
@@ -186,7 +186,7 @@ class ResultWriter:
             else:
                 path.unlink(missing_ok=True)
         if error is None and Format.CITYSCAPES in self._formats:
-            from opendr_panoptic_ros.evaluation.files import write_json
+            from opendr_panoptic_ros.files import write_json
 
             write_json(self._folder / "cityscapes_panoptic.json", {"annotations": self._entries})
 

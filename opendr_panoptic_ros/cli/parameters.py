@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import textwrap
@@ -13,6 +14,7 @@ import typer
 
 from opendr_panoptic_ros.cli.common import user_errors
 from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.ros.parameters import NodeParameters
 
 PARAMETER_FILE = Path("config/panoptic_node.yaml")
@@ -70,9 +72,7 @@ def parameters(
         for path, text in ((write / PARAMETER_FILE, parameter_file()), (write / DOCUMENT, document())):
             if not path.parent.is_dir():
                 raise PanopticError(f"There is no folder {path.parent}; give the folder of the package's sources.")
-            temporary = path.with_name(path.name + ".partial")
-            temporary.write_text(text, "utf-8")
-            temporary.replace(path)
+            write_whole(path, functools.partial(Path.write_text, data=text, encoding="utf-8"))
             typer.echo(path)
 
 

@@ -13,8 +13,8 @@ from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.datasets.raw import read_pixels
-from opendr_panoptic_ros.evaluation.files import write_png
 from opendr_panoptic_ros.evaluation.quiet import without_prints
+from opendr_panoptic_ros.files import write_png
 
 CITYSCAPES_CLASS_IDS = frozenset(label.id for label in labels if label.id >= 0)
 """Every class id that Cityscapes' label images may hold, also those that count as void."""

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from opendr_panoptic_ros.datasets.raw import RawDataset, RawImage, read_pixels
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.files import write_json, write_png, write_whole
 from opendr_panoptic_ros.evaluation.panoptic_format import categories, instance_annotations, semantic_map
+from opendr_panoptic_ros.files import write_json, write_png, write_whole
 from opendr_panoptic_ros.labels import ClassTable
 
 WORK_FOLDER = ".unfinished"

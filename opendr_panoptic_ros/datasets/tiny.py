@@ -15,8 +15,8 @@ import numpy as np
 from cityscapesscripts.helpers.labels import id2label
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.evaluation.files import write_png
 from opendr_panoptic_ros.evaluation.panoptic_format import ids_to_rgb
+from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 _STUFF_IDS = CITYSCAPES.dataset_ids[: CITYSCAPES.num_stuff]

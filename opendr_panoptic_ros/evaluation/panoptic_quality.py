@@ -14,9 +14,9 @@ from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import PQStat, pq
 from PIL import Image as PilImage
 
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.files import write_png
 from opendr_panoptic_ros.evaluation.panoptic_format import categories, ids_to_rgb, segments_info
 from opendr_panoptic_ros.evaluation.quiet import without_prints
+from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.files import write_json, write_png
 from opendr_panoptic_ros.evaluation.panoptic_format import ids_to_rgb, segments_info
+from opendr_panoptic_ros.files import write_json, write_png
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import Header
 
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
@@ -19,6 +19,7 @@ from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.ros import camera, parameters, qos
 from opendr_panoptic_ros.ros.camera import CameraStream, FrameCounts
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnosis, diagnostics, memory_mb
+from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.messages import LABEL_INFO, label_info, message_types
 from opendr_panoptic_ros.ros.serving import Server
 from opendr_panoptic_ros.ros.void import EgoMask, read_ego_mask
@@ -36,7 +37,7 @@ _DIAGNOSTICS_S = 1.0
 _SAME_ERROR_S = 5.0
 
 
-class PanopticNode(LifecycleNode):
+class PanopticNode(ManagedNode):
     """The node `panoptic_segmentation`.
 
     Configure loads the network and warms it up, activate starts answering, deactivate stops and keeps the network,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from opendr_panoptic_ros.evaluation.files import write_json
+from opendr_panoptic_ros.files import write_json
 
 Row = dict[str, float]
 

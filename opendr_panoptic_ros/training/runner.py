@@ -18,8 +18,8 @@ from torch import nn
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError
-from opendr_panoptic_ros.evaluation.files import write_whole
 from opendr_panoptic_ros.evaluation.run import LabelledImages
+from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import training_loader

@@ -11,8 +11,8 @@ from opendr_panoptic_ros.datasets import CocoPanopticDataset
 from opendr_panoptic_ros.datasets.tiny import write_tiny_coco
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import write_submission
-from opendr_panoptic_ros.evaluation.files import write_png
 from opendr_panoptic_ros.evaluation.panoptic_format import decode_mask, ids_to_rgb
+from opendr_panoptic_ros.files import write_png
 
 CATEGORIES = [
     {"id": 200, "name": "rug", "isthing": 0},

@@ -10,8 +10,8 @@ from opendr_panoptic_ros.datasets import KittiDataset
 from opendr_panoptic_ros.datasets.tiny import write_tiny_kitti
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import write_submission
-from opendr_panoptic_ros.evaluation.files import write_png
 from opendr_panoptic_ros.evaluation.panoptic_format import decode_mask
+from opendr_panoptic_ros.files import write_png
 
 
 @pytest.fixture

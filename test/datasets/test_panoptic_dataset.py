@@ -16,7 +16,7 @@ from opendr_panoptic_ros.datasets import CityscapesDataset, PanopticAnnotation
 from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import write_submission
-from opendr_panoptic_ros.evaluation.files import write_png
+from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 

@@ -20,7 +20,7 @@ import opendr_panoptic_ros
 from opendr_panoptic_ros.datasets import CityscapesDataset
 from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.files import write_png
+from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 THINGS = CITYSCAPES.dataset_ids[11:]
