@@ -7,6 +7,7 @@ ros2 launch opendr_panoptic_ros panoptic.launch.py cameras:=front,rear image_top
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -25,11 +26,11 @@ VIEWED = ("rgb_visualization", "semantic_color", "instance_color")
 """The outputs that config/panoptic.rviz shows, below /opendr/panoptic."""
 
 # Each stands for the parameter of that name. Left empty, the value of the parameter file stays.
-OVERRIDES: dict[str, tuple[type, str]] = {
-    "checkpoint": (str, "weights: a file, a directory of OpenDR, or a name"),
-    "config": (str, "configuration: a YAML file or the name of a preset"),
-    "device": (str, "where the network runs: auto, cpu, cuda, cuda:1"),
-    "autostart": (bool, "true, or false: wait for a lifecycle manager"),
+OVERRIDES = {
+    "checkpoint": "weights: a file, a directory of OpenDR, or a name",
+    "config": "configuration: a YAML file or the name of a preset",
+    "device": "where the network runs: auto, cpu, cuda, cuda:1",
+    "autostart": "true, or false: wait for a lifecycle manager",
 }
 
 
@@ -43,7 +44,7 @@ def generate_launch_description() -> LaunchDescription:
             PathJoinSubstitution([FindPackageShare(PACKAGE), "config", "panoptic_node.yaml"]),
             "the node's parameters",
         ),
-        **{name: ("", f"{text}; empty: the parameter file's") for name, (_, text) in OVERRIDES.items()},
+        **{name: ("", f"{text}; empty: the parameter file's") for name, text in OVERRIDES.items()},
         "rviz": ("false", "whether RViz opens, on the first camera"),
         "log_level": ("info", "debug, info, warn, error or fatal; or LOGGER:=LEVEL"),
     }
@@ -61,10 +62,15 @@ def generate_launch_description() -> LaunchDescription:
 def _actions(context: LaunchContext) -> list[Any]:
     """The node, and RViz or the reason why it does not open."""
     given = context.launch_configurations
+    if not Path(given["params_file"]).is_file():  # launch would only warn, and start the node with other parameters
+        raise ValueError(f"params_file:={given['params_file']}: there is no such file.")
     cameras = [name.strip().strip("/") for name in given["cameras"].split(",")]
     topics = _image_topics(given["image_topic"], cameras)
+    # ParameterValue: launch would make a number of a checkpoint named 1.
     parameters: dict[str, Any] = {
-        name: ParameterValue(given[name], value_type=kind) for name, (kind, _) in OVERRIDES.items() if given[name]
+        name: _is_true(given, name) if name == "autostart" else ParameterValue(given[name], value_type=str)
+        for name in OVERRIDES
+        if given[name]
     }
     if any(cameras):
         parameters["cameras"] = ParameterValue(cameras, value_type=list[str])
@@ -82,10 +88,16 @@ def _actions(context: LaunchContext) -> list[Any]:
         ros_arguments=["--log-level", given["log_level"]],
         output="screen",
     )
-    if given["rviz"].lower() not in {"true", "1"}:
+    if not _is_true(given, "rviz"):
         return [node]
     namespace = make_namespace_absolute(prefix_namespace(given.get("ros_namespace"), given["namespace"])).rstrip("/")
     return [node, _rviz(namespace, cameras[0], topics[0])]
+
+
+def _is_true(given: dict[str, str], name: str) -> bool:
+    if given[name].lower() not in {"true", "false"}:
+        raise ValueError(f"{name}:={given[name]}; expected true or false.")
+    return given[name].lower() == "true"
 
 
 def _image_topics(image_topic: str, cameras: list[str]) -> list[str]:

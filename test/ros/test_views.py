@@ -1,0 +1,94 @@
+"""The layouts of RViz and Foxglove: their structure, and that they show what the node publishes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from opendr_panoptic_ros.ros.camera import PIPELINE_LATENCY, PROCESSING_TIME  # noqa: E402
+from opendr_panoptic_ros.ros.messages import MAKE_MESSAGE  # noqa: E402
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+OUTPUTS = "/opendr/panoptic/"
+SHOWN = {
+    "Input": "/image_raw",
+    "Overlay": OUTPUTS + "rgb_visualization",
+    "Semantic": OUTPUTS + "semantic_color",
+    "Instances": OUTPUTS + "instance_color",
+}
+
+
+def is_published(topic: str) -> bool:
+    return topic == "/image_raw" or topic.removeprefix(OUTPUTS) in {*MAKE_MESSAGE, PROCESSING_TIME, PIPELINE_LATENCY}
+
+
+@pytest.fixture(scope="module")
+def rviz() -> Any:
+    return yaml.safe_load((CONFIG / "panoptic.rviz").read_text())
+
+
+@pytest.fixture(scope="module")
+def foxglove() -> Any:
+    return json.loads((CONFIG / "foxglove_layout.json").read_text())
+
+
+def test_rviz_shows_four_pictures(rviz):
+    displays = {display["Name"]: display for display in rviz["Visualization Manager"]["Displays"]}
+    assert {name: display["Topic"]["Value"] for name, display in displays.items()} == SHOWN
+    for display in displays.values():
+        assert display["Class"] == "rviz_default_plugins/Image"
+        assert display["Enabled"] is display["Value"] is True
+        assert is_published(display["Topic"]["Value"])
+
+
+def test_rviz_receives_from_every_camera_and_from_the_node(rviz):
+    """In RViz's words; a word it does not know would silently become its default."""
+    for display in rviz["Visualization Manager"]["Displays"]:
+        topic = display["Topic"]
+        assert topic["Reliability Policy"] == ("Best Effort" if display["Name"] == "Input" else "Reliable")
+        assert topic["Durability Policy"] == "Volatile"
+        assert topic["History Policy"] == "Keep Last"
+        assert topic["Depth"] >= 1
+
+
+def test_rviz_lays_out_every_picture(rviz):
+    geometry = rviz["Window Geometry"]
+    state = bytes.fromhex(geometry["QMainWindow State"])
+    assert state.startswith(b"\x00\x00\x00\xff\x00\x00\x00\x00\xfd")  # marker and version of QMainWindow::saveState
+    for name in (*SHOWN, "Displays"):
+        text = name.encode("utf-16-be")
+        # A visible dock window with its name as QString: length in bytes, then UTF-16.
+        assert b"\xfb" + len(text).to_bytes(4, "big") + text + b"\x01" in state
+        assert geometry[name] == {"collapsed": False}
+    assert geometry["Width"] <= 1920
+    assert geometry["Height"] <= 1080
+    assert [panel["Class"] for panel in rviz["Panels"]] == ["rviz_common/Displays"]
+
+
+def test_foxglove_shows_four_pictures_and_the_times(foxglove):
+    panels = foxglove["configById"]
+    pictures = [panel for name, panel in panels.items() if name.startswith("Image!")]
+    assert {panel["foxglovePanelTitle"]: panel["imageMode"]["imageTopic"] for panel in pictures} == SHOWN
+    (plot,) = [panel for name, panel in panels.items() if name.startswith("Plot!")]
+    paths = [path["value"] for path in plot["paths"] if path["enabled"]]
+    assert paths == [f"{OUTPUTS}{name}.data" for name in (PROCESSING_TIME, PIPELINE_LATENCY)]
+    (summary,) = [panel for name, panel in panels.items() if name.startswith("DiagnosticSummary!")]
+    assert summary["topicToRender"] == "/diagnostics"
+
+
+def test_foxglove_lays_out_every_panel_once(foxglove):
+    def leaves(node: Any) -> list[str]:
+        if isinstance(node, str):
+            return [node]
+        assert node["direction"] in {"row", "column"}
+        assert 0 < node.get("splitPercentage", 50) < 100
+        return leaves(node["first"]) + leaves(node["second"])
+
+    placed = leaves(foxglove["layout"])
+    assert sorted(placed) == sorted(foxglove["configById"])
