@@ -81,8 +81,9 @@ class CameraDiagnosis:
             )
         latency_ms = _percentile([timing.pipeline_latency_ms for timing in list(stream.timings)], 95)
         if 0 < settings.warn_latency_ms < latency_ms:
+            limit = f"{settings.warn_latency_ms:.0f} ms"
             warnings.append(
-                f"95 % of the answers took up to {latency_ms:.0f} ms; more than {settings.warn_latency_ms:.0f}"
+                f"one in 20 answers comes {latency_ms:.0f} ms or more after its frame; the limit is {limit}"
             )
         return warnings
 

@@ -236,8 +236,8 @@ def declare(node: Node) -> None:
             read_only=row.metadata["read_at"] == "start",
             dynamic_typing=loose,
         )
-        if row.metadata["limits"]:
-            low, high = row.metadata["limits"]
+        low, high = row.metadata["limits"] or _OR_MORE
+        if math.isfinite(high):  # a range without an end is no range for the tools that draw sliders
             if isinstance(row.default, float):
                 descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
             else:

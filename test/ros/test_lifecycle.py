@@ -136,11 +136,91 @@ def test_shutdown_from_any_state(bench, change, checkpoint, before, shutdown):
     bench.wait_for(lambda: not topics(bench), "the outputs to go")
 
 
-@pytest.mark.parametrize("transition", [ACTIVATE, DEACTIVATE, CLEANUP])
-def test_what_cannot_be_done_unconfigured(bench, change, transition):
-    node = spinning_node(bench)
-    assert not change(transition)
+SHUTDOWN = {
+    "unconfigured": Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+    "inactive": Transition.TRANSITION_INACTIVE_SHUTDOWN,
+    "active": Transition.TRANSITION_ACTIVE_SHUTDOWN,
+}
+WAY_TO = {"unconfigured": [], "inactive": [CONFIGURE], "active": [CONFIGURE, ACTIVATE]}
+LEGAL = {
+    ("unconfigured", CONFIGURE): "inactive",
+    ("inactive", ACTIVATE): "active",
+    ("inactive", CLEANUP): "unconfigured",
+    ("active", DEACTIVATE): "inactive",
+}
+
+
+@pytest.mark.parametrize("before", ["unconfigured", "inactive", "active", "finalized"])
+def test_every_transition_from_every_state(bench, change, checkpoint, picture, before):
+    """What is not legal is refused and changes nothing; the node works afterwards."""
+    node = spinning_node(bench, checkpoint=str(checkpoint))
+    assert all(change(transition) for transition in WAY_TO.get(before, [SHUTDOWN["unconfigured"]]))
+    assert node.state == before
+    back = {"inactive": DEACTIVATE, "active": ACTIVATE, "unconfigured": CLEANUP}
+    others = [shutdown for state, shutdown in SHUTDOWN.items() if state != before]
+    for transition in [CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP, *others]:
+        after = LEGAL.get((before, transition))
+        assert change(transition) == (after is not None)
+        assert node.state == (after or before)
+        if after:
+            assert change(CONFIGURE if before == "inactive" and after == "unconfigured" else back[before])
+            assert node.state == before
+    assert (node.segmenter is None) == (before in {"unconfigured", "finalized"})
+    if before == "active":
+        heard = bench.listen("panoptic/semantic")
+        bench.send(bench.camera(), picture, stamp_ns=1)
+        bench.wait_for(lambda: heard, "the answer")
+
+
+@pytest.mark.parametrize(
+    ("before", "transition", "broken"),
+    [
+        ("active", DEACTIVATE, "_stop"),
+        ("inactive", CLEANUP, "_unwind"),
+        ("unconfigured", SHUTDOWN["unconfigured"], "_unwind"),
+        ("inactive", SHUTDOWN["inactive"], "_unwind"),
+        ("active", SHUTDOWN["active"], "_stop"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_error_in_a_transition(bench, change, checkpoint, picture, monkeypatch, before, transition, broken, times):
+    """Once: everything is freed and the node is unconfigured, to be tried again. Again in freeing: finalized."""
+    node = spinning_node(bench, checkpoint=str(checkpoint))
+    assert all(change(step) for step in WAY_TO[before])
+    real, failures = getattr(node, broken), iter(range(times))
+
+    def break_at_first() -> None:
+        if next(failures, None) is not None:
+            raise RuntimeError("the cable is loose")
+        real()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node, broken, break_at_first)
+        assert not change(transition)
+    assert node.last_error == "RuntimeError: the cable is loose"
+    assert node.state == ("unconfigured" if times == 1 else "finalized")
+    if times == 1:
+        assert node.segmenter is None
+        assert change(CONFIGURE)
+        assert change(ACTIVATE)
+        heard = bench.listen("panoptic/semantic")
+        bench.send(bench.camera(), picture, stamp_ns=1)
+        bench.wait_for(lambda: heard, "the answer")
+
+
+def test_a_configure_that_fails_late_unwinds(bench, change, checkpoint):
+    """The second camera's topics cannot be made; those of the first go, and the network too."""
+    wrong = {"qos_overrides./rear/panoptic/semantic.publisher.reliability": "sometimes"}
+    node = spinning_node(bench, checkpoint=str(checkpoint), cameras=["front", "rear"], **wrong)
+    assert not change(CONFIGURE)
     assert node.state == "unconfigured"
+    assert node.segmenter is None
+    bench.wait_for(
+        lambda: not bench.client.get_publishers_info_by_topic("/front/panoptic/semantic"), "the topics to go"
+    )
+    node.set_parameters([Parameter("cameras", value=["front"])])
+    assert change(CONFIGURE)
+    assert change(ACTIVATE)
 
 
 def test_diagnostics(bench, checkpoint, picture):

@@ -125,7 +125,7 @@ def test_max_rate(bench, checkpoint, picture, set_parameter, answer):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("max_rate_hz", -1.0, r"Min: 0\.0"),
+        ("max_rate_hz", -1.0, "expected 0 or more"),
         ("max_rate_hz", -1, "expected 0 or more"),
         ("visualization_opacity", 1.5, r"Min: 0\.0, Max: 1\.0"),
         ("jpeg_quality", 101, "Min: 1, Max: 100"),

@@ -1,0 +1,142 @@
+"""What /diagnostics says, and at which level."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+@pytest.fixture
+def camera_status(bench):
+    """The latest status of the first camera."""
+    heard = bench.listen("/diagnostics", DiagnosticArray)
+
+    def latest() -> Any:
+        return heard[-1].status[1] if heard and len(heard[-1].status) > 1 else DiagnosticStatus(level=b"\x63")
+
+    return latest
+
+
+def values_of(status):
+    return {entry.key: entry.value for entry in status.values}
+
+
+def now_ns(bench):
+    return bench.client.get_clock().now().nanoseconds
+
+
+def test_idle_is_ok_and_a_silent_camera_is_not(bench, checkpoint, picture, camera_status):
+    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0.5)
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
+    assert camera_status().message == "idle: nobody listens to the outputs"
+
+    heard = bench.listen("panoptic/semantic")
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "a warning, as no frame comes")
+    assert camera_status().message.startswith("input stopped: nothing on /image_raw for ")
+    assert camera_status().message.endswith("; nobody publishes it")
+
+    camera = bench.camera()
+    end_s = time.monotonic() + 60
+    while camera_status().level != DiagnosticStatus.OK and time.monotonic() < end_s:
+        bench.send(camera, picture, stamp_ns=now_ns(bench))
+        time.sleep(0.1)
+    assert camera_status().message == "subscribed"
+    assert heard
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "a warning, as no more frames come")
+    assert "nobody publishes" not in camera_status().message
+
+    node.set_parameters([Parameter("warn_input_stopped_s", value=0)])
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
+
+
+def test_dropped_frames(bench, checkpoint, picture, camera_status):
+    """All but one of 20 frames are over the rate: that is as wanted. Then as many are too many."""
+    node = bench.active_node(checkpoint=str(checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
+    bench.listen("panoptic/semantic")
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
+    camera = bench.camera()
+
+    def send_20() -> None:
+        for _ in range(20):
+            number = node.counts[""].received
+            bench.send(camera, picture, stamp_ns=now_ns(bench))
+            bench.wait_for(lambda n=number: node.counts[""].received == n + 1, "the frame")
+
+    send_20()
+    bench.wait_for(lambda: values_of(camera_status())["dropped_over_max_rate"] == "19", "the diagnosis")
+    assert camera_status().level == DiagnosticStatus.OK
+    assert values_of(camera_status())["dropped"] == "19"
+    assert float(values_of(camera_status())["received_hz"]) > float(values_of(camera_status())["answered_hz"]) > 0
+
+    node.set_parameters([Parameter("max_rate_hz", value=0.0)])
+    with node._frame_waits:  # the worker cannot take a frame, as when the network takes long
+        for _ in range(20):
+            node._cameras[0].store(Image())
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis of the empty frame")
+    bench.send(camera, picture, stamp_ns=now_ns(bench))
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
+    assert camera_status().message == "86% of the frames were dropped; more than 50%"
+    node.set_parameters([Parameter("warn_dropped_share", value=0.9)])
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
+
+
+def test_latency(bench, checkpoint, picture, camera_status):
+    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+    bench.listen("panoptic/semantic")
+    bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) - 5 * 10**9)
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
+    words = camera_status().message.split()
+    assert camera_status().message.startswith("one in 20 answers comes ")
+    assert float(words[5]) >= 5000
+    assert words[-2:] == ["1000", "ms"]
+    node.set_parameters([Parameter("warn_latency_ms", value=100000)])
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
+
+
+def test_a_mismatch_is_told_in_words(bench, checkpoint, picture, camera_status, capfd):
+    """The node asks for reliable, the camera does not offer it; then there is a second one that does."""
+    overrides = {"qos_overrides./image_raw.subscription.reliability": "reliable"}
+    bench.active_node(checkpoint=str(checkpoint), **overrides)
+    bench.listen("panoptic/semantic")
+    deaf = bench.camera(qos=BEST_EFFORT)
+    bench.wait_for(lambda: "does not match" in camera_status().message, "the warning")
+    assert camera_status().level == DiagnosticStatus.WARN
+    expected = (
+        "quality of service of /image_raw does not match: /client offers reliability best_effort, durability volatile; "
+        "this node asks for reliability reliable, durability volatile. "
+        "Change the publisher, or this node's parameters qos_overrides./image_raw.subscription"
+    )
+    assert camera_status().message.startswith(expected)
+    assert "No images from a publisher" in capfd.readouterr().err
+    bench.client.destroy_publisher(deaf)
+    bench.wait_for(lambda: "does not match" not in camera_status().message, "the warning to go with the camera")
+
+
+def test_the_node_says_where_it_runs(bench, checkpoint):
+    heard = bench.listen("/diagnostics", DiagnosticArray)
+    bench.active_node(checkpoint=str(checkpoint), device="cpu")
+    bench.wait_for(lambda: heard, "the diagnosis")
+    values = values_of(heard[-1].status[0])
+    assert (values["device"], values["precision"], values["state"]) == ("cpu", "float32", "active")
+    assert int(values["memory_mb"]) > 50
+    assert "gpu_memory_mb" not in values
+
+
+@pytest.mark.gpu
+def test_gpu_memory(bench, checkpoint):
+    heard = bench.listen("/diagnostics", DiagnosticArray)
+    bench.active_node(checkpoint=str(checkpoint), device="cuda")
+    bench.wait_for(lambda: heard, "the diagnosis")
+    values = values_of(heard[-1].status[0])
+    assert 0 < int(values["gpu_memory_mb"]) <= int(values["gpu_memory_peak_mb"])

@@ -1,0 +1,182 @@
+"""One network for several cameras: batches, turns, cameras that are slow, dead or broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
+
+from opendr_panoptic_ros.inference import PanopticSegmenter  # noqa: E402
+from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+
+
+class Gate:
+    """A segmenter that waits before each batch until it is let through, and keeps the sizes of the batches."""
+
+    def __init__(self, segmenter: PanopticSegmenter) -> None:
+        self.batches: list[tuple[int, ...]] = []
+        self.permits = threading.Semaphore(0)
+        self._segmenter = segmenter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._segmenter, name)
+
+    def __call__(self, images: list[np.ndarray]) -> Any:
+        self.batches.append((len(images), *images[0].shape[:2]))
+        assert self.permits.acquire(timeout=60)
+        return self._segmenter(images)
+
+
+@pytest.fixture
+def rig(bench, checkpoint):
+    """A node on some cameras whose network is gated; each camera has sent, and been answered, one frame."""
+
+    def make(sizes: dict[str, tuple[int, int]], **parameters: Any) -> Any:
+        node = bench.active_node(checkpoint=str(checkpoint), cameras=list(sizes), **parameters)
+        node.segmenter = gate = Gate(node.segmenter)
+        cameras = {name: bench.camera(f"{name}/image_raw") for name in sizes}
+        heard = {name: bench.listen(f"{name}/panoptic/panoptic") for name in sizes}
+        random = np.random.default_rng(0)
+
+        def send(name: str) -> np.ndarray:
+            picture = random.integers(0, 256, (*sizes[name], 3), np.uint8)
+            number = node.counts[name].received + 1
+            bench.send(cameras[name], picture, stamp_ns=number)
+            bench.wait_for(lambda: node.counts[name].received == number, "the frame")
+            return picture
+
+        for name in sizes:
+            gate.permits.release()
+            send(name)
+            bench.wait_for(lambda n=name: node.counts[n].answered == 1 and heard[n], "the first answer")
+        gate.batches.clear()
+        return node, gate, send, heard
+
+    return make
+
+
+def test_frames_of_one_size_that_wait_together_run_as_one_batch(bench, checkpoint, rig):
+    sizes = {"front": (48, 64), "left": (48, 64), "low": (32, 64), "right": (48, 64)}
+    node, gate, send, heard = rig(sizes)
+    send("low")
+    bench.wait_for(lambda: gate.batches == [(1, 32, 64)], "the first frame's inference to begin")
+    pictures = {name: send(name) for name in sizes}
+    gate.permits.release(3)
+    bench.wait_for(lambda: [counts.answered for counts in node.counts.values()] == [2, 2, 3, 2], "the answers")
+    assert gate.batches == [(1, 32, 64), (3, 48, 64), (1, 32, 64)]
+    bench.wait_for(lambda: len(heard["low"]) == 3 and len(heard["right"]) == 2, "the messages")
+    for name, picture in pictures.items():
+        got = np.frombuffer(heard[name][-1].data, np.int32).reshape(sizes[name])
+        expected = PanopticSegmenter(checkpoint)(picture).panoptic_ids
+        assert np.mean(got == expected) > 0.99, "an answer must be of its own camera's frame"
+
+
+def test_max_batch(bench, rig):
+    node, gate, send, _ = rig(dict.fromkeys("abc", (48, 64)), max_batch=2)
+    send("a")
+    bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
+    for name in "abc":
+        send(name)
+    gate.permits.release(3)
+    bench.wait_for(lambda: [counts.answered for counts in node.counts.values()] == [3, 2, 2], "the answers")
+    assert [size for size, *_ in gate.batches] == [1, 2, 1]
+
+
+def test_a_camera_that_changes_its_size_in_a_batch_is_served(bench, rig):
+    sizes = {"a": (48, 64), "b": (48, 64)}
+    node, gate, send, _ = rig(sizes)
+    send("a")
+    bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
+    sizes["b"] = (32, 64)
+    send("a")
+    send("b")
+    gate.permits.release(3)
+    bench.wait_for(lambda: [counts.answered for counts in node.counts.values()] == [3, 2], "the answers")
+    assert sorted(gate.batches[1:]) == [(1, 32, 64), (1, 48, 64)]
+
+
+def test_a_broken_frame_in_a_batch_fails_alone(bench, rig):
+    node, gate, send, _ = rig(dict.fromkeys("ab", (48, 64)))
+    send("a")
+    bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
+    send("a")
+    broken = bench.camera("b/image_raw")
+    bench.send(broken, np.zeros((48, 64, 3), np.uint8), stamp_ns=9, encoding="h264")
+    bench.wait_for(lambda: node.counts["b"].received == 2, "the broken frame")
+    gate.permits.release(2)
+    bench.wait_for(lambda: node.counts["a"].answered == 3, "the good camera's answers")
+    bench.wait_for(lambda: node.counts["b"] == FrameCounts(received=2, answered=1, failed=1), "the failure")
+
+
+def test_turns_under_overload(bench, rig):
+    """Cameras of different sizes that always have a frame waiting are served one after the other."""
+    node, gate, send, _ = rig({"a": (48, 64), "b": (32, 64), "c": (32, 32)})
+    send("a")
+    bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
+    for turn in range(1, 10):
+        for name in "aaabc":  # the first camera is three times as fast
+            send(name)
+        gate.permits.release()
+        bench.wait_for(lambda n=turn: len(gate.batches) == n + 1, "the next turn")
+    shares = Counter((height, width) for _, height, width in gate.batches[1:])
+    assert shares == {(48, 64): 3, (32, 64): 3, (32, 32): 3}
+    gate.permits.release(10)
+    bench.wait_for(
+        lambda: all(c.received == c.answered + c.dropped + c.failed for c in node.counts.values()), "idleness"
+    )
+    assert node.counts["b"].answered >= 4
+
+
+@pytest.mark.slow
+def test_three_rates_and_a_camera_that_dies(bench, checkpoint, tmp_path):
+    """Cameras at 10, 5 and 1 Hz for 8 s, each a process; one more at 10 Hz is killed after 2 s."""
+    rates_hz = {"front": 10, "left": 5, "rear": 1, "dying": 10}
+    node = bench.active_node(checkpoint=str(checkpoint), cameras=list(rates_hz))
+    heard = {name: bench.listen(f"{name}/panoptic/segmentation", PanopticSegmentation) for name in rates_hz}
+    cameras = {
+        name: subprocess.Popen(
+            [
+                sys.executable,
+                str(HERE / "noise_camera.py"),
+                f"{name}/image_raw",
+                str(rate),
+                str(8 * rate),
+                tmp_path / name,
+            ]
+        )
+        for name, rate in rates_hz.items()
+    }
+    try:
+        dying = tmp_path / "dying"
+        bench.wait_for(lambda: dying.exists() and int(dying.read_text() or 0) >= 20, "the life of the dying camera")
+        cameras["dying"].kill()
+        for name in ("front", "left", "rear"):
+            assert cameras[name].wait(timeout=60) == 0
+    finally:
+        for camera in cameras.values():
+            camera.kill()
+            camera.wait()
+    bench.wait_for(
+        lambda: all(c.received == c.answered + c.dropped + c.failed for c in node.counts.values()), "idleness"
+    )
+    for (name, rate), stream in zip(rates_hz.items(), node._cameras, strict=True):
+        counts, sent = node.counts[name], int((tmp_path / name).read_text())
+        latency = np.median([timing.pipeline_latency_ms for timing in stream.timings])
+        print(f"{name}: {rate} Hz, {sent} sent, {counts}, median latency {latency:.0f} ms")
+        assert counts.received >= 0.95 * (sent - (name == "dying"))  # the frame of its death may not have left
+        assert counts.answered >= 0.5 * sent
+        assert counts.failed == 0
+        bench.wait_for(lambda n=name: len(heard[n]) == node.counts[n].answered, "the last messages")
+        assert {message.header.frame_id for message in heard[name]} == {f"{name}/image_raw"}
