@@ -158,18 +158,28 @@ class CameraStream:
     def start(self) -> None:
         """Listen to the camera as long as somebody listens to an output."""
         self._listening = True
-        self.update_subscriptions()
+        self._update_subscriptions()
 
     def stop(self) -> None:
         """Listen no more. The waiting frame is dropped."""
         self._listening = False
-        self.update_subscriptions()
+        self._update_subscriptions()
         with self._lock:
             self._dropped += self.take() is not None
             self._infos.clear()
 
     def update_subscriptions(self) -> None:
-        """Subscribe to the camera or leave it, as the listeners want. Called by the executor's thread."""
+        """Subscribe to the camera or leave it, as the listeners want. Called by the executor's thread.
+
+        When this fails, as with wrong qos_overrides, `last_error` says why; an error here would end the node.
+        """
+        try:
+            self._update_subscriptions()
+        except Exception as error:  # noqa: BLE001 - as said
+            self.last_error = f"{type(error).__name__}: {error}"
+            self._node.get_logger().error(f"Cannot subscribe to {self.topic}: {self.last_error}")
+
+    def _update_subscriptions(self) -> None:
         wanted = self.wanted_outputs() if self._listening else []
         if wanted and self._images is None:
             self.waiting_since_s = time.monotonic()

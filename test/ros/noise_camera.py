@@ -33,7 +33,9 @@ def main(topic: str, rate_hz: float, frames: int, count_file: Path) -> None:
         due_s += 1 / rate_hz
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id=topic)
         publisher.publish(encode(random.integers(0, 256, (48, 64, 3), np.uint8), "rgb8", header))
-        count_file.write_text(str(number))
+        written = count_file.with_suffix(".new")
+        written.write_text(str(number))
+        written.replace(count_file)  # whole, whenever we are killed
     time.sleep(0.5)  # what was published last still leaves
 
 

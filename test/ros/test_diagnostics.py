@@ -123,6 +123,16 @@ def test_a_mismatch_is_told_in_words(bench, checkpoint, picture, camera_status, 
     bench.wait_for(lambda: "does not match" not in camera_status().message, "the warning to go with the camera")
 
 
+def test_a_subscription_that_cannot_be_made(bench, checkpoint, camera_status):
+    """The first listener comes; the node lives on and says why it does not listen to the camera."""
+    overrides = {"qos_overrides./image_raw.subscription.reliability": "sometimes"}
+    node = bench.active_node(checkpoint=str(checkpoint), **overrides)
+    bench.listen("panoptic/semantic")
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis")
+    assert "sometimes" in camera_status().message
+    assert node.state == "active"
+
+
 def test_the_node_says_where_it_runs(bench, checkpoint):
     heard = bench.listen("/diagnostics", DiagnosticArray)
     bench.active_node(checkpoint=str(checkpoint), device="cpu")
