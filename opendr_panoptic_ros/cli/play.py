@@ -95,10 +95,11 @@ def _qos(topic: Topic) -> QoSProfile:
 
 def _publish(reader: BagReader, publishers: dict[str, Publisher[Any]], rate: float) -> int:
     """Publish all messages once, as they were serialised; return how many there were."""
-    count, start_s, first_ns = 0, time.monotonic(), None
+    count, start_s, start_ns = 0, 0.0, 0
     for message in reader.messages(publishers):
-        first_ns = message.time_ns if first_ns is None else first_ns
-        time.sleep(max(0.0, start_s + (message.time_ns - first_ns) / 1e9 / rate - time.monotonic()))
+        if count == 0:  # opening the bag and the first conversion take a while
+            start_s, start_ns = time.monotonic(), message.time_ns
+        time.sleep(max(0.0, start_s + (message.time_ns - start_ns) / 1e9 / rate - time.monotonic()))
         publishers[message.topic].publish(bytes(message.data))
         count += 1
     return count

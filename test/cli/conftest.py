@@ -1,0 +1,129 @@
+"""What the tests of `bag` and `play` share: a tiny network, and bags of all kinds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer as Ros2Writer
+from rosbags.typesys import Stores, get_typestore
+
+from opendr_panoptic_ros.checkpoint import save_checkpoint
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.seeded import seed_weights_
+
+ROOT = Path(__file__).resolve().parents[2]
+ORIGIN_NS = 1_700_000_000_123_456_789  # record time of a bag's first message
+STAMP_NS = 50_000_000  # a frame's stamp is so much earlier than its record time
+
+Sent = tuple[str, int, Any]
+"""Topic, record time after ORIGIN_NS, content: pixels `(H, W, 3)`, or bytes for a CompressedImage, or a string."""
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network whose seed finds instances in noise and among the pedestrians."""
+    model = ModelConfig(backbone_width=0.25, backbone_depth=0.3, fpn_channels=16, semantic_channels=16,
+                        box_head_width=32, anchor_scale=4)  # fmt: skip
+    test = TestConfig(long_side_px=128, short_side_px=64, min_stuff_area=16, max_detections=20, rpn_max_proposals=100)
+    network = EfficientPS.from_config(Config(name="tiny", model=model, test=test))
+    seed_weights_(network, 1)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(network, path)
+    return path
+
+
+def message_of(typestore: Any, content: Any, time_ns: int, *, ros1: bool, seq: int) -> tuple[Any, str]:
+    types = typestore.types
+    stamp = types["builtin_interfaces/msg/Time"](*divmod(ORIGIN_NS + time_ns - STAMP_NS, 10**9))
+    header = types["std_msgs/msg/Header"](**({"seq": seq} if ros1 else {}), stamp=stamp, frame_id="optical")
+    if isinstance(content, str):
+        return types["std_msgs/msg/String"](content), "std_msgs/msg/String"
+    if isinstance(content, bytes):
+        data = np.frombuffer(content, np.uint8)
+        return types["sensor_msgs/msg/CompressedImage"](header, "rgb8; png compressed bgr8", data), (
+            "sensor_msgs/msg/CompressedImage"
+        )
+    height, width = content.shape[:2]
+    image = types["sensor_msgs/msg/Image"](header, height, width, "rgb8", 0, width * 3, content.reshape(-1))
+    return image, "sensor_msgs/msg/Image"
+
+
+def write_bag(path: Path, kind: str, sent: Sequence[Sent]) -> Path:
+    """A bag with these messages. kind: ros1, sqlite3 or mcap."""
+    ros1 = kind == "ros1"
+    typestore = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.LATEST)
+    writer: Any
+    if ros1:
+        path = path.with_suffix(".bag")
+        writer = Ros1Writer(path)
+    else:
+        writer = Ros2Writer(path, version=9, storage_plugin=StoragePlugin[kind.upper()])
+    connections: dict[str, Any] = {}
+    with writer:
+        for seq, (topic, time_ns, content) in enumerate(sent):
+            message, type_name = message_of(typestore, content, time_ns, ros1=ros1, seq=seq)
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, type_name, typestore=typestore)
+            serialize = typestore.serialize_ros1 if ros1 else typestore.serialize_cdr
+            writer.write(connections[topic], ORIGIN_NS + time_ns, serialize(message, type_name))
+    return path
+
+
+@pytest.fixture
+def make_bag(tmp_path: Path) -> Callable[..., Path]:
+    """A function of messages and a kind: the path of a bag."""
+    return lambda sent, kind="mcap", name="in": write_bag(tmp_path / name, kind, sent)
+
+
+def stamp_ns(message: Any) -> int:
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def read_bag(path: Path) -> dict[str, dict[int, Any]]:
+    """Messages by topic and record time, read with the types that the bag itself defines."""
+    from rosbags.highlevel import AnyReader
+
+    messages: dict[str, dict[int, Any]] = {}
+    with AnyReader([path]) as reader:
+        for connection, time_ns, data in reader.messages():
+            of_topic = messages.setdefault(connection.topic, {})
+            assert time_ns not in of_topic
+            of_topic[time_ns] = reader.deserialize(data, connection.msgtype)
+    return messages
+
+
+def pixels(message: Any) -> np.ndarray:
+    dtype = {"mono8": np.uint8, "mono16": np.uint16, "32SC1": np.int32, "rgb8": np.uint8}[message.encoding]
+    shape = (message.height, message.width) + ((3,) if message.encoding == "rgb8" else ())
+    return np.frombuffer(message.data, dtype).reshape(shape)
+
+
+def start_command(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+    """The command `opendr-panoptic`, running from this folder's sources."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(ROOT / "scripts" / "opendr-panoptic"), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def run_command(*arguments: Any, timeout_s: float = 120) -> tuple[int, str, str]:
+    """Its status, and what it prints on standard output and standard error."""
+    process = start_command(*arguments)
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, out, err
