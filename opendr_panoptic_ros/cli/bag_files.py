@@ -78,8 +78,9 @@ class BagReader:
             self._reader: Any = Ros1Reader(path) if path.suffix == ".bag" and path.is_file() else Ros2Reader(path)
             self._reader.open()
         except (Ros1Error, ReaderError, OSError) as error:
+            reason = str(error).rstrip(".")
             raise PanopticError(
-                f"{path} cannot be read as a bag: {error}. Expected a ROS 1 .bag, a rosbag2 folder, a .mcap or a .db3 "
+                f"{path} cannot be read as a bag: {reason}. Expected a ROS 1 .bag, a rosbag2 folder, a .mcap or a .db3 "
                 "file, complete: `ros2 bag reindex` repairs one whose recording was cut off."
             ) from error
         self._is_ros1 = isinstance(self._reader, Ros1Reader)
