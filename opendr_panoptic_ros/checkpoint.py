@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from opendr_panoptic_ros.config import PRESETS, Config, ModelConfig
-from opendr_panoptic_ros.errors import CheckpointError, ConfigError
+from opendr_panoptic_ros.errors import CheckpointError, ConfigError, PanopticError
 from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
@@ -62,8 +62,10 @@ def load_checkpoint(
 
     path_or_name: a `.pth` of EfficientPS, an OpenDR directory `NAME/` with `NAME.json`, a `.safetensors` or `.pth` of
         ours, or a name: `demo`, or `cityscapes` or `kitti` when their weights have been fetched. Nothing is downloaded.
+        A folder of one of these names is meant by `./cityscapes`.
     config: replaces the configuration in the file (a Config, a YAML file or a preset's name). Without one, ours is in
-        the file, and the original's shape is read off its weights with the published test settings.
+        the file, and the original's shape is read off its weights, with the published test settings: KITTI's for a
+        file called `model_kitti.pth`, else Cityscapes'.
     trust: also read a pickle with types that are not on the list of harmless ones. Such a file can run any code.
 
     Raises CheckpointError when the file is missing, unreadable, unsafe, or does not fit the configuration.
@@ -71,11 +73,16 @@ def load_checkpoint(
     if str(path_or_name) == "demo":
         return _demo_network(config).to(device)
     path = _find(path_or_name)
-    state_dict, stored, class_names = _read(path, trust=trust)
-    state_dict = _our_names(state_dict, path)
-    if config is None:
-        config = stored or _config_from_weights(state_dict, class_names, path)
-    elif not isinstance(config, Config):
+    try:
+        state_dict, stored, class_names = _read(path, trust=trust)
+        state_dict = _our_names(state_dict, path)
+        if config is None:
+            config = stored or _config_from_weights(state_dict, class_names, path)
+    except PanopticError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a file of odd parts, wherever they show
+        raise CheckpointError(f"{path} is not laid out as a checkpoint: {error}. Fetch or save it again.") from error
+    if not isinstance(config, Config):
         config = Config.load(config)
 
     network = EfficientPS.from_config(config)
@@ -120,11 +127,12 @@ def _find(path_or_name: str | Path) -> Path:
     """The file that a path, an OpenDR directory or a name stands for."""
     name = str(path_or_name)
     path = Path(path_or_name).expanduser()
-    if name in PRESETS and not path.exists():
+    if name in PRESETS:
         path = weights_directory() / f"model_{name}.pth"
         if not path.is_file():
             raise CheckpointError(
-                f"The {name} weights are not at {path}. Put the released model_{name}.pth there, or give its path."
+                f"The {name} weights are not at {path}. Fetch them with `opendr-panoptic download {name}`, or give the "
+                "path of a file."
             )
     if path.is_dir():
         return _file_of_opendr_directory(path)
@@ -158,7 +166,7 @@ def _read(path: Path, *, trust: bool) -> tuple[dict[str, Tensor], Config | None,
                 state_dict = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is not a safetensors file: {error}. Fetch or save it again.") from error
-        config = json.loads(metadata["config"]) if "config" in metadata else None
+        config = json.loads(metadata.get("config", "null"))
         return state_dict, _stored_config(config, metadata, path), ()
 
     content = _unpickle(path, trust=trust)
@@ -185,8 +193,8 @@ def _unpickle(path: Path, *, trust: bool) -> Mapping[str, Any]:
                 f"{path} wants the type {wanted.group(1) or wanted.group(0)}, which is not on the list of harmless "
                 "ones. If you trust whoever made the file, load it with trust=True: it can then run any code."
             ) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {reason}. Fetch or save it again.") from error
+        # torch's own text is not passed on: it advises to load the file unsafely.
+        raise CheckpointError(f"{path} is no checkpoint, or only a part of one. Fetch or save it again.") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds {type(content).__name__}; expected {{'meta', 'state_dict'}}.")
     return content
@@ -253,8 +261,11 @@ def _config_from_weights(state_dict: Mapping[str, Tensor], class_names: tuple[st
     except (KeyError, IndexError, ConfigError) as error:
         raise CheckpointError(f"{path} does not look like EfficientPS weights: {error} is missing or odd.") from error
     config = Config.for_model(model)
+    published = path.stem.removeprefix("model_")
+    if config.name != "custom" and published in PRESETS:
+        return dataclasses.replace(Config.load(published), model=model)
     known = config.classes.names[model.num_stuff :]
-    if len(class_names) == num_things and tuple(class_names) != known and config.name == "custom":
+    if config.name == "custom" and len(class_names) == num_things and tuple(class_names) != known:
         names = config.classes.names[: model.num_stuff] + tuple(class_names)
         return dataclasses.replace(config, classes=ClassTable.from_dict({"names": names, "num_stuff": model.num_stuff}))
     return config

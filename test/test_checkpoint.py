@@ -241,7 +241,7 @@ def test_newer_file_is_refused(network: EfficientPS, tmp_path: Path) -> None:
 def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded by name; a missing file says where it is looked for."""
     monkeypatch.setenv("OPENDR_PANOPTIC_HOME", str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"model_cityscapes\.pth"):
+    with pytest.raises(CheckpointError, match=r"model_cityscapes\.pth.*opendr-panoptic download cityscapes"):
         load_checkpoint("cityscapes")
     with pytest.raises(CheckpointError, match="no checkpoint nowhere"):
         load_checkpoint("nowhere")
@@ -256,3 +256,45 @@ def test_config_replaces_the_stored_one(network: EfficientPS, tmp_path: Path) ->
     assert load_checkpoint(tmp_path / "tiny.safetensors", config=kitti).config == kitti
     with pytest.raises(CheckpointError, match="does not fit"):
         load_checkpoint(tmp_path / "tiny.safetensors", config="kitti")
+
+
+@pytest.mark.parametrize(("name", "long_side_px"), [("cityscapes", 2048), ("kitti", 1280)])
+def test_released_weights_by_name(
+    network: EfficientPS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, long_side_px: int
+) -> None:
+    """The files are alike; only their names tell that KITTI's images are fitted into 1280 x 384."""
+    monkeypatch.setenv("OPENDR_PANOPTIC_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()  # a dataset of that name does not hide the weights
+    torch.save({"state_dict": original_names(network)}, tmp_path / f"model_{name}.pth")
+    for given in (name, tmp_path / f"model_{name}.pth"):
+        config = load_checkpoint(given).config
+        assert (config.name, config.model, config.test.long_side_px) == (name, TINY, long_side_px)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"meta": {"CLASSES": 5}},
+        {"format": "opendr_panoptic_ros", "format_version": "new"},
+        {"format": "opendr_panoptic_ros", "config": 3},
+    ],
+)
+def test_odd_parts_are_typed_errors(network: EfficientPS, tmp_path: Path, change: dict[str, Any]) -> None:
+    torch.save({"state_dict": original_names(network), **change}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth"):
+        load_checkpoint(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("key", ["bbox_head.fc_cls.bias", 7])
+def test_odd_tensors_are_typed_errors(network: EfficientPS, tmp_path: Path, key: object) -> None:
+    torch.save({"state_dict": {**original_names(network), key: torch.tensor(1.0)}}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth"):
+        load_checkpoint(tmp_path / "odd.pth")
+
+
+def test_no_advice_to_load_unsafely(tmp_path: Path) -> None:
+    (tmp_path / "text.pth").write_text("<html>404 Not Found</html>")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "text.pth")
+    assert "weights_only" not in str(caught.value)
