@@ -60,7 +60,7 @@ class Topic(NamedTuple):
 
     name: str
     type_name: str
-    count: int
+    message_count: int
     qos: tuple[Qos, ...]
 
 
@@ -93,7 +93,7 @@ class BagReader:
         self.topics: dict[str, Topic] = {}
         for connection in self._connections:
             count = connection.msgcount + (
-                self.topics[connection.topic].count if connection.topic in self.topics else 0
+                self.topics[connection.topic].message_count if connection.topic in self.topics else 0
             )
             qos = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else []
             self.topics[connection.topic] = Topic(connection.topic, connection.msgtype, count, tuple(qos))
@@ -171,4 +171,4 @@ class BagWriter:
 
 def count_by_topic(topics: Mapping[str, Topic]) -> str:
     """The topics in words: `/a (10 sensor_msgs/msg/Image), /b (…)`."""
-    return ", ".join(f"{t.name} ({t.count} {t.type_name})" for t in topics.values()) or "none"
+    return ", ".join(f"{t.name} ({t.message_count} {t.type_name})" for t in topics.values()) or "none"
