@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -143,6 +144,29 @@ def test_a_wrong_argument_is_told_and_nothing_starts(launch, arguments, reason):
     assert refused.wait() == 1
     assert reason in refused.said
     assert "process started" not in refused.said
+
+
+def test_the_documentation_names_arguments_that_exist():
+    actions = pytest.importorskip("launch.actions")
+    sources = pytest.importorskip("launch.launch_description_sources")
+    context = pytest.importorskip("launch").LaunchContext()
+    declared: dict[str, set[str]] = {}
+    for file in ("panoptic.launch.py", "demo.launch.py"):
+        source = sources.PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
+        description = source.get_launch_description(context)
+        declared[file] = {each.name for each in description.entities if isinstance(each, actions.DeclareLaunchArgument)}
+    declared["demo.launch.py"] |= declared["panoptic.launch.py"]
+    used = set()
+    for page in (ROOT / "README.md", ROOT / "docs" / "robot.md"):
+        for line in re.findall(r"ros2 launch opendr_panoptic_ros .*", page.read_text("utf-8")):
+            file = line.split()[3]
+            names = set(re.findall(r"\b(\w+):=", line))
+            assert names <= declared[file], line
+            used |= names
+    table = re.findall(r"^\| (`\w+`[^|]*) \|", (ROOT / "docs" / "robot.md").read_text("utf-8"), re.MULTILINE)
+    documented = {name for row in table for name in re.findall(r"`(\w+)`", row)}
+    assert declared["panoptic.launch.py"] <= documented
+    assert used
 
 
 def test_log_level(launch, bench):
