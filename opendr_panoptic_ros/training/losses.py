@@ -93,18 +93,19 @@ def mask_loss(mask_logits: Tensor, sampled: Sequence[Sampled], truths: Sequence[
             for s, t in zip(sampled, truths, strict=True)
         ]
     )
-    total = mean_over_processes(len(labels), mask_logits.device).clamp(min=1e-6)
+    total = mean_over_processes(len(labels), mask_logits.device)
     found = mask_logits[torch.arange(len(labels), device=labels.device), labels].float()
     return F.binary_cross_entropy_with_logits(found, wanted, reduction="sum") / (total * size**2)
 
 
 def mean_over_processes(count: int, device: torch.device) -> Tensor:
-    """The mean of every process's `count`, as a scalar on `device`.
+    """The mean of every process's `count`, as a scalar on `device`; not quite 0 where nothing is held anywhere.
 
-    A sum divided by it, averaged over the processes as their gradients are, is the mean over what all of them hold.
+    A sum divided by it, averaged over the processes as their gradients are, is the mean over what all of them hold. A
+    crowd over the whole of a crop leaves nothing to count: the sum, 0, divided by it is then 0 and not NaN.
     """
     total = torch.tensor(float(count), device=device)
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(total)
         total /= dist.get_world_size()
-    return total
+    return total.clamp(min=1e-6)

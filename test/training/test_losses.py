@@ -90,6 +90,16 @@ def test_mask_loss_looks_at_the_channel_of_the_class():
     assert float(mask_loss(logits, [sampled([[0, 0, 2, 2]], [0])], [image])) == pytest.approx(0, abs=1e-6)
 
 
+def test_losses_of_nothing_are_zero():
+    # A crowd over the whole crop: no anchor and no RoI is positive or negative.
+    nothing = torch.zeros(0, dtype=torch.int64)
+    none, image = Sampled(nothing, torch.zeros(0, 4), nothing), truth()
+    rpn = rpn_losses(torch.zeros(1, 3), torch.zeros(1, 3, 4), [none], [image], TARGETS)
+    head = box_losses(torch.zeros(0, 3), torch.zeros(0, 12), [none], [image], TARGETS)
+    mask = mask_loss(torch.zeros(0, 3, 2, 2), [none], [image])
+    assert [float(loss) for loss in (*rpn, *head, mask)] == [0] * 5
+
+
 def model_of(config) -> TrainableEfficientPS:
     network = EfficientPS.from_config(config)
     initialise_weights_(network, seed=0)
@@ -112,6 +122,20 @@ def test_every_weight_gets_a_gradient(config, toy_scenes, scenes):
     if scenes.get("things", True):
         zero = [name for name, weight in model.named_parameters() if not weight.grad.any()]
         assert zero == []
+
+
+def test_a_crowd_over_the_whole_crop_can_be_trained_on(config, toy_scenes):
+    model = model_of(config)
+    batch = batch_of(toy_scenes(2, things=False), config)
+    crowd = torch.tensor([[0.0, 0, 128, 64]])
+    batch["truths"] = [truth._replace(crowd_boxes=crowd) for truth in batch["truths"]]
+    losses = model(**batch)
+    assert all(loss.isfinite() for loss in losses.values()), losses
+    torch.stack(list(losses.values())).sum().backward()
+    assert [
+        n for n, weight in model.named_parameters() if weight.grad is None or not weight.grad.isfinite().all()
+    ] == []
+    assert all(value.isfinite().all() for value in model.buffers())
 
 
 def test_each_loss_falls(config, toy_scenes):
