@@ -101,5 +101,12 @@ def test_mask_cells_divide_the_box():
 
 
 def test_mask_outside_the_image_repeats_its_edge_only():
-    instances = torch.ones(4, 4, dtype=torch.int16)
-    assert mask_targets(instances, torch.tensor([0]), torch.tensor([[0.0, 0, 3, 3]]), 2).sum() == 4
+    instances = torch.zeros(4, 4, dtype=torch.int16)
+    instances[:, 0] = 1  # the left edge
+    # Columns of 2 px: -3..-1 is outside, -1..1 is half outside and half the edge; then 1..3 and 3..5, 5..7 outside.
+    found = mask_targets(instances, torch.tensor([0]), torch.tensor([[-3.0, -3, 7, 7]]), 5)
+    assert found[0].tolist() == [[1, 1, 0, 0, 0]] * 5
+    instances[:] = 0
+    instances[1, 1] = 1  # inside, at no edge: nothing of it is repeated
+    found = mask_targets(instances, torch.tensor([0]), torch.tensor([[-3.0, -3, 7, 7]]), 10)
+    assert found[0].nonzero().tolist() == [[4, 4]]
