@@ -63,7 +63,8 @@ class EfficientPsLearner:
 
     config_file: a YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
         (`singlegpu_cityscapes.py`). None: `~/.config/opendr_panoptic_ros/default.yaml` where there is one, else
-        cityscapes.
+        cityscapes. A configuration given here keeps its sections test, data and schedule when a checkpoint is loaded;
+        otherwise the checkpoint's hold.
     lr, iters (epochs), batch_size, optimizer (SGD or AdamW), momentum, weight_decay, checkpoint_after_iter (epochs):
         replace the configuration's values, which are the published ones: 0.07, 160, 1, SGD, 0.9, 0.0001, 1.
     lr_schedule: as OpenDR's: warmup_iters, warmup_ratio, step (epochs), gamma; policy "step" and warmup "linear".
@@ -105,6 +106,7 @@ class EfficientPsLearner:
         }
         schedule = dataclasses.replace(config.schedule, **{k: v for k, v in given.items() if v is not None})
         self.config = dataclasses.replace(config, schedule=schedule)
+        self._config_was_given = config_file is not None
         self.model: EfficientPS | None = None
         self.device = device
         self.temp_path = Path(temp_path).expanduser()
@@ -120,7 +122,7 @@ class EfficientPsLearner:
         silent: bool = True,
         *,
         resume_from: str | Path | None = None,
-    ) -> dict[str, list[dict[str, float]]]:
+    ) -> dict[str, list[dict[str, float | None]]]:
         """The figures of each epoch, `{"train": [...], "val": [...]}`; then the learner holds the trained network.
 
         Training starts from the weights that were loaded, or from random ones. A dataset with other classes is learnt
@@ -162,9 +164,12 @@ class EfficientPsLearner:
         The instance Heatmap is uint16, the segment id of each thing and 0 elsewhere; the semantic one uint8, the train
         id, 255 where nothing was recognised. Both have the image's size.
         return_raw_logits: a RawOutput instead of each pair.
+        Raises TypeError for anything else than an Image or a sequence of them.
         """
         segmenter = self._ready()
         if not isinstance(batch, Image):
+            if not isinstance(batch, Sequence) or not all(isinstance(image, Image) for image in batch):
+                raise TypeError(f"batch is {type(batch).__name__}; expected an Image or a list of them: Image(array).")
             return [self.infer(image, return_raw_logits) for image in batch]
         pixels = batch.convert("channels_last")
         if return_raw_logits:
@@ -177,14 +182,14 @@ class EfficientPsLearner:
     def save(self, path: str | Path) -> bool:
         """Whether the network was written; the reason is logged when it was not.
 
-        path: a file `.pth` or `.safetensors`, or a folder, which becomes an OpenDR model directory.
+        path: a file `.pth` or `.safetensors`; a name without an ending becomes an OpenDR model directory.
         """
         path = Path(path).expanduser()
         if self.model is None:
             _LOG.error("There is no network to save; call fit or load first.")
             return False
         try:
-            if path.suffix in (".pth", ".safetensors"):
+            if path.suffix:
                 save_checkpoint(self.model, path)
             else:
                 _save_opendr_directory(self.model, path)
@@ -197,7 +202,7 @@ class EfficientPsLearner:
         """Whether the network in a file, an OpenDR directory or of a name was loaded; if not, the reason is logged."""
         try:
             network = load_checkpoint(path)
-        except PanopticError as error:
+        except (PanopticError, OSError) as error:
             _LOG.error("Could not load %s: %s", path, error)
             return False
         self._hold(network)
@@ -205,9 +210,10 @@ class EfficientPsLearner:
 
     def optimize(self, target_device: str = "auto") -> bool:
         """Make the loaded network ready for inference on a device now, not at the first image; True."""
+        if self.model is None:
+            raise PanopticError("There is no network yet; call load or fit first.")
+        self._segmenter = PanopticSegmenter(self.model, device=target_device)
         self.device = target_device
-        self._segmenter = None
-        self._ready()
         return True
 
     def reset(self) -> None:
@@ -258,8 +264,10 @@ class EfficientPsLearner:
         return Image(figure[:, :, ::-1])
 
     def _hold(self, network: EfficientPS) -> None:
+        kept = ("schedule", "test", "data") if self._config_was_given else ("schedule",)
+        self.config = dataclasses.replace(network.config, **{name: getattr(self.config, name) for name in kept})
+        network.config = self.config
         self.model, self._segmenter = network, None
-        self.config = dataclasses.replace(network.config, schedule=self.config.schedule)
 
     def _ready(self) -> PanopticSegmenter:
         if self.model is None:

@@ -72,8 +72,9 @@ def train(
             network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
             resume_from=resume_from, silent=quiet,
         )  # fmt: skip
-        if history["val"]:
-            best = max(history["val"], key=lambda row: row["pq"])
-            console.print(f"Best: PQ {100 * best['pq']:.1f} after epoch {best['epoch']}: {out / 'best.safetensors'}")
+        scored = [(pq, row["epoch"]) for row in history["val"] if (pq := row["pq"]) is not None]
+        if scored:
+            pq, epoch = max(scored, key=lambda pair: pair[0])
+            console.print(f"Best: PQ {100 * pq:.1f} after epoch {epoch}: {out / 'best.safetensors'}")
         else:
             console.print(f"Trained: {out / 'last.safetensors'}")

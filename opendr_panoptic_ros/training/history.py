@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from opendr_panoptic_ros.files import write_json
 
-Row = dict[str, float]
+Row = dict[str, float | None]
 
 
 class History:
@@ -24,15 +25,18 @@ class History:
             key: [row for row in rows[key] if row["epoch"] <= after_epoch] for key in ("train", "val")
         }
 
-    def add(self, kind: str, row: Row) -> None:
-        """Append one epoch's figures and write the file. kind: train or val."""
-        self._rows[kind].append(row)
+    def add(self, kind: str, row: dict[str, float]) -> None:
+        """Append one epoch's figures and write the file. kind: train or val.
+
+        A figure that does not exist (NaN: AP of images without things) becomes None, in the file null.
+        """
+        self._rows[kind].append({name: None if math.isnan(value) else value for name, value in row.items()})
         write_json(self._path, self._rows)
 
     @property
     def best_pq(self) -> float:
-        """The highest panoptic quality, 0-1; -1 before the first validation."""
-        return max((row["pq"] for row in self._rows["val"]), default=-1.0)
+        """The highest panoptic quality, 0-1; -1 before the first validation that found one."""
+        return max((pq for row in self._rows["val"] if (pq := row["pq"]) is not None), default=-1.0)
 
     def to_dict(self) -> dict[str, list[Row]]:
         """`{"train": rows, "val": rows}`."""

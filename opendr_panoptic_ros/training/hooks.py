@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,19 +92,17 @@ class TrainingRecord(Hook):
 
         Raises PanopticError when they are not numbers any more, looked at now and then.
         """
-        if batch_idx % _CHECK_EVERY == 0 and not outputs["loss"].isfinite():
-            raise PanopticError(
-                f"The loss is {float(outputs['loss'])} in epoch {runner.epoch + 1}: training has diverged. "
-                "Lower schedule.learning_rate, or raise schedule.warmup_iterations."
-            )
+        if batch_idx % _CHECK_EVERY == 0:
+            _check_finite(float(outputs["loss"]), runner)
         for name, value in outputs.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._count += 1
 
     def after_train_epoch(self, runner: PanopticRunner) -> None:
-        """Record the means over the epoch."""
+        """Record the means over the epoch. Raises PanopticError when they are not numbers."""
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        _check_finite(means["loss"], runner)  # the same in every process: all stop
         if runner.rank == 0:
-            means = {name: float(value) / self._count for name, value in self._sums.items()}
             rate = runner.optim_wrapper.get_lr()["lr"][0]
             runner.history.add("train", {"epoch": runner.epoch + 1, "learning_rate": rate, **means})
 
@@ -127,6 +126,14 @@ class CheckpointFiles(Hook):
         """Write it if it is time to."""
         if self.every_n_epochs(runner, self._every) or self.is_last_train_epoch(runner):
             runner.save_training_checkpoint()
+
+
+def _check_finite(loss: float, runner: PanopticRunner) -> None:
+    if not math.isfinite(loss):
+        raise PanopticError(
+            f"The loss is {loss} in epoch {runner.epoch + 1}: training has diverged. "
+            "Lower schedule.learning_rate, or raise schedule.warmup_iterations."
+        )
 
 
 def _network(runner: PanopticRunner) -> EfficientPS:

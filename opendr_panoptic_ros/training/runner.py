@@ -23,7 +23,7 @@ from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import training_loader
-from opendr_panoptic_ros.training.history import History
+from opendr_panoptic_ros.training.history import History, Row
 from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, ValidationLoop
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
 
@@ -45,7 +45,7 @@ def train(
     num_workers: int = 0,
     resume_from: str | Path | None = None,
     silent: bool = False,
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, list[Row]]:
     """`network` is trained as its config says, in place; what is returned is the record of each epoch.
 
     images: to learn from. val_images: to evaluate on; the best weights by PQ are kept where there are some.
@@ -55,7 +55,8 @@ def train(
     silent: warnings only.
 
     Under torchrun every process calls this; gradients are shared, and the first process evaluates and writes.
-    Returns `{"train": [{"epoch", "learning_rate", losses}], "val": [{"epoch", "pq", "sq", "rq", "miou", "ap"}]}`.
+    Returns `{"train": [{"epoch", "learning_rate", losses}], "val": [{"epoch", "pq", "sq", "rq", "miou", "ap"}]}`;
+    a figure that does not exist, such as AP without things, is None.
     Raises ConfigError when `work_dir` holds a training that is not resumed, CheckpointError when `resume_from` cannot
     be, DatasetError for unusable images.
     """
@@ -74,6 +75,7 @@ def train(
             checkpoint=checkpoint, history=history, silent=silent,
         )  # fmt: skip
         runner.train()
+        runner.load_kept_weights()
     finally:
         if started_here:
             dist.destroy_process_group()
@@ -146,7 +148,7 @@ class PanopticRunner(Runner):
         """`epoch_N.pth` and `last.safetensors` are written, N the number of finished epochs with the current one."""
         if self.rank != 0:
             return
-        checkpoint = {
+        checkpoint: dict[str, Any] = {
             "epoch": self.epoch + 1,
             "iteration": self.iter,
             "seed": self.seed,
@@ -158,9 +160,16 @@ class PanopticRunner(Runner):
         work_dir = Path(self.work_dir)
         write_whole(work_dir / f"epoch_{self.epoch + 1}.pth", lambda partial: torch.save(checkpoint, partial))
         # Not the network itself: with a running mean of the weights, that mean is what the hook has put there.
-        network = copy.deepcopy(_plain_model(self.model).network)
-        network.load_state_dict({key.removeprefix("network."): v for key, v in checkpoint["state_dict"].items()})
-        save_checkpoint(network, work_dir / "last.safetensors")
+        model = copy.deepcopy(_plain_model(self.model))
+        model.load_state_dict(checkpoint["state_dict"])
+        save_checkpoint(model.network, work_dir / "last.safetensors")
+
+    def load_kept_weights(self) -> None:
+        """The network in memory is the one in `last.safetensors`: the running mean, where there is one."""
+        model = _plain_model(self.model)
+        checkpoint = {"state_dict": model.state_dict()}
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)  # EMAHook puts the mean there
+        model.load_state_dict(checkpoint["state_dict"])
 
     def load_or_resume(self) -> None:
         """Go on after the checkpoint that was given, if one was."""

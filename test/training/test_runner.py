@@ -107,7 +107,18 @@ def test_a_running_mean_is_what_is_kept(with_schedule, toy_scenes, tmp_path):
     network = new_network(with_schedule(epochs=2, ema_momentum=0.5))
     train(network, scenes, scenes, work_dir=tmp_path, device="cpu", silent=True)
     kept = weights_of(tmp_path / "last.safetensors")
-    assert not same(kept, dict(network.state_dict()))
+    assert same(kept, dict(network.state_dict()))
+    last_step = torch.load(tmp_path / "epoch_2.pth", weights_only=True)["ema_state_dict"]  # mmengine swaps the two
+    assert not same(kept, {name: last_step[f"module.network.{name}"] for name in kept})
+
+
+def test_a_validation_without_things_has_no_ap(with_schedule, toy_scenes, tmp_path):
+    network = new_network(with_schedule(epochs=1))
+    history = train(network, toy_scenes(2), toy_scenes(1, things=False), work_dir=tmp_path, device="cpu", silent=True)
+    assert history["val"][0]["ap"] is None
+    assert history["val"][0]["pq"] is not None
+    assert json.loads((tmp_path / "history.json").read_text()) == history
+    assert (tmp_path / "best.safetensors").exists()
 
 
 def test_two_processes_equal_one_with_twice_the_batch(with_schedule, toy_scenes, tmp_path):
@@ -154,6 +165,13 @@ def test_a_diverged_training_says_so(with_schedule, toy_scenes, tmp_path):
     network = new_network(with_schedule(epochs=30, learning_rate=1e9, max_gradient_norm=0.0))
     with pytest.raises(PanopticError, match=r"training has diverged. Lower schedule.learning_rate"):
         train(network, toy_scenes(2), work_dir=tmp_path, device="cpu", silent=True)
+
+
+def test_a_training_that_diverges_after_its_first_batch_says_so(with_schedule, toy_scenes, tmp_path):
+    network = new_network(with_schedule(epochs=1, batch_size=1, learning_rate=1e30, max_gradient_norm=0.0))
+    with pytest.raises(PanopticError, match=r"training has diverged. Lower schedule.learning_rate"):
+        train(network, toy_scenes(3), work_dir=tmp_path, device="cpu", silent=True)
+    assert latest_training_checkpoint(tmp_path) is None
 
 
 def test_what_cannot_be_resumed(with_schedule, toy_scenes, tmp_path):
