@@ -215,3 +215,33 @@ def test_fit_then_other_classes(tmp_path):
     saved = load_checkpoint(tmp_path / "animals" / "last.safetensors")
     assert saved.config == dataclasses.replace(learner.config)
     assert learner.eval(animals)["num_images"] == 2
+
+
+def test_a_given_configuration_outlives_the_loading(learner, tmp_path):
+    """Its thresholds and sizes hold for the loaded network too; without one the checkpoint's do."""
+    assert learner.save(tmp_path / "small.pth")
+    strict = dataclasses.replace(SMALL, test=TestConfig(long_side_px=96, short_side_px=64, score_threshold=0.9))
+    own, plain = EfficientPsLearner(strict, device="cpu"), EfficientPsLearner(device="cpu")
+    for each in (own, plain):
+        assert each.load(tmp_path / "small.pth")
+    assert own.config.test == own._ready().config.test == strict.test
+    assert plain.config.test == plain._ready().config.test == SMALL.test
+    assert own.config.model == plain.config.model == SMALL.model
+
+
+@pytest.mark.parametrize("batch", [np.zeros((4, 4, 3), np.uint8), "street.jpg", [np.zeros((4, 4, 3), np.uint8)], None])
+def test_infer_takes_images_only(learner, batch):
+    with pytest.raises(TypeError, match="expected an Image"):
+        learner.infer(batch)
+
+
+def test_an_unknown_device_changes_nothing(learner):
+    with pytest.raises(ValueError, match="gpu0"):
+        learner.optimize("gpu0")
+    assert learner.device == "cpu"
+    learner.infer(scene(0)[0])
+
+
+def test_save_refuses_other_endings(learner, tmp_path):
+    assert learner.save(tmp_path / "model.onnx") is False
+    assert not list(tmp_path.iterdir())
