@@ -209,15 +209,15 @@ class Config:
         Raises ConfigError when there is no such file or preset, or when an entry is unknown or out of its range.
         """
         if str(path_or_name) in PRESETS:
-            text = (resources.files("opendr_panoptic_ros") / "presets" / f"{path_or_name}.yaml").read_text("utf-8")
+            text = (resources.files("opendr_panoptic_ros") / "presets" / f"{path_or_name}.yaml").read_bytes()
         else:
             path = Path(path_or_name).expanduser()
             if not path.is_file():
                 raise ConfigError(f"There is no file {path}; give a YAML file or one of {', '.join(PRESETS)}.")
-            text = path.read_text("utf-8")
+            text = path.read_bytes()
         try:
             values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path_or_name} is not YAML: {error}") from error
         if not isinstance(values, dict):
             raise ConfigError(
@@ -232,7 +232,10 @@ class Config:
         Raises ConfigError for unknown entries and values out of their range.
         """
         _refuse_unknown(values, {f.name for f in dataclasses.fields(cls)}, "the configuration")
-        classes = ClassTable.from_dict(values["classes"]) if values.get("classes") else CITYSCAPES
+        try:
+            classes = ClassTable.from_dict(_mapping(values, "classes")) if values.get("classes") else CITYSCAPES
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"classes cannot be read: {error}") from error
         counts = {"num_stuff": classes.num_stuff, "num_things": classes.num_things}
         return cls(
             name=str(values.get("name", cls.name)),
@@ -296,7 +299,7 @@ def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(set(values) - known)
+    unknown = sorted(str(name) for name in set(values) - known)
     if unknown:
         raise ConfigError(f"{where} has unknown entries {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
 

@@ -49,6 +49,11 @@ def test_own_classes_give_the_numbers(tmp_path: Path) -> None:
         ("model: 3", "model"),
         ("test: {score_threshold: 1.5}", "test.score_threshold"),
         ("test: {long_side_px: 10, short_side_px: 20}", "test.long_side_px"),
+        ("classes: 3", "classes"),
+        ("classes: {names: 5, num_stuff: 1}", "classes"),
+        ("classes: {names: [a], num_stuff: x}", "classes"),
+        ("classes: {names: [a], num_stuff: 1, colors: [1, 2]}", "classes"),
+        ("1: 2", "unknown entries 1"),
         ("- a list", "list"),
         ("a: [", "YAML"),
     ],
@@ -63,3 +68,9 @@ def test_wrong_files(tmp_path: Path, text: str, named: str) -> None:
 def test_missing_file() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml.*cityscapes, kitti, demo"):
         Config.load("nowhere.yaml")
+
+
+def test_a_file_in_another_character_set(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("name: Käfer".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml is not YAML"):
+        Config.load(tmp_path / "latin.yaml")

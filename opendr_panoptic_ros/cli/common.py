@@ -56,7 +56,10 @@ def changed(config: Config, changes: list[str]) -> Config:
         section, _, key = name.partition(".")
         if not found or not key or not isinstance(values.get(section), dict):
             raise ConfigError(f"--set {change}: expected section.name=value, such as schedule.epochs=20.")
-        values[section][key] = yaml.safe_load(text)
+        try:
+            values[section][key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {change}: {text!r} is no YAML value.") from error
     return Config.from_dict(values)
 
 
