@@ -62,9 +62,9 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
         raise DatasetError(f"{root / 'annotations'}: expected one file panoptic_{split}*.json, got {names}")
     try:
         content = json.loads(found[0].read_text(encoding="utf-8"))
-        file_names = {image["id"]: image["file_name"] for image in content["images"]}
+        file_names = {image["id"]: str(image["file_name"]) for image in content["images"]}
         categories = sorted(content["categories"], key=lambda category: category["id"])
-        entries = [(a["image_id"], a["file_name"], tuple(a["segments_info"])) for a in content["annotations"]]
+        entries = [(a["image_id"], str(a["file_name"]), tuple(a["segments_info"])) for a in content["annotations"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{found[0]}: is not COCO's panoptic JSON: {error!r}") from error
     labels_folder = found[0].with_suffix("")

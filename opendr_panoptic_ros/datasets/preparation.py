@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def prepare(
     splits = {
         split: images
         for split, images in raw.images.items()
-        if not _is_finished(output / split, with_truth=split in truth_splits)
+        if not _is_finished(output / split, images, with_truth=split in truth_splits)
     }
     records, problems = _prepare_images(raw, splits, output, truth_splits, num_workers, link_images)
     problems = [problem for split in raw.images for problem in raw.problems[split]] + problems
@@ -69,8 +70,16 @@ def prepare(
         )
 
 
-def _is_finished(folder: Path, *, with_truth: bool) -> bool:
-    finished = (folder / "annotations.json").exists() and (not with_truth or (folder / "panoptic_gt.json").exists())
+def _is_finished(folder: Path, images: Sequence[RawImage], *, with_truth: bool) -> bool:
+    """Whether the split is done. Raises DatasetError when what is done is another dataset's."""
+    annotations = folder / "annotations.json"
+    if annotations.exists():
+        done = {
+            Path(image["file_name"]).stem for image in json.loads(annotations.read_text(encoding="utf-8"))["images"]
+        }
+        if done != {image.image_id for image in images}:
+            raise DatasetError(f"{folder} holds the images of another dataset; choose another output_path.")
+    finished = annotations.exists() and (not with_truth or (folder / "panoptic_gt.json").exists())
     if finished:
         shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
     return finished
@@ -119,6 +128,8 @@ def _record_or_problem(
         return _prepare_image(raw, image, folder, with_truth=with_truth, link_image=link_image)
     except DatasetError as error:
         return str(error)
+    except (AttributeError, KeyError, TypeError) as error:  # an entry of the annotations that lacks a part
+        return f"{image.labels_path}: what the annotations say of it is malformed: {error!r}"
 
 
 def _prepare_image(raw: RawDataset, image: RawImage, folder: Path, *, with_truth: bool, link_image: bool) -> Record:

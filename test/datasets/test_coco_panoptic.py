@@ -125,3 +125,11 @@ def test_category_ids_that_no_panoptic_id_can_carry(tmp_path):
 def test_no_such_folder(tmp_path):
     with pytest.raises(DatasetError, match=r"expected one file panoptic_train\*.json, got none"):
         CocoPanopticDataset.prepare_data(tmp_path, tmp_path / "out", num_workers=1)
+
+
+@pytest.mark.parametrize("segments", [[{"id": 9}], [{"category_id": 100}], ["x"], [{"id": "nine", "category_id": 100}]])
+def test_a_malformed_entry_is_in_the_list(tmp_path, segments):
+    for split in ("train", "val"):
+        _write(tmp_path / "raw", split, IDS, segments)
+    with pytest.raises(DatasetError, match=r"2 problems(.|\n)*room\.png"):
+        CocoPanopticDataset.prepare_data(tmp_path / "raw", tmp_path / "out")

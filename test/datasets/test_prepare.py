@@ -262,3 +262,10 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path):
 
 def _class_of(raw_id: int) -> int:
     return int(raw_id) // 1000 if raw_id >= 1000 else int(raw_id)
+
+
+def test_another_dataset_is_not_taken_for_done(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "out")
+    write_tiny_cityscapes(tmp_path / "other", num_train=1, num_val=1, height=24, width=40, seed=9)
+    with pytest.raises(DatasetError, match="images of another dataset"):
+        CityscapesDataset.prepare_data(tmp_path / "other", tmp_path / "out", resume=True)
