@@ -122,7 +122,7 @@ class EfficientPsLearner:
         silent: bool = True,
         *,
         resume_from: str | Path | None = None,
-    ) -> dict[str, list[dict[str, float | None]]]:
+    ) -> dict[str, list[dict[str, Any]]]:
         """The figures of each epoch, `{"train": [...], "val": [...]}`; then the learner holds the trained network.
 
         Training starts from the weights that were loaded, or from random ones. A dataset with other classes is learnt

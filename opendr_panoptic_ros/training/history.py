@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from opendr_panoptic_ros.files import write_json
 
-Row = dict[str, float | None]
+Row = dict[str, Any]
+"""Figures by name: floats, or None where a figure does not exist."""
 
 
 class History:
