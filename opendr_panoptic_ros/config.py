@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -219,11 +220,7 @@ class Config:
             values = yaml.safe_load(text)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path_or_name} is not YAML: {error}") from error
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"{path_or_name} holds {type(values).__name__}; expected a mapping of sections to values."
-            )
-        return cls.from_dict({"name": Path(path_or_name).stem, **values})
+        return cls.from_dict({"name": Path(path_or_name).stem, **values} if isinstance(values, dict) else values)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
@@ -231,14 +228,15 @@ class Config:
 
         Raises ConfigError for unknown entries and values out of their range.
         """
+        _require(isinstance(values, dict), "the configuration", values, "a mapping of sections to values")
         _refuse_unknown(values, {f.name for f in dataclasses.fields(cls)}, "the configuration")
-        try:
-            classes = ClassTable.from_dict(_mapping(values, "classes")) if values.get("classes") else CITYSCAPES
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"classes cannot be read: {error}") from error
+        name = values.get("name", cls.name)
+        _require(isinstance(name, str), "name", name, "a word, in quotes if it looks like a number")
+        named = _mapping(values, "classes")
+        classes = ClassTable.from_dict(named) if named else CITYSCAPES
         counts = {"num_stuff": classes.num_stuff, "num_things": classes.num_things}
         return cls(
-            name=str(values.get("name", cls.name)),
+            name=name,
             model=_read(ModelConfig, {**counts, **_mapping(values, "model")}, "model"),
             test=_read(TestConfig, _mapping(values, "test"), "test"),
             data=_read(DataConfig, _mapping(values, "data"), "data"),
@@ -272,30 +270,37 @@ def _read(section: type[_Section], values: dict[str, Any], name: str) -> _Sectio
         default = defaults[key]
         try:
             if isinstance(default, tuple):
-                cast[key] = tuple(type(default[0])(v) for v in value)
+                _of_type((list, tuple), value)
+                cast[key] = tuple(_number(type(default[0]), v) for v in value)
             elif isinstance(default, str | bool):
                 cast[key] = _of_type(type(default), value)
-            elif isinstance(default, int) and not float(value).is_integer():
-                raise ValueError("not a whole number")
             else:
-                cast[key] = type(default)(value)
-        except (TypeError, ValueError) as error:
+                cast[key] = _number(type(default), value)
+        except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"{name}.{key} is {value!r}; expected something like {default!r}.") from error
     return section(**cast)
 
 
-def _of_type(wanted: type, value: Any) -> Any:
+def _of_type(wanted: type | tuple[type, ...], value: Any) -> Any:
     """The value itself; TypeError when it is of another type, such as the word "no" for False."""
     if not isinstance(value, wanted):
-        raise TypeError(f"not a {wanted.__name__}")
+        raise TypeError(f"not of the type {wanted}")
     return value
 
 
+def _number(wanted: type, value: Any) -> Any:
+    """The value as an int or a float. YAML reads 1e-4 as a word, so words are tried too."""
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number) or (wanted is int and not number.is_integer()):
+        raise ValueError(f"not a finite {wanted.__name__}")
+    return wanted(number)
+
+
 def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
-    section = values.get(key) or {}
-    if not isinstance(section, dict):
-        raise ConfigError(f"{key} is {section!r}; expected a mapping of names to values.")
-    return section
+    section = values.get(key)
+    section = {} if section is None else section  # YAML's heading without entries
+    _require(isinstance(section, dict), key, section, "a mapping of names to values")
+    return dict(section)
 
 
 def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +20,8 @@ VOID = 255
 class ClassTable:
     """The classes of a network, in the order of their train ids: all stuff first, then all things.
 
-    names: unique. colors: RGB, 0-255. dataset_ids: the id of each class in the dataset's own scheme (Cityscapes 7-33),
-    at least 1 and below 1000, because a thing's segment id there is `id * 1000 + k`.
+    names: unique words. colors: RGB, 0-255. dataset_ids: the id of each class in the dataset's own scheme (Cityscapes
+    7-33), unique, at least 1 and below 1000, because a thing's segment id there is `id * 1000 + k`.
     Raises ConfigError when the lists do not fit together.
     """
 
@@ -31,6 +32,8 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         count = len(self.names)
+        if not all(isinstance(name, str) and name for name in self.names):
+            raise ConfigError(f"classes.names has an entry that is no word: {self.names}; put numbers in quotes.")
         if not 0 < count < VOID or len(set(self.names)) != count:
             raise ConfigError(f"classes.names has {count} entries, some may be equal; expected 1 to 254 unique names.")
         if len(self.colors) != count or len(self.dataset_ids) != count:
@@ -44,6 +47,8 @@ class ClassTable:
             raise ConfigError("classes.colors has an entry that is not three numbers from 0 to 255.")
         if any(not 0 < dataset_id < 1000 for dataset_id in self.dataset_ids):
             raise ConfigError("classes.dataset_ids has an id outside 1 to 999.")
+        if len(set(self.dataset_ids)) != count:
+            raise ConfigError(f"classes.dataset_ids is {self.dataset_ids}; expected an id of its own for each class.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,22 +88,30 @@ class ClassTable:
     def from_dict(cls, values: dict[str, Any]) -> ClassTable:
         """The table that `to_dict` wrote. Colours and dataset ids may be left out: they are then made up.
 
-        Raises ConfigError for unknown or missing entries.
+        Raises ConfigError for unknown, missing or malformed entries.
         """
         unknown = set(values) - {"names", "num_stuff", "colors", "dataset_ids"}
         if unknown or not {"names", "num_stuff"} <= set(values):
             raise ConfigError(
-                f"classes has the entries {sorted(values)}; expected names and num_stuff, and if wanted colors and "
-                "dataset_ids."
+                f"classes has the entries {sorted(map(str, values))}; expected names and num_stuff, "
+                "and if wanted colors and dataset_ids."
             )
-        names = tuple(str(name) for name in values["names"])
-        colors = values.get("colors") or _distinct_colors(len(names))
-        return cls(
-            names=names,
-            num_stuff=int(values["num_stuff"]),
-            colors=tuple((int(r), int(g), int(b)) for r, g, b in colors),
-            dataset_ids=tuple(int(i) for i in values.get("dataset_ids") or range(1, len(names) + 1)),
-        )
+        names, colors, dataset_ids = values["names"], values.get("colors"), values.get("dataset_ids")
+        if not isinstance(names, list | tuple):
+            raise ConfigError(f"classes.names is {names!r}; expected a list of words.")
+        try:
+            return cls(
+                names=tuple(names),
+                num_stuff=operator.index(values["num_stuff"]),
+                colors=tuple((int(r), int(g), int(b)) for r, g, b in colors or _distinct_colors(len(names))),
+                dataset_ids=tuple(operator.index(i) for i in dataset_ids or range(1, len(names) + 1)),
+            )
+        except ConfigError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"classes cannot be read: {error}. Colors are lists of three, ids are numbers."
+            ) from error
 
 
 def _distinct_colors(count: int) -> list[tuple[int, int, int]]:

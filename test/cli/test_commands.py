@@ -238,6 +238,8 @@ def test_entries_of_a_configuration_are_changed():
     assert changed(Config.load("demo"), []) == Config.load("demo")
     with pytest.raises(ConfigError, match="schedule has unknown entries epoch"):
         changed(Config.load("demo"), ["schedule.epoch=3"])
+    with pytest.raises(ConfigError, match="no YAML value"):
+        changed(Config.load("demo"), ["schedule.decay_epochs=[8,"])
 
 
 @pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "infer", "download"])
