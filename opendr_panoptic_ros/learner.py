@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
-from opendr_panoptic_ros.config import PRESETS, Config, ScheduleConfig
+from opendr_panoptic_ros.config import PRESETS, Config
 from opendr_panoptic_ros.data import Heatmap, Image
 from opendr_panoptic_ros.download import download_weights
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PIXELS_PER_INCH = 100
+_SCHEDULE_NAMES = {"warmup_iters": "warmup_iterations", "warmup_ratio": "warmup_start", "gamma": "decay"}
+"""OpenDR's names, and ours."""
 
 
 class RawOutput(NamedTuple):
@@ -58,13 +60,18 @@ class SemanticHeatmap(Heatmap):
         self.classes = prediction.classes
 
 
+def _of_schedule(name: str) -> Any:
+    """A property: that value of the learner's schedule."""
+    return property(lambda self: getattr(self.config.schedule, name))
+
+
 class EfficientPsLearner:
     """Trains, evaluates and runs EfficientPS.
 
     config_file: a YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
         (`singlegpu_cityscapes.py`). None: `~/.config/opendr_panoptic_ros/default.yaml` where there is one, else
-        cityscapes. A configuration given here keeps its sections test, data and schedule when a checkpoint is loaded;
-        otherwise the checkpoint's hold.
+        cityscapes. A configuration given here keeps its sections test and data when a checkpoint is loaded; otherwise
+        the checkpoint's hold. Model and classes are always the checkpoint's, the schedule always the learner's.
     lr, iters (epochs), batch_size, optimizer (SGD or AdamW), momentum, weight_decay, checkpoint_after_iter (epochs):
         replace the configuration's values, which are the published ones: 0.07, 160, 1, SGD, 0.9, 0.0001, 1.
     lr_schedule: as OpenDR's: warmup_iters, warmup_ratio, step (epochs), gamma; policy "step" and warmup "linear".
@@ -72,8 +79,17 @@ class EfficientPsLearner:
     temp_path: where `fit` puts its folders unless told otherwise. device: "auto", "cpu", "cuda", "cuda:1".
     num_workers: processes that load training images. seed: of training; drawn when None.
 
+    The arguments lr to checkpoint_after_iter are also attributes, to be read: what holds now.
     Raises ConfigError for an unusable configuration.
     """
+
+    lr = _of_schedule("learning_rate")
+    iters = _of_schedule("epochs")
+    batch_size = _of_schedule("batch_size")
+    optimizer = _of_schedule("optimizer")
+    momentum = _of_schedule("momentum")
+    weight_decay = _of_schedule("weight_decay")
+    checkpoint_after_iter = _of_schedule("checkpoint_every")
 
     def __init__(
         self,
@@ -104,8 +120,9 @@ class EfficientPsLearner:
             "checkpoint_every": checkpoint_after_iter,
             **_schedule_values(lr_schedule or {}, optimizer_config or {}),
         }
-        schedule = dataclasses.replace(config.schedule, **{k: v for k, v in given.items() if v is not None})
-        self.config = dataclasses.replace(config, schedule=schedule)
+        values = config.to_dict()
+        values["schedule"].update({key: value for key, value in given.items() if value is not None})
+        self.config = Config.from_dict(values)
         self._config_was_given = config_file is not None
         self.model: EfficientPS | None = None
         self.device = device
@@ -113,6 +130,23 @@ class EfficientPsLearner:
         self.num_workers = num_workers
         self.seed = secrets.randbits(31) if seed is None else seed
         self._segmenter: PanopticSegmenter | None = None
+
+    @property
+    def lr_schedule(self) -> dict[str, Any]:
+        """The schedule as the argument of the same name takes it."""
+        schedule = self.config.schedule
+        return {
+            "policy": "step",
+            "warmup": "linear",
+            "step": list(schedule.decay_epochs),
+            **{theirs: getattr(schedule, ours) for theirs, ours in _SCHEDULE_NAMES.items()},
+        }
+
+    @property
+    def optimizer_config(self) -> dict[str, Any]:
+        """The limit of the gradients as the argument of the same name takes it."""
+        limit = self.config.schedule.max_gradient_norm
+        return {"grad_clip": {"max_norm": limit, "norm_type": 2} if limit else None}
 
     def fit(
         self,
@@ -184,16 +218,16 @@ class EfficientPsLearner:
 
         path: a file `.pth` or `.safetensors`; a name without an ending becomes an OpenDR model directory.
         """
-        path = Path(path).expanduser()
         if self.model is None:
             _LOG.error("There is no network to save; call fit or load first.")
             return False
         try:
+            path = Path(path).expanduser()
             if path.suffix:
                 save_checkpoint(self.model, path)
             else:
                 _save_opendr_directory(self.model, path)
-        except (PanopticError, OSError) as error:
+        except (PanopticError, OSError, TypeError) as error:
             _LOG.error("Could not save to %s: %s", path, error)
             return False
         return True
@@ -202,7 +236,7 @@ class EfficientPsLearner:
         """Whether the network in a file, an OpenDR directory or of a name was loaded; if not, the reason is logged."""
         try:
             network = load_checkpoint(path)
-        except (PanopticError, OSError) as error:
+        except (PanopticError, OSError, TypeError) as error:  # TypeError: None and the like for a path
             _LOG.error("Could not load %s: %s", path, error)
             return False
         self._hold(network)
@@ -290,26 +324,25 @@ def _config_name(name: str | Path | None) -> str | Path:
 
 def _schedule_values(lr_schedule: Mapping[str, Any], optimizer_config: Mapping[str, Any]) -> dict[str, Any]:
     """OpenDR's dictionaries as values of our ScheduleConfig. Raises ConfigError for what is not supported."""
-    known = {"warmup_iters": "warmup_iterations", "warmup_ratio": "warmup_start", "gamma": "decay"}
     values: dict[str, Any] = {}
     for key, value in lr_schedule.items():
-        if key in known:
-            values[known[key]] = value
+        if key in _SCHEDULE_NAMES:
+            values[_SCHEDULE_NAMES[key]] = value
         elif key == "step":
-            values["decay_epochs"] = tuple(value) if isinstance(value, Sequence) else (value,)
+            values["decay_epochs"] = value if isinstance(value, Sequence) else (value,)
         elif (key, value) == ("warmup", None):
             values["warmup_iterations"] = 0
         elif (key, value) not in (("policy", "step"), ("warmup", "linear")):
             raise ConfigError(
-                f"lr_schedule has {key}={value!r}; known are policy='step', warmup='linear', step, {', '.join(known)}."
+                f"lr_schedule has {key}={value!r}; known are policy='step', warmup='linear', step, "
+                f"{', '.join(_SCHEDULE_NAMES)}."
             )
     for key, value in optimizer_config.items():
-        if key == "grad_clip":
-            values["max_gradient_norm"] = float(value["max_norm"]) if value else 0.0
+        if key == "grad_clip" and (value is None or (isinstance(value, Mapping) and "max_norm" in value)):
+            values["max_gradient_norm"] = value["max_norm"] if value else 0.0
         elif key != "type":
             raise ConfigError(f"optimizer_config has {key}={value!r}; known is grad_clip={{'max_norm': 35}}.")
-    fields = {f.name for f in dataclasses.fields(ScheduleConfig)}
-    return {key: value for key, value in values.items() if key in fields}
+    return values
 
 
 def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:

@@ -245,3 +245,46 @@ def test_an_unknown_device_changes_nothing(learner):
 def test_save_refuses_other_endings(learner, tmp_path):
     assert learner.save(tmp_path / "model.onnx") is False
     assert not list(tmp_path.iterdir())
+
+
+def test_unusable_paths_are_logged(learner, tmp_path, caplog):
+    (tmp_path / "text.pth").write_text("no weights")
+    for path in (None, tmp_path, tmp_path / "text.pth"):
+        assert learner.load(path) is False
+    assert learner.save(None) is False
+    assert len(caplog.records) == 4
+    assert learner.model is not None
+
+
+def test_arguments_are_attributes():
+    learner = EfficientPsLearner(lr=0.01, iters=3, checkpoint_after_iter=2, lr_schedule={"step": 2, "warmup_iters": 10})
+    assert (learner.lr, learner.iters, learner.batch_size, learner.optimizer) == (0.01, 3, 1, "SGD")
+    assert (learner.momentum, learner.weight_decay, learner.checkpoint_after_iter) == (0.9, 1e-4, 2)
+    assert learner.lr_schedule["step"] == [2]
+    again = EfficientPsLearner(
+        lr=0.01,
+        iters=3,
+        checkpoint_after_iter=2,
+        lr_schedule=learner.lr_schedule,
+        optimizer_config=learner.optimizer_config,
+    )
+    assert again.config == learner.config
+    with pytest.raises(AttributeError):
+        learner.lr = 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"iters": 1.5}, r"schedule\.epochs is 1\.5"),
+        ({"lr": "x"}, r"schedule\.learning_rate is 'x'"),
+        ({"lr": float("inf")}, r"schedule\.learning_rate is inf"),
+        ({"batch_size": True}, r"schedule\.batch_size is True"),
+        ({"optimizer": 3}, r"schedule\.optimizer is 3"),
+        ({"lr_schedule": {"step": "late"}}, r"schedule\.decay_epochs"),
+        ({"optimizer_config": {"grad_clip": 35}}, "optimizer_config has grad_clip=35"),
+    ],
+)
+def test_wrong_arguments(arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        EfficientPsLearner(**arguments)
