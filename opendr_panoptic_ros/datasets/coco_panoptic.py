@@ -65,6 +65,7 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
         file_names = {image["id"]: str(image["file_name"]) for image in content["images"]}
         categories = sorted(content["categories"], key=lambda category: category["id"])
         entries = [(a["image_id"], str(a["file_name"]), tuple(a["segments_info"])) for a in content["annotations"]]
+        named = [image_id in file_names for image_id, _, _ in entries]  # a list for an id shows here
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{found[0]}: is not COCO's panoptic JSON: {error!r}") from error
     labels_folder = found[0].with_suffix("")
@@ -76,8 +77,8 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
         raise DatasetError("\n  ".join(missing))
 
     images: dict[str, RawImage] = {}
-    for coco_id, labels_name, segments in entries:
-        if coco_id not in file_names:
+    for (coco_id, labels_name, segments), is_named in zip(entries, named, strict=True):
+        if not is_named:
             problems.append(f"{found[0]}: image_id {coco_id} is not among the images")
             continue
         image_id = Path(file_names[coco_id]).stem

@@ -71,12 +71,14 @@ def prepare(
 
 
 def _is_finished(folder: Path, images: Sequence[RawImage], *, with_truth: bool) -> bool:
-    """Whether the split is done. Raises DatasetError when what is done is another dataset's."""
+    """Whether the split is done. Raises DatasetError when what is done is another dataset's, or unreadable."""
     annotations = folder / "annotations.json"
-    if annotations.exists():
-        done = {
-            Path(image["file_name"]).stem for image in json.loads(annotations.read_text(encoding="utf-8"))["images"]
-        }
+    if annotations.exists() and images:  # without images the raw split is missing, which is a problem of its own
+        try:
+            content = json.loads(annotations.read_text(encoding="utf-8"))
+            done = {Path(image["file_name"]).stem for image in content["images"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{annotations} cannot be read: {error!r}. Remove it to have it made again.") from error
         if done != {image.image_id for image in images}:
             raise DatasetError(f"{folder} holds the images of another dataset; choose another output_path.")
     finished = annotations.exists() and (not with_truth or (folder / "panoptic_gt.json").exists())

@@ -104,6 +104,12 @@ def test_images_in_a_folder_of_their_own(raw, tmp_path):
         (IDS, [*SEGMENTS, {"id": 8, "category_id": 12}], {}, "segment 8 has the unknown category 12"),
         (IDS, SEGMENTS, {"categories": CATEGORIES[:3]}, "the categories of train and val differ"),
         (IDS, SEGMENTS, {"images": []}, "image_id 5 is not among the images"),
+        (
+            IDS,
+            SEGMENTS,
+            {"annotations": [{"image_id": [5], "file_name": "room.png", "segments_info": []}]},
+            "panoptic_val.json: is not COCO's panoptic JSON: TypeError",
+        ),
         (IDS, SEGMENTS, {"annotations": [{}]}, "panoptic_val.json: is not COCO's panoptic JSON: KeyError"),
     ],
 )

@@ -269,3 +269,18 @@ def test_another_dataset_is_not_taken_for_done(prepared, tmp_path):
     write_tiny_cityscapes(tmp_path / "other", num_train=1, num_val=1, height=24, width=40, seed=9)
     with pytest.raises(DatasetError, match="images of another dataset"):
         CityscapesDataset.prepare_data(tmp_path / "other", tmp_path / "out", resume=True)
+
+
+def test_a_missing_raw_split_is_not_another_dataset(raw, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "out")
+    shutil.copytree(raw, tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw" / "leftImg8bit" / "train")
+    with pytest.raises(DatasetError, match="there is no such folder"):
+        CityscapesDataset.prepare_data(tmp_path / "raw", tmp_path / "out", resume=True)
+
+
+def test_unreadable_annotations_are_named(raw, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "out")
+    (tmp_path / "out" / "val" / "annotations.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"annotations\.json cannot be read"):
+        CityscapesDataset.prepare_data(raw, tmp_path / "out", resume=True)
