@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import logging
 import os
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
-from opendr_panoptic_ros.config import PRESETS, Config
+from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Heatmap, Image
 from opendr_panoptic_ros.download import download_weights
-from opendr_panoptic_ros.errors import ConfigError, PanopticError
+from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import write_json
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.opendr_arguments import SCHEDULE_NAMES, config_name, schedule_values
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.visualize import detailed as detailed_view
 from opendr_panoptic_ros.visualize import overlay
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PIXELS_PER_INCH = 100
-_SCHEDULE_NAMES = {"warmup_iters": "warmup_iterations", "warmup_ratio": "warmup_start", "gamma": "decay"}
-"""OpenDR's names, and ours."""
 
 
 class RawOutput(NamedTuple):
@@ -109,7 +107,7 @@ class EfficientPsLearner:
         num_workers: int = 1,
         seed: int | None = None,
     ) -> None:
-        config = config_file if isinstance(config_file, Config) else Config.load(_config_name(config_file))
+        config = config_file if isinstance(config_file, Config) else Config.load(config_name(config_file))
         given = {
             "learning_rate": lr,
             "epochs": iters,
@@ -118,7 +116,7 @@ class EfficientPsLearner:
             "momentum": momentum,
             "weight_decay": weight_decay,
             "checkpoint_every": checkpoint_after_iter,
-            **_schedule_values(lr_schedule or {}, optimizer_config or {}),
+            **schedule_values(lr_schedule or {}, optimizer_config or {}),
         }
         values = config.to_dict()
         values["schedule"].update({key: value for key, value in given.items() if value is not None})
@@ -139,7 +137,7 @@ class EfficientPsLearner:
             "policy": "step",
             "warmup": "linear",
             "step": list(schedule.decay_epochs),
-            **{theirs: getattr(schedule, ours) for theirs, ours in _SCHEDULE_NAMES.items()},
+            **{theirs: getattr(schedule, ours) for theirs, ours in SCHEDULE_NAMES.items()},
         }
 
     @property
@@ -309,40 +307,6 @@ class EfficientPsLearner:
         if self._segmenter is None:
             self._segmenter = PanopticSegmenter(self.model, device=self.device)
         return self._segmenter
-
-
-def _config_name(name: str | Path | None) -> str | Path:
-    """OpenDR's `…/singlegpu_kitti.py` → kitti; None → the user's own default; any other name as it is."""
-    if name is None:
-        own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "opendr_panoptic_ros/default.yaml"
-        return own if own.is_file() else "cityscapes"
-    match = re.fullmatch(r"(?:single|multi)gpu_(\w+)\.py", Path(name).name)
-    if match is None:
-        return name
-    return match[1] if match[1] in PRESETS else "cityscapes"  # OpenDR's sample configuration is Cityscapes'
-
-
-def _schedule_values(lr_schedule: Mapping[str, Any], optimizer_config: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenDR's dictionaries as values of our ScheduleConfig. Raises ConfigError for what is not supported."""
-    values: dict[str, Any] = {}
-    for key, value in lr_schedule.items():
-        if key in _SCHEDULE_NAMES:
-            values[_SCHEDULE_NAMES[key]] = value
-        elif key == "step":
-            values["decay_epochs"] = value if isinstance(value, Sequence) else (value,)
-        elif (key, value) == ("warmup", None):
-            values["warmup_iterations"] = 0
-        elif (key, value) not in (("policy", "step"), ("warmup", "linear")):
-            raise ConfigError(
-                f"lr_schedule has {key}={value!r}; known are policy='step', warmup='linear', step, "
-                f"{', '.join(_SCHEDULE_NAMES)}."
-            )
-    for key, value in optimizer_config.items():
-        if key == "grad_clip" and (value is None or (isinstance(value, Mapping) and "max_norm" in value)):
-            values["max_gradient_norm"] = value["max_norm"] if value else 0.0
-        elif key != "type":
-            raise ConfigError(f"optimizer_config has {key}={value!r}; known is grad_clip={{'max_norm': 35}}.")
-    return values
 
 
 def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:

@@ -41,7 +41,7 @@ LAYERS = {
     "runtime": Layer("checkpoint inference tracking export visualize download", rf"{OPENMMLAB}|{ROS}"),
     "datasets": Layer("datasets evaluation", ROS),
     "training": Layer("training", ROS),
-    "learner": Layer("learner", ROS),
+    "learner": Layer("learner opendr_arguments", ROS),
     "compat": Layer("opendr_compat", ROS),
     "ros": Layer("msg ros", OPENMMLAB, "datasets training learner compat"),
     "cli": Layer("cli __main__", r"(?!)"),

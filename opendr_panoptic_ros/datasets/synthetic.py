@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.data import Image
+from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.datasets.scenes.camera import stream
 from opendr_panoptic_ros.datasets.scenes.drive import draw_drive
 from opendr_panoptic_ros.datasets.scenes.world import SENSOR_TAG, draw_scene
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
-from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
+from opendr_panoptic_ros.prediction import PanopticPrediction
 
 EVALUATION_SEEDS_FROM = 900_000_000
 """Scenes with this seed and above are never trained on."""
@@ -180,24 +181,7 @@ def _write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> No
 
 def _truth(ids: NDArray[np.int32], class_of: dict[int, int]) -> PanopticPrediction:
     """The segments of an id map."""
-    segments = []
-    for segment_id in _segment_ids(ids):
-        mask = (ids == segment_id).astype(np.uint8)
-        x, y, width, height = cv2.boundingRect(mask)
-        class_id = class_of[segment_id]
-        is_thing = CITYSCAPES.is_thing(class_id)
-        segments.append(
-            Segment(
-                id=segment_id,
-                class_id=class_id,
-                label=CITYSCAPES.names[class_id],
-                is_thing=is_thing,
-                score=1.0 if is_thing else float("nan"),
-                area_px=cv2.countNonZero(mask),
-                box_xyxy_px=(x, y, x + width, y + height),
-            )
-        )
-    return PanopticPrediction(ids, tuple(segments))
+    return PanopticAnnotation.from_map(ids, {i: class_of[i] for i in _segment_ids(ids)}, CITYSCAPES)
 
 
 def _segment_ids(ids: NDArray[np.int32]) -> list[int]:

@@ -117,7 +117,7 @@ class RoIHeads(nn.Module):
 
         image_size: height and width, without padding: boxes are clipped to it.
         """
-        rois = _with_image_index(proposals)
+        rois = with_image_index(proposals)
         counts = [len(boxes) for boxes in proposals]
         class_logits, deltas = (x.float().split(counts) for x in self.box(roi_features(fpn, rois, self.box.roi_size)))
         found = []
@@ -139,12 +139,12 @@ class RoIHeads(nn.Module):
 
     def masks(self, fpn: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> list[Tensor]:
         """Mask logits `(N, 28, 28)` float32 of each image's detections, each from the channel of its class."""
-        rois = _with_image_index(boxes)
+        rois = with_image_index(boxes)
         logits = self.mask(roi_features(fpn, rois, self.mask.roi_size)).float()
         chosen = logits[torch.arange(len(rois), device=rois.device), torch.cat(list(labels)) + 1]
         return list(chosen.split([len(b) for b in boxes]))
 
 
-def _with_image_index(boxes: Sequence[Tensor]) -> Tensor:
+def with_image_index(boxes: Sequence[Tensor]) -> Tensor:
     """Boxes of several images in one `(N, 5)` tensor: image index, x1, y1, x2, y2."""
     return torch.cat([F.pad(b, (1, 0), value=float(i)) for i, b in enumerate(boxes)])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.layers import Norm
-from opendr_panoptic_ros.network.roi_heads import BOX_STDS, roi_features
+from opendr_panoptic_ros.network.roi_heads import BOX_STDS, roi_features, with_image_index
 from opendr_panoptic_ros.network.rpn import STRIDES, grid_anchors
 from opendr_panoptic_ros.training.data import Truth
 from opendr_panoptic_ros.training.losses import box_losses, mask_loss, rpn_losses, semantic_loss
@@ -92,9 +92,9 @@ class TrainableEfficientPS(BaseModel):
         ]
         heads = self.network.roi_heads
         with torch.autocast(images.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            rois = _rois([s.boxes for s in sampled])
+            rois = with_image_index([s.boxes for s in sampled])
             class_logits, box_deltas = heads.box(roi_features(fpn, rois, heads.box.roi_size))
-            positive_rois = _rois([s.boxes[: len(s.instances)] for s in sampled])
+            positive_rois = with_image_index([s.boxes[: len(s.instances)] for s in sampled])
             # A batch without any instance still runs the mask head, on a RoI that then does not count: every process
             # has a gradient for every weight.
             mask_rois = positive_rois if len(positive_rois) else rois[:1]
@@ -127,8 +127,3 @@ class TrainableEfficientPS(BaseModel):
 def _by_anchor(levels: Sequence[Tensor], values: int) -> Tensor:
     """Maps `(B, anchors · values, h, w)` → `(B, all anchors, values)`, in the order of `grid_anchors`."""
     return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, values) for level in levels], dim=1)
-
-
-def _rois(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes of several images → `(N, 5)`: image index, x1, y1, x2, y2."""
-    return torch.cat([torch.nn.functional.pad(b, (1, 0), value=float(i)) for i, b in enumerate(boxes)])

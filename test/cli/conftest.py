@@ -1,4 +1,4 @@
-"""What the tests of `bag` and `play` share: a tiny network, and bags of all kinds."""
+"""What the tests of the commands share: a tiny network, and bags of all kinds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rosbags.rosbag2 import Writer as Ros2Writer
 from rosbags.typesys import Stores, get_typestore
 
 from opendr_panoptic_ros.checkpoint import save_checkpoint
+from opendr_panoptic_ros.cli.main import main
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.seeded import seed_weights_
@@ -40,6 +41,28 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(network, path)
     return path
+
+
+@pytest.fixture
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line here, in an empty folder: `run_main("infer", path)` gives status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["opendr-panoptic", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        else:
+            code = 0
+        printed = capfd.readouterr()
+        return int(code or 0), printed.out, printed.err
+
+    return run
 
 
 def message_of(typestore: Any, content: Any, time_ns: int, *, ros1: bool, seq: int) -> tuple[Any, str]:

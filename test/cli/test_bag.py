@@ -19,7 +19,6 @@ from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.cli import bag_files
 from opendr_panoptic_ros.cli.bag import prefixes, windows
 from opendr_panoptic_ros.cli.bag_files import IMAGE, Message
-from opendr_panoptic_ros.cli.main import main
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
 from .conftest import ORIGIN_NS, ROOT, STAMP_NS, pixels, read_bag, run_command, stamp_ns, start_command
@@ -29,26 +28,10 @@ STEP_NS = 100_000_000
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd, tiny_checkpoint):
+def run(monkeypatch, run_main, tiny_checkpoint):
     """Runs `opendr-panoptic bag` in this process: status, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "400")
-
-    def run_bag(*arguments):
-        monkeypatch.setattr(
-            sys, "argv", ["opendr-panoptic", "bag", *map(str, arguments), "--checkpoint", str(tiny_checkpoint)]
-        )
-        capfd.readouterr()
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        else:
-            code = 0
-        printed = capfd.readouterr()
-        return int(code or 0), printed.out, printed.err
-
-    return run_bag
+    return lambda *arguments: run_main("bag", *arguments, "--checkpoint", tiny_checkpoint)
 
 
 def pictures(count, height=48, width=64):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,6 @@ import pytest
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
 from opendr_panoptic_ros.cli.common import changed
-from opendr_panoptic_ros.cli.main import main
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes, write_tiny_kitti
@@ -29,24 +27,10 @@ schedule: {epochs: 1, batch_size: 2, warmup_iterations: 0, decay_epochs: []}
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd):
-    """Runs a command line in an empty folder: `run("infer", "x.png")` gives status, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
+def run(monkeypatch, run_main):
+    """`run("infer", "x.png")` gives status, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "160")
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["opendr-panoptic", *arguments])
-        capfd.readouterr()
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        else:
-            code = 0
-        printed = capfd.readouterr()
-        return int(code or 0), printed.out, printed.err
-
-    return run_command
+    return run_main
 
 
 @pytest.fixture

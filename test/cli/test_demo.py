@@ -18,14 +18,10 @@ import cv2
 import numpy as np
 import pytest
 
-from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.cli import demo_dds
 from opendr_panoptic_ros.cli.demo_source import open_source
-from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
-from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120.0
@@ -38,19 +34,6 @@ OUTPUTS = (
     "rgb_visualization",
     "segmentation",
 )
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A tiny seeded network."""
-    model = ModelConfig(backbone_width=0.25, backbone_depth=0.3, fpn_channels=16, semantic_channels=16,
-                        box_head_width=32, anchor_scale=4)  # fmt: skip
-    test = TestConfig(long_side_px=128, short_side_px=64, min_stuff_area=16, max_detections=20, rpn_max_proposals=100)
-    network = EfficientPS.from_config(Config(name="tiny", model=model, test=test))
-    seed_weights_(network, 1)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_checkpoint(network, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +88,13 @@ def read_bag(bag: Path) -> dict[str, dict[int, Any]]:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_demo_leaves_a_bag_a_video_and_a_contact_sheet(tmp_path, checkpoint, pictures):
+def test_demo_leaves_a_bag_a_video_and_a_contact_sheet(tmp_path, tiny_checkpoint, pictures):
     pytest.importorskip("opendr_panoptic_ros.msg")
     out = tmp_path / "out"
     (out / "bag").mkdir(parents=True)
     (out / "bag" / "bag.mcap").write_text("left by an earlier run")
     (out / "bag" / "other.txt").write_text("not the demo's")
-    options = ("--frames", 9, "--out", out, "--checkpoint", checkpoint, "--device", "cpu")
+    options = ("--frames", 9, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu")
     process = run_demo(pictures, *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     printed, complaints = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, printed + complaints
@@ -169,11 +152,13 @@ def test_demo_leaves_a_bag_a_video_and_a_contact_sheet(tmp_path, checkpoint, pic
         ("Hz …", signal.SIGKILL, -signal.SIGKILL),
     ],
 )
-def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, checkpoint, pictures, stage, number, status):
+def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, tiny_checkpoint, pictures, stage, number, status):
     pytest.importorskip("opendr_panoptic_ros.msg")
     out, log = tmp_path / "out", tmp_path / "log.txt"
     with log.open("wb") as file:
-        process = run_demo(pictures, "--out", out, "--checkpoint", checkpoint, stdout=file, stderr=subprocess.STDOUT)
+        process = run_demo(
+            pictures, "--out", out, "--checkpoint", tiny_checkpoint, stdout=file, stderr=subprocess.STDOUT
+        )
     try:
         wait_for(lambda: stage in log.read_text() or process.poll() is not None, stage)
         wait_for(lambda: len(children_of(process.pid)) == 2, "node and camera")
@@ -191,13 +176,13 @@ def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, checkpoint, pictu
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_a_picture_that_cannot_be_read_ends_the_demo(tmp_path, checkpoint, pictures):
+def test_a_picture_that_cannot_be_read_ends_the_demo(tmp_path, tiny_checkpoint, pictures):
     pytest.importorskip("opendr_panoptic_ros.msg")
     folder, out = tmp_path / "pictures", tmp_path / "out"
     shutil.copytree(pictures, folder)
     whole = (folder / "00.png").read_bytes()
     (folder / "05.png").write_bytes(whole[: len(whole) // 2])
-    process = run_demo(folder, "--out", out, "--checkpoint", checkpoint, stderr=subprocess.PIPE)
+    process = run_demo(folder, "--out", out, "--checkpoint", tiny_checkpoint, stderr=subprocess.PIPE)
     _, complaints = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert "05.png is not an image" in complaints
