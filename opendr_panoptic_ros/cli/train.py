@@ -38,7 +38,7 @@ def train(
     """Train a network; OUT/best.safetensors is the best by PQ, OUT/last.safetensors the newest.
 
     Settings are the sections schedule and data of the configuration. On several GPUs or machines:
-    torchrun --nproc_per_node=4 -m opendr_panoptic_ros train DATA
+    torchrun --nproc_per_node=4 -m -- opendr_panoptic_ros train DATA
     """
     with user_errors():
         from opendr_panoptic_ros.config import Config

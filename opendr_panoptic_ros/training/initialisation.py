@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,17 +90,19 @@ class StartingWeights:
 def start_from_(network: EfficientPS, path: str | Path) -> StartingWeights:
     """Copy what fits from a file into `network`, in place; the layers that it has not, or for other classes, stay.
 
-    path: a checkpoint as `load_checkpoint` takes it, or a state dict of an EfficientNet by timm or torchvision
-        (`.pth` or `.safetensors`), whose weights go into the backbone. Those have squeeze-and-excite blocks, and other
-        activations and input scaling than this backbone: they are a start, not a finished backbone.
+    path: a checkpoint as `load_checkpoint` takes it, or a state dict of an EfficientNet by timm, torchvision or
+        EfficientNet-PyTorch (`.pth` or `.safetensors`), whose weights go into the backbone. Those have other
+        activations and input scaling than this backbone, and squeeze-and-excite blocks unless they are Lite ones:
+        they are a start, not a finished backbone.
     Raises CheckpointError when the file is unusable, or nothing in it fits.
     """
     try:
         found = dict(load_checkpoint(path).state_dict())
     except CheckpointError:
-        efficientnet = _efficientnet_weights(Path(path).expanduser())
+        efficientnet = _efficientnet_weights(Path(path).expanduser(), [len(stage) for stage in network.backbone.blocks])
         if efficientnet is None:
             raise
+        _make_norm_weights_positive_(efficientnet, network)
         found = efficientnet
     taken = _copy_fitting(network, found)
     if taken.taken == 0:
@@ -117,7 +119,7 @@ def _copy_fitting(network: EfficientPS, found: Mapping[str, Tensor]) -> Starting
     return StartingWeights(len(fitting), len(wanted), tuple(name for name in wanted if name not in fitting))
 
 
-def _efficientnet_weights(path: Path) -> dict[str, Tensor] | None:
+def _efficientnet_weights(path: Path, blocks_per_stage: Sequence[int]) -> dict[str, Tensor] | None:
     """The state dict of an EfficientNet under our names; None when the file holds something else."""
     if not path.is_file():
         return None
@@ -132,7 +134,25 @@ def _efficientnet_weights(path: Path) -> dict[str, Tensor] | None:
         return {f"backbone.{name}": value for name, value in content.items()}
     if "features.0.0.weight" in content:
         return {_from_torchvision(name): value for name, value in content.items()}
+    if "_conv_stem.weight" in content:
+        places = [f"{stage}.{block}" for stage, blocks in enumerate(blocks_per_stage) for block in range(blocks)]
+        return {_from_efficientnet_pytorch(name, places): value for name, value in content.items()}
     return None
+
+
+def _make_norm_weights_positive_(found: dict[str, Tensor], network: EfficientPS) -> None:
+    """The same function with norm weights of 0 or more: our norms take their absolute value.
+
+    `w·(x - mean) = |w|·(-x - -mean)` for a negative `w`: the channel's filter and mean change their sign with it.
+    """
+    for name, module in network.named_modules():
+        for conv, norm in getattr(module, "folds", ()):
+            weight, mean, filters = f"{name}.{norm}.weight", f"{name}.{norm}.running_mean", f"{name}.{conv}.weight"
+            if not {weight, filters, mean} <= found.keys():
+                continue
+            sign = torch.where(found[weight] < 0, -1.0, 1.0)
+            found[weight], found[mean] = found[weight] * sign, found[mean] * sign
+            found[filters] = found[filters] * sign[:, None, None, None]
 
 
 def _from_torchvision(name: str) -> str:
@@ -151,3 +171,21 @@ def _from_torchvision(name: str) -> str:
     convolution = parts[int(part)]
     norm = f"bn{[p for p in parts if p].index(convolution) + 1}" if convolution else ""
     return f"backbone.blocks.{int(stage) - 1}.{block}.{convolution if layer == '0' else norm}.{tensor}"
+
+
+def _from_efficientnet_pytorch(name: str, places: Sequence[str]) -> str:
+    """EfficientNet-PyTorch's name of a tensor → ours. places: "stage.block" of each of its blocks."""
+    ends = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    layer, _, tensor = name.rpartition(".")
+    if layer in ends:
+        return f"backbone.{ends[layer]}.{tensor}"
+    match = re.fullmatch(r"_blocks\.(\d+)\.(\w+)", layer)
+    if match is None or int(match[1]) >= len(places):
+        return name
+    place = places[int(match[1])]
+    if place.startswith("0."):  # its first stage does not widen
+        layers = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    else:
+        layers = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+                  "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
+    return f"backbone.blocks.{place}.{layers[match[2]]}.{tensor}" if match[2] in layers else name

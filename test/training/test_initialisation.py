@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from opendr_panoptic_ros.checkpoint import save_checkpoint
@@ -93,6 +94,45 @@ def test_efficientnet_of_timm(b0, tmp_path):
     taken = start_from_(b0, tmp_path / "timm.pth")
     assert taken.taken == len(names)
     assert (b0.backbone.conv_stem.weight == 0.5).all()
+
+
+def test_efficientnet_of_efficientnet_pytorch(b0, tmp_path):
+    # Its blocks are numbered through: 1, 2, 2, 3, 3, 4 and 1 of them in the seven stages.
+    ours = b0.backbone.state_dict()
+    pairs = {
+        "_conv_stem.weight": "conv_stem.weight",
+        "_bn0.bias": "bn1.bias",
+        "_blocks.0._depthwise_conv.weight": "blocks.0.0.conv_dw.weight",
+        "_blocks.0._bn2.bias": "blocks.0.0.bn2.bias",
+        "_blocks.1._expand_conv.weight": "blocks.1.0.conv_pw.weight",
+        "_blocks.4._bn0.bias": "blocks.2.1.bn1.bias",
+        "_blocks.15._project_conv.weight": "blocks.6.0.conv_pwl.weight",
+        "_blocks.15._bn2.running_var": "blocks.6.0.bn3.running_var",
+        "_conv_head.weight": "conv_head.weight",
+        "_bn1.running_mean": "bn2.running_mean",
+    }
+    source = {theirs: torch.full_like(ours[name], 2.0 + i) for i, (theirs, name) in enumerate(pairs.items())}
+    extra = {"_blocks.3._se_reduce.weight": torch.zeros(6, 144, 1, 1), "_fc.bias": torch.zeros(1000)}
+    torch.save({**source, **extra}, tmp_path / "b0.pth")
+    assert start_from_(b0, tmp_path / "b0.pth").taken == len(pairs)
+    after = b0.backbone.state_dict()
+    for theirs, name in pairs.items():
+        assert after[name].equal(source[theirs]), name
+
+
+def test_a_negative_norm_weight_becomes_a_positive_one_of_the_same_function(b0, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    filters, x = torch.randn(32, 3, 3, 3, generator=generator), torch.randn(1, 3, 8, 8, generator=generator)
+    weight, bias = torch.randn(32, generator=generator), torch.randn(32, generator=generator)
+    mean, var = torch.randn(32, generator=generator), torch.rand(32, generator=generator) + 0.5
+    source = {"bn1.weight": weight, "bn1.bias": bias, "bn1.running_mean": mean, "bn1.running_var": var}
+    torch.save({"conv_stem.weight": filters, **source}, tmp_path / "stem.pth")
+    start_from_(b0, tmp_path / "stem.pth")
+    assert (weight < 0).any()
+    expected = F.batch_norm(F.conv2d(x, filters), mean, var, weight, bias, eps=1e-3)
+    found = b0.backbone.eval().bn1(F.conv2d(x, b0.backbone.conv_stem.weight))
+    # The norm adds its eps of 1e-3 to the weight.
+    torch.testing.assert_close(found, F.leaky_relu(expected, 0.01), rtol=0, atol=0.02)
 
 
 def test_other_classes_keep_all_but_the_class_layers(network, config):
