@@ -23,7 +23,7 @@ def demo(
     checkpoint: Annotated[str, typer.Option(help="The node's weights: a file or a name.")] = "demo",
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1.")] = "auto",
 ) -> None:
-    """Run the node on a video over real ROS 2 topics; leave a bag, an overlay video and a contact sheet."""
+    """Run the node on a video over real ROS 2 topics; leave a page, a bag, an overlay video and a contact sheet."""
     for module in ("rclpy", "opendr_panoptic_ros.msg"):
         if find_spec(module) is None:
             raise PanopticError(
@@ -44,6 +44,7 @@ def demo(
     console.print()
     console.print(result_table(result))
     contents = (
+        "all of it on one page",
         "what the node drew over the frames it answered",
         "some moments: input, overlay, semantic, instances",
         "every input and output, for Foxglove or `ros2 bag play`",
@@ -53,8 +54,8 @@ def demo(
         console.print(f"  [bold]{file}[/]  {content}", soft_wrap=True, highlight=False)
     if checkpoint == "demo":
         console.print(
-            "The demo weights are seeded, not trained: the labels mean nothing. With the released Cityscapes weights: "
-            "[bold]make demo VIDEO=drive.mp4 CHECKPOINT=FILE.pth[/]",
+            "The demo's network has seen synthetic streets only. For real ones: [bold]opendr-panoptic download "
+            "cityscapes[/], then [bold]make demo VIDEO=drive.mp4 CHECKPOINT=cityscapes[/]",
             highlight=False,
         )
 

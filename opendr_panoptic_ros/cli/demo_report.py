@@ -1,4 +1,4 @@
-"""What the demo leaves behind: an overlay video, a contact sheet, a table."""
+"""What the demo leaves behind: figures, an overlay video, pictures of some moments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,10 +19,13 @@ from rosbags.highlevel import AnyReader
 from opendr_panoptic_ros.ros.image_codec import decode
 from opendr_panoptic_ros.visualize import contact_sheet
 
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality
+
 _MAX_VIDEO_SIDE_PX = 1280
 # WebM plays in browsers too. Every OpenCV can write the other, also one without FFmpeg, as on a Jetson.
 _VIDEO_FORMATS = ((".webm", "VP80"), (".avi", "MJPG"))
-_SHEET_ROWS = 4
+_MOMENTS = 4
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class DemoResult:
 
     published: by the camera; received, answered, dropped, failed: by the node, of those.
     answer_stamps_ns, answer_times_ns: of each segmentation message, its frame's stamp and the time of its arrival.
-    first_answer_s: from the start of the demo to the first of them. image_size_px: width, height. files: what it wrote.
+    first_answer_s: from the start of the demo to the first of them. image_size_px: width, height. quality: of the
+    answers, where the truth is known. files: what it wrote.
     """
 
     published: int
@@ -45,6 +49,7 @@ class DemoResult:
     image_size_px: tuple[int, int]
     checkpoint: str
     device: str
+    quality: PanopticQuality | None
     files: tuple[Path, ...]
 
     @property
@@ -59,24 +64,48 @@ class DemoResult:
         return (len(self.answer_times_ns) - 1) / duration_s if duration_s > 0 else 1.0
 
 
-def result_table(result: DemoResult) -> Table:
-    """The figures of a run, for the terminal."""
+def result_rows(result: DemoResult) -> list[list[tuple[str, str]]]:
+    """The figures of a run in words, by section."""
     p50_ms, p95_ms = np.percentile(result.latencies_ms, (50, 95))
     width_px, height_px = result.image_size_px
+    sections = [
+        [
+            ("frames published", f"{result.published}"),
+            ("received by the node", f"{result.received}"),
+            ("answered", f"{result.answered}"),
+            ("dropped for a newer frame", f"{result.dropped}"),
+            ("failed", f"{result.failed}"),
+        ],
+        [
+            ("start to first panoptic message", f"{result.first_answer_s:.1f} s"),
+            ("latency p50 / p95, frame to message", f"{p50_ms:.0f} / {p95_ms:.0f} ms"),
+            ("answers per second", f"{result.answers_per_s:.1f}"),
+        ],
+        [
+            ("image size", f"{width_px} × {height_px} px"),
+            ("weights", result.checkpoint),
+            ("device", result.device),
+        ],
+    ]
+    if result.quality is not None:
+        groups = {"all classes": result.quality.all, "things": result.quality.things, "stuff": result.quality.stuff}
+        rows = [
+            (f"PQ / SQ / RQ, {name} ({group.n})", " / ".join(f"{100 * x:.1f}" for x in (group.pq, group.sq, group.rq)))
+            for name, group in groups.items()
+        ]
+        sections.insert(2, rows)
+    return sections
+
+
+def result_table(result: DemoResult) -> Table:
+    """The figures of a run, for the terminal."""
     table = Table(title="opendr-panoptic demo", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    table.add_row("frames published", f"{result.published}")
-    table.add_row("received by the node", f"{result.received}")
-    table.add_row("answered", f"{result.answered}")
-    table.add_row("dropped for a newer frame", f"{result.dropped}")
-    table.add_row("failed", f"{result.failed}", end_section=True)
-    table.add_row("start to first panoptic message", f"{result.first_answer_s:.1f} s")
-    table.add_row("latency p50 / p95, frame to message", f"{p50_ms:.0f} / {p95_ms:.0f} ms")
-    table.add_row("answers per second", f"{result.answers_per_s:.1f}", end_section=True)
-    table.add_row("image size", f"{width_px} × {height_px} px")
-    table.add_row("weights", result.checkpoint)
-    table.add_row("device", result.device)
+    for section in result_rows(result):
+        for row in section:
+            table.add_row(*row)
+        table.add_section()
     return table
 
 
@@ -103,21 +132,31 @@ def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> Pa
     return path
 
 
-def write_contact_sheet(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int], path: Path) -> None:
-    """Write a picture of some moments of a bag, evenly spread: one row each, one column for each topic.
+def moments_of(
+    bag: Path, topics: dict[str, str], stamps_ns: Sequence[int]
+) -> list[tuple[float, dict[str, NDArray[np.uint8]]]]:
+    """Some moments of a bag, evenly spread: seconds from the first of them, and a picture of each topic.
 
-    topics: title of the column to topic. stamps_ns: of the frames for which there are pictures on
-    all of them.
+    topics: title of the picture to topic. stamps_ns: of the frames for which there are pictures on all of them.
     """
-    chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, _SHEET_ROWS).round().astype(int))]
+    chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, _MOMENTS).round().astype(int))]
     pictures = {
         (topic, stamp_ns): picture for topic, stamp_ns, picture in _pictures(bag, topics.values()) if stamp_ns in chosen
     }
-    cells = [(f"{title}, {(stamp_ns - stamps_ns[0]) / 1e9:.1f} s", (topic, stamp_ns))
-             for stamp_ns in chosen for title, topic in topics.items()]  # fmt: skip
+    return [
+        ((stamp_ns - stamps_ns[0]) / 1e9, {title: pictures[topic, stamp_ns] for title, topic in topics.items()})
+        for stamp_ns in chosen
+    ]
+
+
+def write_contact_sheet(path: Path, moments: Sequence[tuple[float, dict[str, NDArray[np.uint8]]]]) -> None:
+    """Write the pictures of these moments as one: a row for each moment, a column for each title."""
+    cells = [
+        (f"{title}, {seconds:.1f} s", picture) for seconds, pictures in moments for title, picture in pictures.items()
+    ]
     sheet = contact_sheet(
-        [pictures[key] for _, key in cells],
-        columns=len(topics),
+        [picture for _, picture in cells],
+        columns=len(moments[0][1]),
         tile_width_px=400,
         titles=[title for title, _ in cells],
     )

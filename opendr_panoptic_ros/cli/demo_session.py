@@ -8,8 +8,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,11 @@ from rclpy.signals import SignalHandlerOptions
 
 from opendr_panoptic_ros.cli.demo_dds import dds_environment
 from opendr_panoptic_ros.cli.demo_display import Display
+from opendr_panoptic_ros.cli.demo_page import write_page
 from opendr_panoptic_ros.cli.demo_processes import ChildProcesses
 from opendr_panoptic_ros.cli.demo_recorder import Recorder, message_typestore
-from opendr_panoptic_ros.cli.demo_report import DemoResult, write_contact_sheet, write_overlay_video
-from opendr_panoptic_ros.cli.demo_source import open_source
+from opendr_panoptic_ros.cli.demo_report import DemoResult, moments_of, write_contact_sheet, write_overlay_video
+from opendr_panoptic_ros.cli.demo_source import open_source, synthetic_drive
 from opendr_panoptic_ros.errors import PanopticError
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 _NAMESPACE = "/opendr"
 _IMAGE_TOPIC = "/image_raw"
 _OUTPUTS = f"{_NAMESPACE}/panoptic"
+_PICTURES = {
+    "input": _IMAGE_TOPIC,
+    "overlay": f"{_OUTPUTS}/rgb_visualization",
+    "semantic": f"{_OUTPUTS}/semantic_color",
+    "instances": f"{_OUTPUTS}/instance_color",
+}
 _START_LIMIT_S = 300.0
 _SILENCE_LIMIT_S = 60.0
 
@@ -87,23 +95,36 @@ def run_demo(
             raise PanopticError(
                 f"The node answered none of {recorder.frames} frames. It says:\n{children.last_words('node')}"
             )
-        display.stage("writing the video and the contact sheet")
-        overlay = _write_pictures(work, recorder.complete_stamps_ns, source.rate_hz)
-        for name in (overlay.name, "contact_sheet.png", "bag/bag.mcap", "bag/metadata.yaml", "node.log"):
+        published = int(children.last_words("camera").split()[-1])
+        quality = None
+        # With a frame missing nobody knows which is which; the official script comes with the extra [train].
+        if video is None and recorder.frames == published and find_spec("cityscapesscripts"):
+            from opendr_panoptic_ros.cli.demo_quality import drive_quality
+
+            display.stage("comparing with the drive's truth")
+            stamps_ns = recorder.stamps_ns[_IMAGE_TOPIC]
+            quality = drive_quality(work / "bag", f"{_OUTPUTS}/segmentation", synthetic_drive(frames), stamps_ns)
+        display.stage("writing the video and the pictures")
+        overlay = write_overlay_video(work / "bag", _PICTURES["overlay"], work / "overlay", source.rate_hz)
+        moments = moments_of(work / "bag", _PICTURES, recorder.complete_stamps_ns)
+        write_contact_sheet(work / "contact_sheet.png", moments)
+        result = DemoResult(
+            published=published,
+            **dataclasses.asdict(recorder.counts),
+            answer_stamps_ns=tuple(recorder.stamps_ns[f"{_OUTPUTS}/segmentation"]),
+            answer_times_ns=tuple(recorder.answer_times_ns),
+            first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
+            image_size_px=source.size_px,
+            checkpoint=checkpoint,
+            device=recorder.diagnostics.get("device", "unknown"),
+            quality=quality,
+            files=tuple(out / name for name in ("index.html", overlay.name, "contact_sheet.png", "bag", "node.log")),
+        )
+        write_page(work / "index.html", result, overlay, moments)
+        for name in ("index.html", overlay.name, "contact_sheet.png", "bag/bag.mcap", "bag/metadata.yaml", "node.log"):
             (out / name).parent.mkdir(exist_ok=True)
             (work / name).replace(out / name)
-        published = int(children.last_words("camera").split()[-1])
-    return DemoResult(
-        published=published,
-        **dataclasses.asdict(recorder.counts),
-        answer_stamps_ns=tuple(recorder.stamps_ns[f"{_OUTPUTS}/segmentation"]),
-        answer_times_ns=tuple(recorder.answer_times_ns),
-        first_answer_s=(recorder.answer_times_ns[0] - start_ns) / 1e9,
-        image_size_px=source.size_px,
-        checkpoint=checkpoint,
-        device=recorder.diagnostics.get("device", "unknown"),
-        files=(out / overlay.name, out / "contact_sheet.png", out / "bag", out / "node.log"),
-    )
+    return result
 
 
 class _Session:
@@ -201,16 +222,3 @@ def _installed_package() -> tuple[Path, Path]:
             "The package is not among the installed ROS 2 packages. Run `make setup`, then "
             "`. .venv/bin/activate && . install/setup.bash`."
         ) from error
-
-
-def _write_pictures(work: Path, stamps_ns: Sequence[int], rate_hz: float) -> Path:
-    """Write the overlay video and the contact sheet; return the path of the video."""
-    overlay_topic = f"{_OUTPUTS}/rgb_visualization"
-    columns = {
-        "input": _IMAGE_TOPIC,
-        "overlay": overlay_topic,
-        "semantic": f"{_OUTPUTS}/semantic_color",
-        "instances": f"{_OUTPUTS}/instance_color",
-    }
-    write_contact_sheet(work / "bag", columns, stamps_ns, work / "contact_sheet.png")
-    return write_overlay_video(work / "bag", overlay_topic, work / "overlay", rate_hz)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticDrive
 from opendr_panoptic_ros.errors import DatasetError
 
 _DEFAULT_RATE_HZ = 10.0
@@ -39,7 +40,7 @@ def open_source(path: Path | None, max_frames: int) -> FrameSource:
     """
     rate_hz, count = _DEFAULT_RATE_HZ, max_frames
     if path is None:
-        return FrameSource("a synthetic drive", count, rate_hz, _DRIVE_SIZE_PX, _synthetic_drive(max_frames))
+        return FrameSource("a synthetic drive", count, rate_hz, _DRIVE_SIZE_PX, _pixels(synthetic_drive(max_frames)))
     if path.is_dir():
         files = [file for file in sorted(path.iterdir()) if file.is_file() and cv2.haveImageReader(str(file))]
         count, frames = len(files), _images(files)
@@ -61,6 +62,14 @@ def open_source(path: Path | None, max_frames: int) -> FrameSource:
         rate_hz if 1 <= rate_hz <= 240 else _DEFAULT_RATE_HZ,
         (first.shape[1], first.shape[0]),
         itertools.islice(itertools.chain([first], frames), max_frames),
+    )
+
+
+def synthetic_drive(num_frames: int) -> SyntheticDrive:
+    """The drive that the demo shows: a street that nothing was trained on."""
+    width, height = _DRIVE_SIZE_PX
+    return SyntheticDrive(
+        EVALUATION_SEEDS_FROM, num_frames=num_frames, height=height, width=width, fps=_DEFAULT_RATE_HZ
     )
 
 
@@ -86,12 +95,6 @@ def _rgb(bgr: NDArray[Any]) -> NDArray[np.uint8]:
     return rgb
 
 
-def _synthetic_drive(num_frames: int) -> Iterator[NDArray[np.uint8]]:
-    from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticDrive
-
-    width, height = _DRIVE_SIZE_PX
-    drive = SyntheticDrive(
-        EVALUATION_SEEDS_FROM, num_frames=num_frames, height=height, width=width, fps=_DEFAULT_RATE_HZ
-    )
+def _pixels(drive: SyntheticDrive) -> Iterator[NDArray[np.uint8]]:
     for image, _ in drive:
         yield image.convert("channels_last", "rgb")

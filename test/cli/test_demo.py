@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from opendr_panoptic_ros.cli import demo_dds
-from opendr_panoptic_ros.cli.demo_source import open_source
+from opendr_panoptic_ros.cli.demo_source import open_source, synthetic_drive
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
 
@@ -135,10 +136,12 @@ def test_demo_leaves_a_bag_a_video_and_a_contact_sheet(tmp_path, tiny_checkpoint
     assert video.read()[0]
     assert cv2.imread(str(out / "contact_sheet.png")) is not None
     assert "answered" in (out / "node.log").read_text()
+    assert f"{counts['answered']} of 9 frames answered" in (out / "index.html").read_text()
 
     # Nothing else
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
-        "bag/bag.mcap", "bag/metadata.yaml", "bag/other.txt", "contact_sheet.png", "node.log", "overlay.webm",
+        "bag/bag.mcap", "bag/metadata.yaml", "bag/other.txt", "contact_sheet.png", "index.html", "node.log",
+        "overlay.webm",
     ]  # fmt: skip
 
 
@@ -254,6 +257,93 @@ def test_a_source_that_cannot_be_read_is_refused(tmp_path):
         open_source(tmp_path / "text.mp4", 1)
     with pytest.raises(DatasetError, match=r"nothing in .*empty"):
         open_source(tmp_path / "empty", 1)
+
+
+@pytest.mark.ros
+def test_answers_equal_to_the_drives_truth_have_the_quality_one(tmp_path):
+    pytest.importorskip("rclpy")
+    quality = quality_of_answers(tmp_path, lambda truth: truth)
+    assert (quality.all.pq, quality.things.pq, quality.stuff.pq) == (1, 1, 1)
+    assert quality.per_class["car"].tp >= 1
+
+
+@pytest.mark.ros
+def test_answers_about_another_frame_are_worse(tmp_path):
+    pytest.importorskip("rclpy")
+    mirrored = quality_of_answers(
+        tmp_path, lambda truth: truth.with_map(np.ascontiguousarray(truth.segment_map[:, ::-1]))
+    )
+    assert mirrored.all.pq < 0.7
+
+
+@pytest.mark.ros
+def test_a_network_of_other_classes_has_no_quality_on_the_drive(tmp_path):
+    pytest.importorskip("rclpy")
+    assert quality_of_answers(tmp_path, lambda truth: truth, label="tree") is None
+
+
+def quality_of_answers(tmp_path, answer, label=None):
+    """The quality of a bag with answers to the frames 1 and 3 of the drive, made from their truth."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    from opendr_panoptic_ros.cli.demo_quality import drive_quality
+    from opendr_panoptic_ros.cli.demo_recorder import message_typestore
+
+    types = message_typestore(ROOT / "msg")
+    names = ("sensor_msgs/msg/Image", "std_msgs/msg/Header", "builtin_interfaces/msg/Time",
+             "opendr_panoptic_ros/msg/SegmentInfo", "opendr_panoptic_ros/msg/PanopticSegmentation")  # fmt: skip
+    image, header, time_, info, segmentation = (types.types[name] for name in names)
+    drive, stamps_ns = synthetic_drive(4), [10**9 * second for second in range(4)]
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/segmentation", names[-1], typestore=types)
+        for frame in (1, 3):
+            truth = answer(drive[frame][1])
+            head = header(time_(frame, 0), "camera")
+            height, width = truth.shape
+            data = truth.segment_map.view(np.uint8).ravel()
+            segments = [
+                info(
+                    s.id,
+                    s.class_id,
+                    label or s.label,
+                    s.is_thing,
+                    s.score,
+                    s.area_px,
+                    np.array(s.box_xyxy_px, np.int32),
+                )
+                for s in truth.segments
+            ]
+            message = segmentation(head, image(head, height, width, "32SC1", 0, 4 * width, data), segments)
+            writer.write(connection, frame, types.serialize_cdr(message, names[-1]))
+    return drive_quality(tmp_path / "bag", "/segmentation", drive, stamps_ns)
+
+
+def test_the_page_has_everything_in_it(tmp_path):
+    from opendr_panoptic_ros.cli.demo_page import write_page
+    from opendr_panoptic_ros.cli.demo_report import DemoResult
+
+    (tmp_path / "overlay.webm").write_bytes(b"a video")
+    result = DemoResult(
+        published=5, received=4, answered=2, dropped=2, failed=0, answer_stamps_ns=(0, 10**9),
+        answer_times_ns=(2 * 10**8, 12 * 10**8), first_answer_s=3.25, image_size_px=(8, 6), checkpoint="<mine>.pth",
+        device="cpu", quality=None, files=(),
+    )  # fmt: skip
+    red = np.full((6, 8, 3), (255, 0, 0), np.uint8)
+    write_page(
+        tmp_path / "index.html", result, tmp_path / "overlay.webm", [(0.0, {"input": red}), (1.0, {"input": red})]
+    )
+    page = (tmp_path / "index.html").read_text()
+    assert "2 of 5 frames answered" in page
+    assert "&lt;mine&gt;.pth" in page
+    assert "<td>latency p50 / p95, frame to message</td><td>200 / 200 ms</td>" in page
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert [source.partition(",")[0] for source in sources] == [
+        "data:video/webm;base64", "data:image/jpeg;base64", "data:image/jpeg;base64"
+    ]  # fmt: skip
+    assert base64.b64decode(sources[0].partition(",")[2]) == b"a video"
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(sources[1].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(picture[..., ::-1].astype(int) - red).max() < 8
+    assert not re.search(r"https?://|<link|<script", page)
 
 
 def test_a_domain_in_use_is_not_chosen(monkeypatch):
