@@ -22,13 +22,13 @@ from opendr_panoptic_ros.ros.compressed import decode_compressed
 from opendr_panoptic_ros.ros.image_codec import decode
 from opendr_panoptic_ros.ros.messages import CAMERA_INFO
 from opendr_panoptic_ros.ros.rate import RateLimit
+from opendr_panoptic_ros.tracking import InstanceTracker
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from opendr_panoptic_ros.ros.void import EgoMask
-    from opendr_panoptic_ros.tracking import InstanceTracker
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -80,7 +80,8 @@ class CameraStream:
     While nobody listens to an output, there is no subscription to the camera.
 
     name: prefix of the topics, or empty. output_types: topic below `panoptic/` to message type. lock: notified when a
-    frame waits. transport: a key of TRANSPORTS.
+    frame waits. transport: a key of TRANSPORTS. is_active: between `start` and `stop`. track_ids: whether instances keep
+    their ids as long as somebody listens; to be set before `start`.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class CameraStream:
     ) -> None:
         self.name = name
         self.ego_mask = ego_mask
+        self.track_ids = False
         self.tracker: InstanceTracker | None = None
         self.last_error = ""
         self.timings: deque[Timing] = deque(maxlen=200)
@@ -117,23 +119,14 @@ class CameraStream:
         self._images: Subscription[Any] | None = None
         self._camera_infos: Subscription[CameraInfo] | None = None
         self._has_mismatch = False
-        self._listening = False
+        self.is_active = False
         self._publishers: dict[str, Publisher[Any]] = {}
-        events: dict[str, Any] = {}
-        if HAS_MATCHED_EVENTS:
-            events = {"matched": lambda _: self.update_subscriptions()}
-        for topic, message_type in {**output_types, PROCESSING_TIME: Float32, PIPELINE_LATENCY: Float32}.items():
-            parent, _, transported = topic.partition("/")
-            topic_name = f"{prefix}panoptic/{topic}"
-            if transported == "compressed":
-                topic_name = f"{node.resolve_topic_name(f'{prefix}panoptic/{parent}')}/compressed"
-            self._publishers[topic] = node.create_publisher(
-                message_type,
-                topic_name,
-                qos.output_qos(),
-                event_callbacks=PublisherEventCallbacks(**events),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+        try:
+            for topic, message_type in {**output_types, PROCESSING_TIME: Float32, PIPELINE_LATENCY: Float32}.items():
+                self._publishers[topic] = self._publisher(message_type, f"{prefix}panoptic", topic)
+        except Exception:
+            self.destroy()
+            raise
 
     @property
     def counts(self) -> FrameCounts:
@@ -157,12 +150,12 @@ class CameraStream:
 
     def start(self) -> None:
         """Listen to the camera as long as somebody listens to an output."""
-        self._listening = True
+        self.is_active = True
         self._update_subscriptions()
 
     def stop(self) -> None:
         """Listen no more. The waiting frame is dropped."""
-        self._listening = False
+        self.is_active = False
         self._update_subscriptions()
         with self._lock:
             self._dropped += self.take() is not None
@@ -180,10 +173,12 @@ class CameraStream:
             self._node.get_logger().error(f"Cannot subscribe to {self.topic}: {self.last_error}")
 
     def _update_subscriptions(self) -> None:
-        wanted = self.wanted_outputs() if self._listening else []
+        wanted = self.wanted_outputs() if self.is_active else []
         if wanted and self._images is None:
             self.waiting_since_s = time.monotonic()
             self._has_mismatch = False
+            # Frames before and after a time without listeners are not consecutive.
+            self.tracker = InstanceTracker() if self.track_ids else None
             events = SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch)
             self._images = self._subscribe(self._image_type, self._image_name, self.store, event_callbacks=events)
         elif not wanted and self._images is not None:
@@ -275,6 +270,21 @@ class CameraStream:
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
         self._publishers.clear()
+
+    def _publisher(self, message_type: type, parent: str, topic: str) -> Publisher[Any]:
+        events: dict[str, Any] = {}
+        if HAS_MATCHED_EVENTS:
+            events = {"matched": lambda _: self.update_subscriptions()}
+        topic_name = f"{parent}/{topic}"
+        if topic_name.endswith("/compressed"):  # as with the camera's name
+            topic_name = self._node.resolve_topic_name(topic_name.removesuffix("/compressed")) + "/compressed"
+        return self._node.create_publisher(
+            message_type,
+            topic_name,
+            qos.output_qos(),
+            event_callbacks=PublisherEventCallbacks(**events),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def _subscribe(self, message_type: type, topic: str, callback: Any, **options: Any) -> Subscription[Any]:
         overriding = QoSOverridingOptions.with_default_policies()

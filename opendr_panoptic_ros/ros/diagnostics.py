@@ -41,7 +41,7 @@ class CameraDiagnosis:
     def status(self, node_name: str, settings: NodeParameters) -> DiagnosticStatus:
         """ERROR while the stream's `last_error` stands, WARN when something is not as it should be, else OK.
 
-        Nobody listening is no fault, and no frames then are none either.
+        Nobody listening is no fault, and no frames then are none either; the last error then is only told as a value.
         """
         stream, now_s = self._stream, time.monotonic()
         self._moments.append(_Moment(now_s, stream.counts, stream.over_rate))
@@ -62,10 +62,14 @@ class CameraDiagnosis:
             "answered_hz": f"{answered / span_s:.1f}" if span_s else "",
             "dropped_share": f"{dropped_share:.2f}",
             **_percentiles(list(stream.timings)),
+            "last_error": stream.last_error,
         }
-        doing = "subscribed" if stream.is_subscribed else "idle: nobody listens to the outputs"
+        is_wanted = stream.is_active and (stream.is_subscribed or bool(stream.wanted_outputs()))
+        idle = "idle: nobody listens to the outputs" if stream.is_active else "inactive"
+        doing = "subscribed" if is_wanted else idle
         warnings = self._warnings(settings, now_s, dropped_share) if stream.is_subscribed else []
-        return _status(f"{node_name}: {stream.topic}", node_name, doing, warnings, stream.last_error, values)
+        error = stream.last_error if is_wanted else ""
+        return _status(f"{node_name}: {stream.topic}", node_name, doing, warnings, error, values)
 
     def _warnings(self, settings: NodeParameters, now_s: float, dropped_share: float) -> list[str]:
         stream = self._stream
@@ -103,7 +107,7 @@ def diagnostics(
     """
     array = DiagnosticArray()
     array.header.stamp = stamp
-    node_status = _status(name, name, state, [], last_error, {"state": state, **values})
+    node_status = _status(name, name, state, [], last_error, {"state": state, **values, "last_error": last_error})
     array.status = [node_status, *(camera.status(name, settings) for camera in cameras)]
     return array
 
@@ -131,7 +135,7 @@ def _status(
         name=name,
         message="; ".join(filter(None, [last_error, *warnings])) or message,
         hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=str(value)) for key, value in {**values, "last_error": last_error}.items()],
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
 
 

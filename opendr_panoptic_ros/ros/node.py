@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -24,7 +25,6 @@ from opendr_panoptic_ros.ros.messages import LABEL_INFO, label_info, message_typ
 from opendr_panoptic_ros.ros.serving import Server
 from opendr_panoptic_ros.ros.void import EgoMask, read_ego_mask
 from opendr_panoptic_ros.ros.worker import Worker
-from opendr_panoptic_ros.tracking import InstanceTracker
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleState
@@ -94,9 +94,12 @@ class PanopticNode(ManagedNode):
         try:
             self._configure(parameters.read(self))
         except Exception as error:  # noqa: BLE001 - whatever it was, the node must stay usable
-            self._unwind()
-            return self._failure(state, error)
-        return super().on_configure(state)
+            failed = self._failure(state, error)
+        else:
+            self.last_error = ""
+            return super().on_configure(state)
+        self._unwind()  # not above: there the error's traceback may still hold the network
+        return failed
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Answer the cameras, as long as somebody listens to an output."""
@@ -164,7 +167,7 @@ class PanopticNode(ManagedNode):
 
     def _activate(self, settings: parameters.NodeParameters) -> None:
         for stream in self._cameras:
-            stream.tracker = InstanceTracker() if settings.track_ids else None
+            stream.track_ids = settings.track_ids
         self._worker = Worker(self._cameras, self._frame_waits, self._serve, max_batch=settings.max_batch)
         for stream in self._cameras:
             stream.start()
@@ -212,18 +215,17 @@ class PanopticNode(ManagedNode):
             self.destroy_publisher(publisher)
         self._cameras, self._diagnoses, self._label_infos = [], [], []
         self.segmenter = None
-        gc.collect()  # a network on the GPU is large; the next one should find its memory free
+        gc.collect()  # a network on the GPU is large; the next one, or another process, should find its memory free
+        torch.cuda.empty_cache()  # does nothing where CUDA was not used
 
     def _serve(self, taken: list[tuple[CameraStream, Any]]) -> None:
         """Answer frames. In the worker's thread."""
         assert self.segmenter is not None  # noqa: S101 - the worker lives from activate to deactivate
         self._server.serve(taken, self.segmenter, parameters.read(self))
 
-    def _report(self, stream: CameraStream) -> None:
-        """Say that a frame failed, now and then if many do. In the worker's thread."""
-        self.get_logger().error(
-            f"A frame of {stream.topic} failed: {stream.last_error}", throttle_duration_sec=_SAME_ERROR_S
-        )
+    def _report(self, failure: str) -> None:
+        """Log that frames failed, now and then if many do. In the worker's thread."""
+        self.get_logger().error(failure, throttle_duration_sec=_SAME_ERROR_S)
 
     def _update_subscriptions(self) -> None:
         for stream in self._cameras:

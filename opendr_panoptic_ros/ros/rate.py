@@ -17,6 +17,8 @@ class RateLimit:
         if not max_rate_hz:
             return True
         period_s = 1 / max_rate_hz
+        # Never further away than admitting a frame puts it: a lower rate of before must not hold up this one.
+        self._due_s = min(self._due_s, now_s + (1 + _EARLY) * period_s)
         if now_s < self._due_s - _EARLY * period_s:
             return False
         late_s = now_s - self._due_s

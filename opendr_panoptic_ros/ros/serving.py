@@ -36,11 +36,11 @@ class _Frame:
 class Server:
     """Answers frames of several cameras together. Whatever fails is counted and reported, and fails alone.
 
-    now_ns: the node's clock. report: told of each failed frame's camera, whose `last_error` says why.
+    now_ns: the node's clock. report: told in words what failed, and why.
     """
 
     now_ns: Callable[[], int]
-    report: Callable[[CameraStream], None]
+    report: Callable[[str], None]
 
     def serve(
         self, taken: Sequence[tuple[CameraStream, Any]], segmenter: PanopticSegmenter, settings: NodeParameters
@@ -53,8 +53,9 @@ class Server:
             if frame is not None:
                 by_size.setdefault(frame.image_rgb.shape, []).append(frame)
         for frames in by_size.values():
-            for frame, prediction in zip(frames, self._predict(frames, segmenter, settings), strict=False):
-                self._answer(frame, prediction, settings, start_ns)
+            for frame, prediction in zip(frames, self._predict(frames, segmenter, settings), strict=True):
+                if prediction is not None:
+                    self._answer(frame, prediction, settings, start_ns)
 
     def _decoded(self, stream: CameraStream, message: Any) -> _Frame | None:
         """The frame, unless nobody wants it any more or it cannot be read."""
@@ -69,15 +70,18 @@ class Server:
 
     def _predict(
         self, frames: Sequence[_Frame], segmenter: PanopticSegmenter, settings: NodeParameters
-    ) -> list[PanopticPrediction]:
-        """The network's result for each frame; for none of them when it failed."""
+    ) -> Sequence[PanopticPrediction | None]:
+        """The network's result for each frame, None where it failed. What fails together is tried one by one."""
         try:
             segmenter.set_thresholds(**settings.thresholds())
             return segmenter([frame.image_rgb for frame in frames])
         except Exception as error:  # noqa: BLE001 - as above
-            for frame in frames:
-                self._fail(frame.stream, error)
-            return []
+            if len(frames) == 1:
+                self._fail(frames[0].stream, error)
+                return [None]
+            self.report(f"{len(frames)} frames in one batch failed, and are tried one by one: {_words(error)}")
+        # Not above: there the error's traceback still holds the batch's memory.
+        return [self._predict([frame], segmenter, settings)[0] for frame in frames]
 
     def _answer(self, frame: _Frame, prediction: PanopticPrediction, settings: NodeParameters, start_ns: int) -> None:
         stream = frame.stream
@@ -106,4 +110,8 @@ class Server:
 
     def _fail(self, stream: CameraStream, error: Exception) -> None:
         stream.count_failed(error)
-        self.report(stream)
+        self.report(f"A frame of {stream.topic} failed: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

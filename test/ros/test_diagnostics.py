@@ -60,6 +60,24 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, checkpoint, picture, camer
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
 
 
+def test_a_camera_is_no_fault_while_nobody_wants_it(bench, checkpoint, picture, camera_status):
+    """Whatever happened before: while the node is inactive, and while nobody listens."""
+    node = bench.node(checkpoint=str(checkpoint))
+    node.trigger_configure()
+    bench.spin(node)
+    bench.wait_for(lambda: camera_status().message == "inactive", "the diagnosis")
+    assert camera_status().level == DiagnosticStatus.OK
+
+    node.trigger_activate()
+    subscription = bench.client.create_subscription(Image, "panoptic/semantic", lambda _: None, 10)
+    bench.send(bench.camera(), picture, stamp_ns=1, encoding="h264")
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis of the failure")
+    bench.client.destroy_subscription(subscription)
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis of idleness")
+    assert camera_status().message == "idle: nobody listens to the outputs"
+    assert "h264" in values_of(camera_status())["last_error"]
+
+
 def test_dropped_frames(bench, checkpoint, picture, camera_status):
     """All but one of 20 frames are over the rate: that is as wanted. Then as many are too many."""
     node = bench.active_node(checkpoint=str(checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID
+from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.ros.image_codec import decode
 
 pytestmark = pytest.mark.ros
@@ -147,6 +149,68 @@ def test_ids_are_those_of_tracks(bench, checkpoint, picture):
     node.trigger_deactivate()
     node.trigger_activate()
     assert ask() == first
+
+
+class Renumbering:
+    """A segmenter that numbers its segments from behind in every second call."""
+
+    def __init__(self, segmenter: PanopticSegmenter) -> None:
+        self._segmenter = segmenter
+        self._calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._segmenter, name)
+
+    def __call__(self, images: list[np.ndarray]) -> list[PanopticPrediction]:
+        self._calls += 1
+        predictions = self._segmenter(images)
+        return predictions if self._calls % 2 else [self._renumbered(prediction) for prediction in predictions]
+
+    @staticmethod
+    def _renumbered(prediction: PanopticPrediction) -> PanopticPrediction:
+        end = max(segment.id for segment in prediction.segments) + 1
+        segment_map = np.where(prediction.segment_map, end - prediction.segment_map, 0).astype(np.int32)
+        segments = [dataclasses.replace(segment, id=end - segment.id) for segment in reversed(prediction.segments)]
+        return PanopticPrediction(segment_map, tuple(segments))
+
+
+@pytest.mark.parametrize("track_ids", [True, False])
+def test_tracked_ids_in_every_output(bench, checkpoint, picture, track_ids):
+    node = bench.active_node(checkpoint=str(checkpoint), track_ids=track_ids)
+    node.segmenter = Renumbering(node.segmenter)
+    topics = ("instance", "panoptic", "instance_color", "rgb_visualization")
+    heard = {topic: bench.listen(f"panoptic/{topic}") for topic in topics}
+    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    camera = bench.camera()
+    bench.wait_for(lambda: len(node._cameras[0].wanted_outputs()) == len(heard) + 1, "all subscriptions to match")
+    node.set_parameters([Parameter("visualization", value="detailed")])
+    for number in (1, 2):
+        bench.send(camera, picture, stamp_ns=number)
+        bench.wait_for(lambda n=number: {len(m) for m in (*heard.values(), segmentations)} == {n}, "the answers")
+    for topic, (first, second) in heard.items():
+        assert (first.data == second.data) == track_ids, topic
+    first, second = (
+        {(found.id, found.label, tuple(found.box_xyxy_px)) for found in message.segments} for message in segmentations
+    )
+    assert (first == second) == track_ids
+    assert (segmentations[0].segment_map.data == segmentations[1].segment_map.data) == track_ids
+    instances = np.unique(np.frombuffer(heard["instance"][0].data, np.uint16))
+    assert {found.id for found in segmentations[0].segments if found.is_thing} == set(instances) - {0}
+
+
+def test_ids_begin_anew_after_a_time_without_listeners(bench, checkpoint, picture):
+    """The frames before and after are not consecutive: what stands where a car stood an hour ago is another one."""
+    node = bench.active_node(checkpoint=str(checkpoint), track_ids=True)
+    camera = bench.camera()
+    trackers = []
+    for number in (1, 2):
+        listener = bench.client.create_subscription(PanopticSegmentation, "panoptic/segmentation", lambda _: None, 10)
+        bench.send(camera, picture, stamp_ns=number)
+        bench.wait_for(lambda n=number: node.counts[""].answered == n, "the answer")
+        trackers.append(node._cameras[0].tracker)
+        bench.client.destroy_subscription(listener)
+        bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
+    assert trackers[0] is not trackers[1]
 
 
 def test_label_info(bench, checkpoint):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from opendr_panoptic_ros.ros.image_codec import decode
 
@@ -94,8 +95,8 @@ def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change,
 
     node.set_parameters([Parameter("checkpoint", value=str(checkpoint))])
     assert change(CONFIGURE)
-    assert change(ACTIVATE)
     bench.wait_for(lambda: diagnostics[-1].status[0].level == DiagnosticStatus.OK, "the diagnosis")
+    assert change(ACTIVATE)
 
 
 @pytest.mark.parametrize("parameters", [{"device": "tpu"}, {"config": "/no/such.yaml"}])
@@ -208,16 +209,25 @@ def test_an_error_in_a_transition(bench, change, checkpoint, picture, monkeypatc
         bench.wait_for(lambda: heard, "the answer")
 
 
+@pytest.mark.gpu
+def test_cleanup_gives_the_memory_of_the_gpu_back(bench, change, checkpoint):
+    spinning_node(bench, checkpoint=str(checkpoint), device="cuda")
+    assert change(CONFIGURE)
+    configured = torch.cuda.memory_reserved()
+    assert change(CLEANUP)
+    assert torch.cuda.memory_reserved() < configured
+
+
 def test_a_configure_that_fails_late_unwinds(bench, change, checkpoint):
-    """The second camera's topics cannot be made; those of the first go, and the network too."""
-    wrong = {"qos_overrides./rear/panoptic/semantic.publisher.reliability": "sometimes"}
+    """The second camera's second topic cannot be made; its first goes, those of the first camera, and the network."""
+    wrong = {"qos_overrides./rear/panoptic/instance.publisher.reliability": "sometimes"}
     node = spinning_node(bench, checkpoint=str(checkpoint), cameras=["front", "rear"], **wrong)
     assert not change(CONFIGURE)
     assert node.state == "unconfigured"
     assert node.segmenter is None
-    bench.wait_for(
-        lambda: not bench.client.get_publishers_info_by_topic("/front/panoptic/semantic"), "the topics to go"
-    )
+    for name in ("front", "rear"):
+        topic = f"/{name}/panoptic/semantic"
+        bench.wait_for(lambda t=topic: not bench.client.get_publishers_info_by_topic(t), "the topics to go")
     node.set_parameters([Parameter("cameras", value=["front"])])
     assert change(CONFIGURE)
     assert change(ACTIVATE)

@@ -25,6 +25,12 @@ def test_the_mean_rate_of_frames_that_jitter(max_rate_hz):
     assert admitted == pytest.approx(100 * min(max_rate_hz, 30), rel=0.01)
 
 
+def test_a_higher_limit_holds_at_once():
+    limit = RateLimit()
+    assert limit.admits(1, 0.01)
+    assert [limit.admits(2 + i / 8, 4) for i in range(5)] == [False, False, True, False, True]
+
+
 def test_a_pause_is_not_made_up_for():
     limit = RateLimit()
     assert limit.admits(1.0, 10)

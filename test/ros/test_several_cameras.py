@@ -23,7 +23,12 @@ HERE = Path(__file__).resolve().parent
 
 
 class Gate:
-    """A segmenter that waits before each batch until it is let through, and keeps the sizes of the batches."""
+    """A segmenter that waits before each batch until it is let through, and keeps the sizes of the batches.
+
+    largest_batch: larger ones fail.
+    """
+
+    largest_batch = 64
 
     def __init__(self, segmenter: PanopticSegmenter) -> None:
         self.batches: list[tuple[int, ...]] = []
@@ -36,6 +41,8 @@ class Gate:
     def __call__(self, images: list[np.ndarray]) -> Any:
         self.batches.append((len(images), *images[0].shape[:2]))
         assert self.permits.acquire(timeout=60)
+        if len(images) > self.largest_batch:
+            raise RuntimeError("CUDA out of memory")
         return self._segmenter(images)
 
 
@@ -118,6 +125,22 @@ def test_a_broken_frame_in_a_batch_fails_alone(bench, rig):
     gate.permits.release(2)
     bench.wait_for(lambda: node.counts["a"].answered == 3, "the good camera's answers")
     bench.wait_for(lambda: node.counts["b"] == FrameCounts(received=2, answered=1, failed=1), "the failure")
+
+
+def test_a_batch_that_fails_is_tried_frame_by_frame(bench, rig, capfd):
+    node, gate, send, heard = rig(dict.fromkeys("ab", (48, 64)))
+    gate.largest_batch = 1
+    send("a")
+    bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
+    for name in "ab":
+        send(name)
+    gate.permits.release(4)
+    bench.wait_for(lambda: [counts.answered for counts in node.counts.values()] == [3, 2], "the answers")
+    assert [size for size, *_ in gate.batches] == [1, 2, 1, 1]
+    assert [counts.failed for counts in node.counts.values()] == [0, 0]
+    bench.wait_for(lambda: len(heard["a"]) == 3 and len(heard["b"]) == 2, "the messages")
+    said = "2 frames in one batch failed, and are tried one by one: RuntimeError: CUDA out of memory"
+    assert said in capfd.readouterr().err
 
 
 def test_turns_under_overload(bench, rig):
