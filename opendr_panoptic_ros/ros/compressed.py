@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,12 +45,11 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     Raises ImageEncodingError for data that cannot be read, whole, as a picture.
     """
     data = np.frombuffer(message.data, np.uint8)
-    pixels: NDArray[Any] | None
-    try:
-        # Unchanged: neither turned as EXIF says, which CameraInfo knows nothing of, nor made 8-bit by stretching.
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error:
-        pixels = None
+    pixels: NDArray[Any] | None = None
+    with contextlib.suppress(cv2.error):
+        if data.size and not _is_cut_jpeg(data):
+            # Unchanged: neither turned as EXIF says, which CameraInfo knows nothing of, nor made 8-bit by stretching.
+            pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageEncodingError(
             f"The compressed image ({data.size} bytes, format {message.format!r}) cannot be read; expected a whole "
@@ -72,6 +72,12 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
             height=height, width=width, encoding=encoding, is_bigendian=False, step=width * channels, data=pixels
         )
     )
+
+
+def _is_cut_jpeg(data: NDArray[np.uint8]) -> bool:
+    """Whether this is a JPEG without its end, which OpenCV 4 fills up with repeated rows and calls read."""
+    stored = data.tobytes()
+    return stored.startswith(b"\xff\xd8") and b"\xff\xd9" not in stored
 
 
 def encode_jpeg(pixels_rgb: NDArray[np.uint8], header: Header, *, quality: int) -> CompressedImage:

@@ -90,6 +90,20 @@ def test_broken_data(data):
         decode_compressed(SimpleNamespace(format="jpeg", data=data))
 
 
+def test_half_a_jpeg_is_refused_where_opencv_reads_it(monkeypatch):
+    """OpenCV 4, as Ubuntu has it, repeats the last row in place of the others."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(ImageEncodingError, match="cannot be read; expected a whole JPEG"):
+        decode_compressed(SimpleNamespace(format="jpeg", data=cut(".jpg")))
+
+
+def test_a_jpeg_may_be_padded():
+    padded = message(BGR, ".jpg")
+    expected = decode_compressed(padded)
+    padded.data.extend([0] * 100)
+    assert np.array_equal(decode_compressed(padded), expected)
+
+
 def test_floating_point_pictures_are_refused():
     data = cv2.imencode(".tiff", np.zeros((2, 2), np.float32))[1].tobytes()
     with pytest.raises(ImageEncodingError, match="float32 in 1 channels; expected 8 or 16 bits"):
