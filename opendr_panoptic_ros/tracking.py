@@ -103,7 +103,9 @@ class InstanceTracker:
         joint_px *= np.array([[mask.stride**2] for mask in masks])
 
         areas_px = np.array([thing.area_px for thing in things])
-        overlap = joint_px / (areas_px + np.array([[mask.area_px] for mask in masks]) - joint_px)
+        track_areas_px = np.array([[mask.area_px] for mask in masks])
+        joint_px = np.minimum(joint_px, np.minimum(areas_px, track_areas_px))  # samples can count too much
+        overlap = joint_px / (areas_px + track_areas_px - joint_px)
         other_class = np.array([[track.class_id != thing.class_id for thing in things] for track in self._tracks])
         # Nearness counts for less than any overlap.
         score = np.where(overlap >= self._min_overlap, overlap, self._min_overlap * _nearness(masks, things))

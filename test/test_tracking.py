@@ -168,6 +168,15 @@ def test_reset_and_another_size_begin_anew():
     assert ids(tracker.update(frame("AA."))) == [1]
 
 
+def test_an_instance_in_every_second_row_is_tracked():
+    """Of large instances every second row is sampled; here that counts the pixels twice."""
+    stripes = np.zeros((256, 256), np.int32)
+    stripes[::2] = 1
+    car = Segment(1, 13, "car", True, 0.9, int(stripes.sum()), (0, 0, 256, 255))
+    tracker = InstanceTracker()
+    assert [tracker.update(PanopticPrediction(stripes, (car,))).segments[0].id for _ in range(3)] == [1, 1, 1]
+
+
 def test_nothing_to_track():
     tracker = InstanceTracker()
     for row in ("....", "AA..", "....", "rr.."):
