@@ -80,8 +80,8 @@ class CameraStream:
     While nobody listens to an output, there is no subscription to the camera.
 
     name: prefix of the topics, or empty. output_types: topic below `panoptic/` to message type. lock: notified when a
-    frame waits. transport: a key of TRANSPORTS. is_active: between `start` and `stop`. track_ids: whether instances keep
-    their ids as long as somebody listens; to be set before `start`.
+    frame waits. transport: a key of TRANSPORTS. is_active: between `start` and `stop`. track_ids: whether instances
+    keep their ids as long as somebody listens; to be set before `start`.
     """
 
     def __init__(

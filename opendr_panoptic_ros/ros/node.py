@@ -49,6 +49,7 @@ class PanopticNode(ManagedNode):
     """
 
     def __init__(self, **options: Any) -> None:
+        self._settings_lock = threading.RLock()
         super().__init__("panoptic_segmentation", **options)
         self.segmenter: PanopticSegmenter | None = None
         self.last_error = ""
@@ -82,6 +83,16 @@ class PanopticNode(ManagedNode):
         """What became of each camera's frames since the node was configured, by the camera's name."""
         return {stream.name: stream.counts for stream in self._cameras}
 
+    def settings(self) -> parameters.NodeParameters:
+        """The present parameters; of those that are set together all or none. From any thread."""
+        with self._settings_lock:
+            return parameters.read(self)
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
+        """As rclpy's, and the worker does not read in between."""
+        with self._settings_lock:
+            return super().set_parameters_atomically(parameter_list)
+
     def start(self) -> bool:
         """Configure and activate. Whether that went well; if not, `last_error` says why."""
         return all(
@@ -92,7 +103,7 @@ class PanopticNode(ManagedNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network, warm it up and offer the outputs. After a failure the node is as it was before."""
         try:
-            self._configure(parameters.read(self))
+            self._configure(self.settings())
         except Exception as error:  # noqa: BLE001 - whatever it was, the node must stay usable
             failed = self._failure(state, error)
         else:
@@ -104,7 +115,7 @@ class PanopticNode(ManagedNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Answer the cameras, as long as somebody listens to an output."""
         try:
-            self._activate(parameters.read(self))
+            self._activate(self.settings())
         except Exception as error:  # noqa: BLE001 - as above
             self._stop()
             return self._failure(state, error)
@@ -221,7 +232,7 @@ class PanopticNode(ManagedNode):
     def _serve(self, taken: list[tuple[CameraStream, Any]]) -> None:
         """Answer frames. In the worker's thread."""
         assert self.segmenter is not None  # noqa: S101 - the worker lives from activate to deactivate
-        self._server.serve(taken, self.segmenter, parameters.read(self))
+        self._server.serve(taken, self.segmenter, self.settings())
 
     def _report(self, failure: str) -> None:
         """Log that frames failed, now and then if many do. In the worker's thread."""
@@ -237,7 +248,7 @@ class PanopticNode(ManagedNode):
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _publish_diagnostics(self) -> None:
-        settings = parameters.read(self)
+        settings = self.settings()
         values: dict[str, Any] = {"checkpoint": settings.checkpoint}
         if self.segmenter is not None:
             values |= {"device": self.segmenter.device, "precision": self.segmenter.precision}

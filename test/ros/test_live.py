@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -120,6 +122,41 @@ def test_max_rate(bench, checkpoint, picture, set_parameter, answer):
     assert set_parameter("max_rate_hz", 0.0) == ""
     bench.send(camera, picture, stamp_ns=7)
     bench.wait_for(lambda: node.counts[""].answered == 3, "a frame without limit")
+
+
+def test_all_or_none(bench):
+    """Of values that are set together, one that is not legal refuses all."""
+    node = bench.node()
+    together = [Parameter("jpeg_quality", value=30), Parameter("visualization_opacity", value=2)]
+    result = node.set_parameters_atomically(together)
+    assert not result.successful
+    assert result.reason.startswith("visualization_opacity is 2; expected 0 ")
+    assert node.get_parameter("jpeg_quality").value == 80
+    node.destroy_node()
+
+
+def test_a_frame_sees_all_of_what_is_set_together(bench):
+    node = bench.node()
+
+    def set_together(value: int) -> None:
+        names = ("warn_latency_ms", "max_rate_hz", "min_stuff_area")  # against the order in which they are read
+        assert node.set_parameters_atomically([Parameter(name, value=value) for name in names]).successful
+
+    set_together(1)
+    thread = threading.Thread(target=lambda: [set_together(1 + number % 2) for number in range(300)])
+    seen = set()
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns within every few instructions
+    try:
+        thread.start()
+        while thread.is_alive():
+            settings = node.settings()
+            seen.add((settings.warn_latency_ms, settings.max_rate_hz, settings.min_stuff_area))
+    finally:
+        sys.setswitchinterval(interval_s)
+        thread.join()
+        node.destroy_node()
+    assert seen <= {(1, 1, 1), (2, 2, 2)}
 
 
 @pytest.mark.parametrize(
