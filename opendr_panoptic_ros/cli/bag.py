@@ -32,10 +32,10 @@ def bag(
     source: Annotated[Path, typer.Argument(metavar="IN", help="ROS 1 .bag; rosbag2 folder, .mcap or .db3.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New rosbag2 folder; with the ending .mcap a file.")],
     topic: Annotated[
-        list[str] | None, typer.Option(help="Images, raw or compressed; may be repeated. [default: the only one]")
+        list[str] | None, typer.Option(help="Images, raw or compressed; may be repeated. Not needed if there is one.")
     ] = None,
-    start: Annotated[float, typer.Option(min=0, help="Seconds from the bag's beginning.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0, help="Seconds from the bag's beginning.")] = None,
+    start: Annotated[float, typer.Option(min=0, max=1e9, help="Seconds from the bag's beginning.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0, max=1e9, help="Seconds from the bag's beginning.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a topic.")] = 1,
     colors: Annotated[bool, typer.Option("--colors", help="Also colour maps of classes and instances.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also the colours drawn over the images.")] = False,
@@ -62,6 +62,8 @@ def bag(
             raise PanopticError(f"{out} is inside the input, which shall stay as it is; choose another place.")
         with BagReader(source) as reader:
             topics = chosen_topics(reader, topic or [])
+            if not any(reader.topics[name].message_count for name in topics):
+                raise PanopticError(f"There are no messages on {', '.join(topics)}.")
             start_ns = reader.start_ns + round(start * 1e9)
             end_ns = reader.end_ns if end is None else min(reader.end_ns, reader.start_ns + round(end * 1e9))
             if start_ns >= end_ns:
@@ -76,9 +78,12 @@ def bag(
                 checkpoint, config=config, device=device, inference_size=size, score_threshold=score_threshold
             )
             outputs = [*LABELS, *(COLORS if colors else ()), *([VISUALIZATION] if overlay else [])]
-            messages = selected(reader, topics, start_ns, end_ns, every)
-            labeller = Labeller(reader, BagWriter(out), segmenter, topics, outputs, batch=batch, track_ids=track_ids)
+            # The bag's own times may leave out messages that were recorded late: only times that were asked for count.
+            messages = selected(reader, topics, start_ns if start else 0, None if end is None else end_ns, every)
             with Interruption() as interruption:
+                labeller = Labeller(
+                    reader, BagWriter(out), segmenter, topics, outputs, batch=batch, track_ids=track_ids
+                )
                 labeller.run(windows(messages, batch * len(topics)), start_ns, end_ns, interruption)
             labeller.report(reader.start_ns)
 
@@ -101,7 +106,7 @@ def chosen_topics(reader: BagReader, names: list[str]) -> list[str]:
     return list(dict.fromkeys(names or images))
 
 
-def selected(reader: BagReader, topics: list[str], start_ns: int, end_ns: int, every: int) -> Iterator[Message]:
+def selected(reader: BagReader, topics: list[str], start_ns: int, end_ns: int | None, every: int) -> Iterator[Message]:
     """Every n-th message of each topic, in this time. They are counted from the bag's beginning, wherever it starts."""
     counts: Counter[str] = Counter()
     for message in reader.messages(topics, start_ns=start_ns if every == 1 else None, end_ns=end_ns):
@@ -111,13 +116,21 @@ def selected(reader: BagReader, topics: list[str], start_ns: int, end_ns: int, e
 
 
 def windows(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
-    """Messages in groups of `size`, or more, as messages of the same time stay together: `--start` names a time."""
+    """Messages in groups of `size`, or more, as messages of the same time stay together: `--start` names a time.
+
+    What comes before damage in the file is a group, before the error.
+    """
     window: list[Message] = []
-    for message in messages:
-        if len(window) >= size and message.time_ns != window[-1].time_ns:
+    try:
+        for message in messages:
+            if len(window) >= size and message.time_ns != window[-1].time_ns:
+                yield window
+                window = []
+            window.append(message)
+    except PanopticError:
+        if window:
             yield window
-            window = []
-        window.append(message)
+        raise
     if window:
         yield window
 
@@ -133,15 +146,16 @@ def prefixes(topics: list[str]) -> dict[str, str]:
 
 
 class Interruption:
-    """Whether Ctrl-C or SIGTERM has come, while this context is open. A second one interrupts at once."""
+    """Whether Ctrl-C or SIGTERM has come, while this context is open. A second one interrupts, but not while held."""
 
     def __enter__(self) -> Self:
         self.came = False
+        self.held = False
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments
-        if self.came:
+        if self.came and not self.held:
             raise KeyboardInterrupt
         self.came = True
 
@@ -196,13 +210,19 @@ class Labeller:
                     if interruption.came:
                         self.stopped_at_ns = latest_ns
                         break
-                    self._write(group, self._results(group))
+                    results = self._results(group)
+                    interruption.held = True  # half a message would spoil the bag
+                    self._write(group, results)
                     latest_ns = group[-1].time_ns + 1
+                    interruption.held = False
                     progress.update(task, completed=group[-1].time_ns - start_ns, frames=self.frames)
                 else:
                     progress.update(task, completed=end_ns - start_ns)
+            except KeyboardInterrupt:  # the second: the frames in work are left
+                self.stopped_at_ns = latest_ns
             except Exception as error:  # noqa: BLE001 - hours of work are kept, whatever ends them
                 self._error, self.stopped_at_ns = error, latest_ns
+            interruption.held = True
             self._writer.close()
 
     def report(self, origin_ns: int) -> None:
