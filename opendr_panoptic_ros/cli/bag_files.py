@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, Qos
 from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag1 import ReaderError as Ros1Error
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, ReaderError, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -77,11 +76,12 @@ class BagReader:
         try:
             self._reader: Any = Ros1Reader(path) if path.suffix == ".bag" and path.is_file() else Ros2Reader(path)
             self._reader.open()
-        except (Ros1Error, ReaderError, OSError) as error:
-            reason = str(error).rstrip(".")
+        except Exception as error:  # damaged files make rosbags raise errors of any kind
+            reason = str(error).rstrip(".") or type(error).__name__
             raise PanopticError(
                 f"{path} cannot be read as a bag: {reason}. Expected a ROS 1 .bag, a rosbag2 folder, a .mcap or a .db3 "
-                "file, complete: `ros2 bag reindex` repairs one whose recording was cut off."
+                "file, complete. One whose recording was cut off is repaired by `rosbag reindex` (.bag), by `mcap "
+                "recover` (.mcap), or, without its metadata.yaml, by `ros2 bag reindex`."
             ) from error
         self._is_ros1 = isinstance(self._reader, Ros1Reader)
         self._connections: list[Connection] = [
@@ -118,8 +118,8 @@ class BagReader:
             for connection, time_ns, data in self._reader.messages(connections, start=start_ns, stop=end_ns):
                 cdr = typestore().ros1_to_cdr(data, connection.msgtype) if self._is_ros1 else data
                 yield Message(connection.topic, connection.msgtype, time_ns, cdr)
-        except (Ros1Error, ReaderError, OSError) as error:
-            raise PanopticError(f"{self._path} cannot be read on: {error}") from error
+        except Exception as error:  # as in __init__
+            raise PanopticError(f"{self._path} cannot be read on: {str(error) or type(error).__name__}") from error
 
 
 class BagWriter:
@@ -135,7 +135,8 @@ class BagWriter:
         self.check_free(path)
         # The bag is a folder in this one, under its final name, which the names of its files are made of.
         self._bag = self._partial / path.name.removesuffix(".mcap")
-        self._writer = Writer(self._bag, version=9, storage_plugin=StoragePlugin.MCAP)
+        # Version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
+        self._writer = Writer(self._bag, version=8, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         self._connections: dict[str, Connection] = {}

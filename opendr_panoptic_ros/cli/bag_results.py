@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.cli.bag_files import COMPRESSED_IMAGE, IMAGE, Message, typestore
+from opendr_panoptic_ros.errors import ImageEncodingError
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.ros.compressed import decode_compressed
 from opendr_panoptic_ros.ros.image_codec import decode
@@ -30,7 +31,11 @@ def read_frame(message: Message) -> Frame:
 
     Raises ImageEncodingError when it cannot be decoded.
     """
-    content: Any = typestore().deserialize_cdr(message.data, message.type_name)
+    content: Any
+    try:
+        content = typestore().deserialize_cdr(message.data, message.type_name)
+    except Exception as error:  # rosbags raises errors of any kind for bytes that are no such message
+        raise ImageEncodingError(f"{len(message.data)} bytes are no {message.type_name}, or were cut short.") from error
     read = decode_compressed if message.type_name == COMPRESSED_IMAGE else decode
     return Frame(message, content.header, read(content))
 

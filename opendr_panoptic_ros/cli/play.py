@@ -50,7 +50,7 @@ def play(
             if missing:
                 raise PanopticError(f"The bag has no {', '.join(missing)}, but: {count_by_topic(reader.topics)}.")
             publishers = _publishers(node, [reader.topics[name] for name in topic or reader.topics])
-            if not publishers:
+            if not any(reader.topics[name].message_count for name in publishers):
                 raise PanopticError(f"There is nothing to publish. The bag's topics: {count_by_topic(reader.topics)}.")
             deadline_s = time.monotonic() + wait
             while not all(p.get_subscription_count() for p in publishers.values()) and time.monotonic() < deadline_s:

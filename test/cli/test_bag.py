@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import re
 import signal
@@ -14,11 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
+import yaml
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from opendr_panoptic_ros import visualize
-from opendr_panoptic_ros.cli import bag_files
 from opendr_panoptic_ros.cli.bag import prefixes, windows
-from opendr_panoptic_ros.cli.bag_files import IMAGE, Message
+from opendr_panoptic_ros.cli.bag_files import IMAGE, BagReader, Message, typestore
+from opendr_panoptic_ros.cli.main import app
+from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
 from .conftest import ORIGIN_NS, ROOT, STAMP_NS, pixels, read_bag, run_command, stamp_ns, start_command
@@ -58,8 +62,9 @@ def test_every_kind_of_bag(run, make_bag, tmp_path, tiny_checkpoint, kind):
     sent = drive(5)
     source = make_bag([*sent, ("/chatter", 5 * STEP_NS, "hello")], kind)
     before = content_of(source)
-    code, out, _ = run(source, "out", "--batch", 1, "--colors", "--overlay")
+    code, out, err = run(source, "out", "--batch", 1, "--colors", "--overlay")
     assert (code, out) == (0, "5 frames segmented, results in out\n")
+    assert re.search(r"100 % 5 frames time left \d+:\d\d:\d\d", err)
     assert content_of(source) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == [source.name, "out"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["metadata.yaml", "out.mcap"]
@@ -96,6 +101,18 @@ def test_a_single_file_in_and_out(run, make_bag, tmp_path):
     assert code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.mcap"]
     assert frames_in(read_bag(tmp_path / "out.mcap"), "/cam/panoptic/semantic") == [0, 1, 2]
+
+
+def test_messages_outside_the_times_of_the_metadata_are_there_too(run, make_bag, tmp_path):
+    """As where one that came late has moved the beginning back, and the duration stayed."""
+    source = make_bag(drive(4))
+    file = source / "metadata.yaml"
+    metadata = yaml.safe_load(file.read_text())
+    metadata["rosbag2_bagfile_information"]["duration"]["nanoseconds"] = 2 * STEP_NS
+    file.write_text(yaml.safe_dump(metadata))
+    code, _, err = run(source, "out")
+    assert code == 0, err
+    assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
 
 
 def test_compressed_images(run, make_bag, tmp_path, tiny_checkpoint):
@@ -181,6 +198,13 @@ def test_a_broken_frame_is_named_and_the_others_are_done(run, make_bag, tmp_path
     assert frames_in(messages, topic) == [0, 1, 3]
 
 
+def test_a_topic_without_messages(run, tmp_path):
+    with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.add_connection("/image", IMAGE, typestore=typestore())
+    assert run("in", "out")[::2] == (1, "opendr-panoptic: There are no messages on /image.\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
 def test_what_cannot_be_done_leaves_nothing(run, make_bag, tmp_path):
     source = make_bag(drive(2))
     (tmp_path / "there").mkdir()
@@ -224,6 +248,53 @@ def test_an_error_on_the_way_keeps_what_was_done(run, make_bag, tmp_path, monkey
     assert "RuntimeError: out of memory" in err
     assert "--start 0.400000000" in err
     assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["ros1", "sqlite3"])
+def test_all_that_can_be_read_of_a_damaged_bag_is_done(run, make_bag, tmp_path, kind):
+    source = make_bag(drive(20), kind)
+    file = next(iter(source.glob("*.db3")), source)
+    data = bytearray(file.read_bytes())
+    damaged = len(data) * 7 // 10
+    data[damaged : damaged + 8192] = bytes(8192)
+    file.write_bytes(data)
+    readable = 0
+    with BagReader(source) as reader, contextlib.suppress(PanopticError):
+        for _ in reader.messages(["/cam/image_raw"]):
+            readable += 1
+    assert 11 < readable < 20, "some groups are whole, and one is cut off"
+    code, out, err = run(source, "out", "--batch", 11)
+    assert (code, out) == (1, f"{readable} frames segmented, results in out\n")
+    assert "cannot be read on" in err
+    messages = read_bag(tmp_path / "out")
+    assert frames_in(messages) == frames_in(messages, "/cam/panoptic/semantic") == list(range(readable))
+
+
+def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag, tmp_path, monkeypatch):
+    original = PanopticSegmenter.__call__
+    calls = []
+
+    def is_interrupted_twice(self, images):
+        calls.append(len(images))
+        if len(calls) == 3:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+        return original(self, images)
+
+    monkeypatch.setattr(PanopticSegmenter, "__call__", is_interrupted_twice)
+    code, out, err = run(make_bag(drive(6)), "out", "--batch", 2)
+    assert code == 130, err
+    assert out == ("4 frames segmented, results in out\nStopped. Go on into another bag with --start 0.400000000\n")
+    assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_the_page_names_the_options_that_there_are():
+    page = (ROOT / "docs" / "bags.md").read_text("utf-8")
+    commands = typer.main.get_command(app).commands
+    options = {name for command in ("bag", "play") for p in commands[command].params for name in p.opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - {"--ros-args"}
+    assert named == {name for name in options if name.startswith("--")}
 
 
 def test_messages_of_one_time_stay_together():
@@ -292,23 +363,3 @@ def test_no_ros_is_needed(make_bag, tmp_path, tiny_checkpoint, monkeypatch):
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-def test_the_types_are_those_of_the_msg_files():
-    from rosbags.typesys import get_types_from_msg
-
-    for name, definition in bag_files.DEFINITIONS.items():
-        file = ROOT / "msg" / f"{name.rpartition('/')[2]}.msg"
-        assert get_types_from_msg(definition, name) == get_types_from_msg(file.read_text("utf-8"), name)
-    assert {name.rpartition("/")[2] for name in bag_files.DEFINITIONS} == {p.stem for p in (ROOT / "msg").glob("*.msg")}
-
-
-def test_the_types_have_the_hashes_of_the_built_messages():
-    """By which ROS 2 knows whether two types are one."""
-    built = ROOT / "install" / "opendr_panoptic_ros" / "share" / "opendr_panoptic_ros" / "msg"
-    for name in bag_files.DEFINITIONS:
-        description = built / f"{name.rpartition('/')[2]}.json"
-        if not description.exists():
-            pytest.skip("the messages are not built; make setup does it")
-        hashes = {h["type_name"]: h["hash_string"] for h in json.loads(description.read_text())["type_hashes"]}
-        assert bag_files.typestore().hash_rihs01(name) == hashes[name]
