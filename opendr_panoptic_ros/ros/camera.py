@@ -181,6 +181,8 @@ class CameraStream:
             self.tracker = InstanceTracker() if self.track_ids else None
             events = SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch)
             self._images = self._subscribe(self._image_type, self._image_name, self.store, event_callbacks=events)
+            self.last_error = ""  # it and the times tell of frames before
+            self.timings.clear()
         elif not wanted and self._images is not None:
             self._node.destroy_subscription(self._images)
             self._images = None

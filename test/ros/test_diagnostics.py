@@ -62,7 +62,7 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, checkpoint, picture, camer
 
 def test_a_camera_is_no_fault_while_nobody_wants_it(bench, checkpoint, picture, camera_status):
     """Whatever happened before: while the node is inactive, and while nobody listens."""
-    node = bench.node(checkpoint=str(checkpoint))
+    node = bench.node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
     node.trigger_configure()
     bench.spin(node)
     bench.wait_for(lambda: camera_status().message == "inactive", "the diagnosis")
@@ -76,6 +76,9 @@ def test_a_camera_is_no_fault_while_nobody_wants_it(bench, checkpoint, picture, 
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis of idleness")
     assert camera_status().message == "idle: nobody listens to the outputs"
     assert "h264" in values_of(camera_status())["last_error"]
+    bench.listen("panoptic/semantic")
+    bench.wait_for(lambda: camera_status().message == "subscribed", "the diagnosis of a new beginning")
+    assert camera_status().level == DiagnosticStatus.OK
 
 
 def test_dropped_frames(bench, checkpoint, picture, camera_status):

@@ -134,6 +134,21 @@ def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, c
     bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
 
 
+def test_shutdown_waits_for_the_frame_in_work(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint))
+    node.segmenter = gate = Gate(node.segmenter)
+    bench.listen("panoptic/semantic")
+    bench.send(bench.camera(), picture, stamp_ns=1)
+    bench.wait_for(lambda: gate.batches == [1], "the inference to begin")
+    [stream] = node._cameras
+    threading.Timer(0.2, gate.permits.release).start()
+    node.trigger_shutdown()
+    assert node.state == "finalized"
+    assert node.segmenter is None
+    assert stream.counts == FrameCounts(received=1, answered=1)
+    assert "panoptic_worker" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_a_bad_image_then_a_good_one(bench, checkpoint, picture):
     node = bench.active_node(checkpoint=str(checkpoint))
     heard = bench.listen("panoptic/semantic")
