@@ -138,12 +138,14 @@ def test_all_or_none(bench):
 def test_a_frame_sees_all_of_what_is_set_together(bench):
     node = bench.node()
 
-    def set_together(value: int) -> None:
-        names = ("warn_latency_ms", "max_rate_hz", "min_stuff_area")  # against the order in which they are read
-        assert node.set_parameters_atomically([Parameter(name, value=value) for name in names]).successful
+    names = ("warn_latency_ms", "max_rate_hz", "min_stuff_area")  # against the order in which they are read
+
+    def set_together(times: int) -> None:
+        for number in range(times):
+            node.set_parameters_atomically([Parameter(name, value=1 + number % 2) for name in names])
 
     set_together(1)
-    thread = threading.Thread(target=lambda: [set_together(1 + number % 2) for number in range(300)])
+    thread = threading.Thread(target=set_together, args=(300,))
     seen = set()
     interval_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # threads take turns within every few instructions
