@@ -13,6 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+from opendr_panoptic_ros.cli.bag_files import IMAGE, BagWriter, Message, typestore
+from opendr_panoptic_ros.cli.bag_results import SEGMENTATION, Frame, serialized
+from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 from .conftest import ORIGIN_NS, ROOT, STAMP_NS, pixels, read_bag, run_command, stamp_ns, start_command
 
@@ -119,6 +124,64 @@ def test_chosen_topics_and_types_that_are_not_installed(ear, make_bag):
     code, _, err = run_command("play", source, "--topic", "/nobody")
     assert code == 1
     assert "The bag has no /nobody, but: /cam/image_raw (2 sensor_msgs/msg/Image), /chatter" in err
+
+
+def test_our_own_messages_are_played(ear, tmp_path):
+    """As `bag` writes them, from a single file."""
+    messages = pytest.importorskip("opendr_panoptic_ros.msg")
+    heard = ear.listen("/panoptic/segmentation", messages.PanopticSegmentation)
+    segment = Segment(3, 13, "car", True, 0.75, 2, (1, 0, 3, 1))
+    prediction = PanopticPrediction(np.array([[0, 3, 3]], np.int32), (segment,))
+    types = typestore().types
+    header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 2), "optical")
+    frame = Frame(Message("/image_raw", IMAGE, 0, b""), header, np.zeros((1, 3, 3), np.uint8))
+    writer = BagWriter(tmp_path / "out.mcap")
+    writer.add_topic("/panoptic/segmentation", SEGMENTATION)
+    writer.write("/panoptic/segmentation", 1, serialized("segmentation", frame, prediction))
+    writer.close()
+    process = start_command("play", tmp_path / "out.mcap", "--wait", 60)
+    ear.spin_until_quiet(process, heard)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    ((_, message),) = heard
+    assert (stamp_ns(message), message.header.frame_id) == (1_000_000_002, "optical")
+    assert np.array_equal(pixels(message.segment_map), prediction.segment_map)
+    (got,) = message.segments
+    assert (got.id, got.class_id, got.label, got.is_thing, got.score) == (3, 13, "car", True, 0.75)
+    assert (got.area_px, list(got.box_xyxy_px)) == (2, [1, 0, 3, 1])
+
+
+def test_latched_as_recorded_and_ctrl_c_while_waiting(ear, tmp_path):
+    forever = QosTime(9223372036, 854775807)
+    latched = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
+                  forever, forever, QosLiveliness.AUTOMATIC, forever, False)  # fmt: skip
+    writer = BagWriter(tmp_path / "in")
+    for name, qos in (("/map", [latched]), ("/words", [])):
+        writer.add_topic(name, "std_msgs/msg/String", qos)
+        writer.write(name, 1, b"")
+    writer.close()
+    process = start_command("play", tmp_path / "in", "--wait", 60)
+    try:
+        offers = ear.node.get_publishers_info_by_topic
+        ear.spin_until(lambda: offers("/map") and offers("/words"), "the publishers")
+        durability = [offers(name)[0].qos_profile.durability.name for name in ("/map", "/words")]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+    assert durability == ["TRANSIENT_LOCAL", "VOLATILE"]
+    assert (process.returncode, out, err) == (130, "", "Stopped.\n")
+
+
+def test_a_topic_without_messages_is_not_looped(tmp_path):
+    writer = BagWriter(tmp_path / "in")
+    for name in ("/empty", "/image"):
+        writer.add_topic(name, "std_msgs/msg/String")
+    writer.write("/image", 1, b"")
+    writer.close()
+    code, _, err = run_command("play", tmp_path / "in", "--topic", "/empty", "--loop")
+    assert code == 1
+    assert "There is nothing to publish" in err
 
 
 def test_a_loop_goes_on_until_ctrl_c(ear, make_bag):

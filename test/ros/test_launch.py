@@ -170,9 +170,17 @@ def test_the_documentation_names_arguments_that_exist():
 
 
 def test_log_level(launch, bench):
-    quiet = launch("panoptic.launch.py", {"autostart": "false", "log_level": "debug"})
-    bench.wait_for(lambda: "[DEBUG]" in quiet.said and "autostart is off" in quiet.said, "the node's messages")
-    assert quiet.interrupt() == 0
+    node = launch("panoptic.launch.py", {"autostart": "false", "log_level": "debug"})
+    bench.wait_for(lambda: "[DEBUG]" in node.said and "autostart is off" in node.said, "the node's messages")
+    assert node.interrupt() == 0
+
+
+def test_log_level_of_one_logger(launch):
+    arguments = {"checkpoint": "/no/such.pth", "log_level": "opendr.panoptic_segmentation:=fatal"}
+    silent = launch("panoptic.launch.py", arguments)
+    silent.wait()
+    assert "process has died" in silent.said
+    assert "[opendr.panoptic_segmentation]" not in silent.said
 
 
 def test_without_a_display_rviz_does_not_open(launch, bench):
