@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import traceback
@@ -227,7 +228,8 @@ class PanopticNode(ManagedNode):
         self._cameras, self._diagnoses, self._label_infos = [], [], []
         self.segmenter = None
         gc.collect()  # a network on the GPU is large; the next one, or another process, should find its memory free
-        torch.cuda.empty_cache()  # does nothing where CUDA was not used
+        with contextlib.suppress(RuntimeError):  # a GPU that failed for good must not keep the node from ending
+            torch.cuda.empty_cache()  # does nothing where CUDA was not used
 
     def _serve(self, taken: list[tuple[CameraStream, Any]]) -> None:
         """Answer frames. In the worker's thread."""
