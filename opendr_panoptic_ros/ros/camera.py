@@ -98,7 +98,7 @@ class CameraStream:
         self.ego_mask = ego_mask
         self.track_ids = False
         self.tracker: InstanceTracker | None = None
-        self.last_error = ""
+        self.last_error = self.last_failure = ""
         self.timings: deque[Timing] = deque(maxlen=200)
         self.image_size: tuple[int, int] | None = None
         self.over_rate = 0
@@ -251,10 +251,10 @@ class CameraStream:
             self._dropped += 1
 
     def count_failed(self, error: Exception) -> None:
-        """Count a taken frame as failed; `last_error` tells why until the next frame is answered."""
+        """Count a taken frame as failed; `last_failure` tells why, and `last_error` until the next one is answered."""
         with self._lock:
             self._failed += 1
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.last_error = self.last_failure = f"{type(error).__name__}: {error}"
 
     def qos_mismatch(self) -> str:
         """In words, which publishers of the camera's topic cannot be heard for their quality of service, or nothing."""

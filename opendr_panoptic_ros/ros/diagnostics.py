@@ -39,8 +39,9 @@ class CameraDiagnosis:
         self._moments: deque[_Moment] = deque()
 
     def status(self, node_name: str, settings: NodeParameters) -> DiagnosticStatus:
-        """ERROR while the stream's `last_error` stands, WARN when something is not as it should be, else OK.
+        """ERROR when frames fail, WARN when something else is not as it should be, else OK.
 
+        They fail while the stream's `last_error` stands, or when one has failed since the status before this one.
         Nobody listening is no fault, and no frames then are none either; the last error then is only told as a value.
         """
         stream, now_s = self._stream, time.monotonic()
@@ -48,6 +49,7 @@ class CameraDiagnosis:
         while now_s - self._moments[0].time_s > WINDOW_S:
             self._moments.popleft()
         first, last = self._moments[0], self._moments[-1]
+        failed_before = self._moments[-2].counts.failed if len(self._moments) > 1 else 0
         span_s = last.time_s - first.time_s
         received = last.counts.received - first.counts.received
         answered = last.counts.answered - first.counts.answered
@@ -62,13 +64,14 @@ class CameraDiagnosis:
             "answered_hz": f"{answered / span_s:.1f}" if span_s else "",
             "dropped_share": f"{dropped_share:.2f}",
             **_percentiles(list(stream.timings)),
-            "last_error": stream.last_error,
+            "last_error": stream.last_error or stream.last_failure,
         }
         is_wanted = stream.is_active and (stream.is_subscribed or bool(stream.wanted_outputs()))
         idle = "idle: nobody listens to the outputs" if stream.is_active else "inactive"
         doing = "subscribed" if is_wanted else idle
         warnings = self._warnings(settings, now_s, dropped_share) if stream.is_subscribed else []
-        error = stream.last_error if is_wanted else ""
+        has_error = is_wanted and (stream.last_error or last.counts.failed > failed_before)
+        error = values["last_error"] if has_error else ""
         return _status(f"{node_name}: {stream.topic}", node_name, doing, warnings, error, values)
 
     def _warnings(self, settings: NodeParameters, now_s: float, dropped_share: float) -> list[str]:

@@ -81,6 +81,21 @@ def test_a_camera_is_no_fault_while_nobody_wants_it(bench, checkpoint, picture, 
     assert camera_status().level == DiagnosticStatus.OK
 
 
+def test_an_error_between_two_diagnoses_is_told(bench, checkpoint, picture, camera_status):
+    """A camera of which every second frame is broken is not OK, whichever frame was the last one."""
+    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+    bench.listen("panoptic/semantic")
+    heard = bench.listen("/diagnostics", DiagnosticArray)
+    bench.wait_for(lambda: camera_status().message == "subscribed", "the first diagnosis")
+    camera = bench.camera()
+    for number, encoding in enumerate(("h264", "rgb8"), start=1):
+        bench.send(camera, picture, stamp_ns=now_ns(bench), encoding=encoding)
+        bench.wait_for(lambda n=number: node.counts[""].answered + node.counts[""].failed == n, "the frame")
+    bench.wait_for(lambda: "h264" in " ".join(array.status[1].message for array in heard), "the diagnosis")
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis after it")
+    assert "h264" in values_of(camera_status())["last_error"]
+
+
 def test_dropped_frames(bench, checkpoint, picture, camera_status):
     """All but one of 20 frames are over the rate: that is as wanted. Then as many are too many."""
     node = bench.active_node(checkpoint=str(checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
