@@ -236,14 +236,19 @@ class Labeller:
         go_on = ""
         if self.stopped_at_ns is not None:
             go_on = f"Go on into another bag with --start {(self.stopped_at_ns - origin_ns) / 1e9:.9f}"
-        if self._error is not None:
-            raise PanopticError(f"{type(self._error).__name__}: {self._error}\n{go_on}") from self._error
-        if go_on:
-            typer.echo(f"Stopped. {go_on}")
-            raise typer.Exit(_INTERRUPTED)
+        unread = ""
         if self.problems:
             more = f" ({len(self.problems)} such frames)" if len(self.problems) > 1 else ""
-            raise PanopticError(f"not segmented: {self.problems[0]}{more}")
+            unread = f"not segmented: {self.problems[0]}{more}"
+        if self._error is not None:
+            ended = f"{type(self._error).__name__}: {self._error}\n{go_on}"
+            raise PanopticError(f"{ended}\n{unread}".rstrip()) from self._error
+        if go_on:
+            typer.echo(f"Stopped. {go_on}")
+            typer.echo(unread, err=True, nl=bool(unread))
+            raise typer.Exit(_INTERRUPTED)
+        if unread:
+            raise PanopticError(unread)
         if not self._writer.count:
             raise PanopticError("There are no frames in this time.")
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -282,17 +283,20 @@ def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag
         return original(self, images)
 
     monkeypatch.setattr(PanopticSegmenter, "__call__", is_interrupted_twice)
-    code, out, err = run(make_bag(drive(6)), "out", "--batch", 2)
+    sent = [("/compressed", i * STEP_NS, cv2.imencode(".png", each)[1].tobytes()) for i, each in enumerate(pictures(6))]
+    sent[1] = ("/compressed", STEP_NS, b"no picture")
+    code, out, err = run(make_bag(sent), "out", "--batch", 2)
     assert code == 130, err
-    assert out == ("4 frames segmented, results in out\nStopped. Go on into another bag with --start 0.400000000\n")
-    assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
+    assert out == ("3 frames segmented, results in out\nStopped. Go on into another bag with --start 0.400000000\n")
+    assert f"not segmented: /compressed at {ORIGIN_NS + STEP_NS} ns" in err
+    assert frames_in(read_bag(tmp_path / "out"), "/compressed") == [0, 1, 2, 3]
     assert not (tmp_path / "out.partial").exists()
 
 
 def test_the_page_names_the_options_that_there_are():
     page = (ROOT / "docs" / "bags.md").read_text("utf-8")
-    commands = typer.main.get_command(app).commands
-    options = {name for command in ("bag", "play") for p in commands[command].params for name in p.opts}
+    group: Any = typer.main.get_command(app)
+    options = {name for command in ("bag", "play") for p in group.commands[command].params for name in p.opts}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - {"--ros-args"}
     assert named == {name for name in options if name.startswith("--")}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_camera_infos_of_ros_1(tmp_path):
         writer.write(writer.add_connection("/camera_info", name, typestore=store), 3, store.serialize_ros1(info, name))
     with BagReader(tmp_path / "in.bag") as reader:
         (message,) = reader.messages(list(reader.topics))
-    got = bag_files.typestore().deserialize_cdr(message.data, message.type_name)
+    got: Any = bag_files.typestore().deserialize_cdr(message.data, message.type_name)
     assert (stamp_ns(got), got.header.frame_id, got.height, got.width) == (1_000_000_002, "optical", 4, 6)
     assert (list(got.d), list(got.k), list(got.p)) == (list(range(5)), list(range(9)), list(range(12)))
     assert (got.distortion_model, got.binning_y, got.roi.width, got.roi.do_rectify) == ("plumb_bob", 2, 4, True)

@@ -146,6 +146,14 @@ def test_a_wrong_argument_is_told_and_nothing_starts(launch, arguments, reason):
     assert "process started" not in refused.said
 
 
+@pytest.mark.parametrize("arguments", [{"config": "/no/such.yaml"}, {"device": "tpu"}])
+def test_configuration_and_device_reach_the_node(launch, checkpoint, arguments):
+    refused = launch("panoptic.launch.py", {"checkpoint": checkpoint, **arguments})
+    refused.wait()
+    reason = next(line for line in refused.said.splitlines() if "stays unconfigured" in line)
+    assert next(iter(arguments.values())) in reason
+
+
 def test_the_documentation_names_arguments_that_exist():
     actions = pytest.importorskip("launch.actions")
     sources = pytest.importorskip("launch.launch_description_sources")
