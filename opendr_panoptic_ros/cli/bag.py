@@ -142,7 +142,10 @@ def prefixes(topics: list[str]) -> dict[str, str]:
     """
     parents = {topic: topic.removesuffix("/compressed").rpartition("/")[0] for topic in topics}
     shared = Counter(parents.values())
-    return {topic: f"{topic if shared[parent] > 1 else parent}/panoptic" for topic, parent in parents.items()}
+    return {
+        topic: f"{topic if shared[parent] > 1 or parent in parents else parent}/panoptic"
+        for topic, parent in parents.items()
+    }
 
 
 class Interruption:
