@@ -87,18 +87,19 @@ class PanopticSegmenter:
     ) -> PanopticPrediction | list[PanopticPrediction]:
         """The prediction of one image, or of each image of a list, at the image's own resolution.
 
-        images: uint8 RGB `(H, W, 3)`, or a list of them of one size, which run as one batch.
-        Raises TypeError for anything but uint8 arrays and ValueError for other shapes and for lists of several sizes.
+        images: uint8 RGB `(H, W, 3)`, or a list of them; those of one size run as one batch.
+        Raises TypeError for anything but uint8 arrays and ValueError for other shapes.
         """
         if isinstance(images, np.ndarray):
             return self._predict([_checked(images)])[0]
         if not isinstance(images, Sequence) or isinstance(images, (str, bytes)):
             raise TypeError(f"images is {type(images).__name__}; expected a uint8 array (H, W, 3) or a list of them.")
         batch = [_checked(image) for image in images]
-        sizes = sorted({image.shape[:2] for image in batch})
-        if len(sizes) > 1:
-            raise ValueError(f"The list has images of sizes {sizes}; call once for each size.")
-        return self._predict(batch) if batch else []
+        predictions: dict[int, PanopticPrediction] = {}
+        for shape in dict.fromkeys(image.shape for image in batch):
+            places = [place for place, image in enumerate(batch) if image.shape == shape]
+            predictions.update(zip(places, self._predict([batch[place] for place in places]), strict=True))
+        return [predictions[place] for place in range(len(batch))]
 
     def set_thresholds(
         self,

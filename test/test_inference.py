@@ -100,6 +100,14 @@ def test_batch_equals_single_images(demo: PanopticSegmenter) -> None:
     assert demo([]) == []
 
 
+def test_a_list_may_have_several_sizes(demo: PanopticSegmenter) -> None:
+    sizes = [(64, 96), (48, 200), (64, 96), (17, 3)]
+    images = [noise(*size, seed) for seed, size in enumerate(sizes)]
+    for image, size, prediction in zip(images, sizes, demo(images), strict=True):
+        assert_whole(prediction, size)
+        assert (prediction.semantic_map == demo(image).semantic_map).mean() > 0.999  # rounding may differ
+
+
 def test_views_are_read_as_they_look(demo: PanopticSegmenter) -> None:
     """Slices with negative strides (BGR to RGB) and read-only arrays (message buffers), left as they were."""
     image = noise(64, 96)
@@ -120,11 +128,10 @@ def test_views_are_read_as_they_look(demo: PanopticSegmenter) -> None:
         (np.zeros((4, 4), np.uint8), ValueError),
         (np.zeros((4, 4, 4), np.uint8), ValueError),
         (np.zeros((0, 4, 3), np.uint8), ValueError),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], ValueError),
     ],
 )
 def test_wrong_images(demo: PanopticSegmenter, image: object, error: type[Exception]) -> None:
-    with pytest.raises(error, match=r"expected|call once"):
+    with pytest.raises(error, match="expected"):
         demo(image)  # type: ignore[call-overload]
 
 
