@@ -17,6 +17,7 @@ from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.errors import CheckpointError
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network.backbone import blocks_per_stage
 from opendr_panoptic_ros.network.layers import LEAKY_SLOPE
 
 
@@ -99,7 +100,7 @@ def start_from_(network: EfficientPS, path: str | Path) -> StartingWeights:
     try:
         found = dict(load_checkpoint(path).state_dict())
     except CheckpointError:
-        efficientnet = _efficientnet_weights(Path(path).expanduser(), [len(stage) for stage in network.backbone.blocks])
+        efficientnet = _efficientnet_weights(Path(path).expanduser(), network.config.model.backbone_depth)
         if efficientnet is None:
             raise
         _make_norm_weights_positive_(efficientnet, network)
@@ -119,7 +120,7 @@ def _copy_fitting(network: EfficientPS, found: Mapping[str, Tensor]) -> Starting
     return StartingWeights(len(fitting), len(wanted), tuple(name for name in wanted if name not in fitting))
 
 
-def _efficientnet_weights(path: Path, blocks_per_stage: Sequence[int]) -> dict[str, Tensor] | None:
+def _efficientnet_weights(path: Path, depth: float) -> dict[str, Tensor] | None:
     """The state dict of an EfficientNet under our names; None when the file holds something else."""
     if not path.is_file():
         return None
@@ -135,7 +136,7 @@ def _efficientnet_weights(path: Path, blocks_per_stage: Sequence[int]) -> dict[s
     if "features.0.0.weight" in content:
         return {_from_torchvision(name): value for name, value in content.items()}
     if "_conv_stem.weight" in content:
-        places = [f"{stage}.{block}" for stage, blocks in enumerate(blocks_per_stage) for block in range(blocks)]
+        places = [f"{stage}.{block}" for stage, blocks in enumerate(blocks_per_stage(depth)) for block in range(blocks)]
         return {_from_efficientnet_pytorch(name, places): value for name, value in content.items()}
     return None
 

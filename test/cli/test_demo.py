@@ -342,6 +342,7 @@ def test_the_page_has_everything_in_it(tmp_path):
     ]  # fmt: skip
     assert base64.b64decode(sources[0].partition(",")[2]) == b"a video"
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(sources[1].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
     assert np.abs(picture[..., ::-1].astype(int) - red).max() < 8
     assert not re.search(r"https?://|<link|<script", page)
 
