@@ -138,14 +138,16 @@ def windows(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
 def prefixes(topics: list[str]) -> dict[str, str]:
     """Topic to what the topics of its results begin with: `/front/image_raw` to `/front/panoptic`, as the node has it.
 
-    Where two would be equal, the whole name comes before: `/front/left/panoptic`, `/front/right/panoptic`.
+    Where two would be equal, or one of the topics be a result, the whole name comes before: `/front/left/panoptic`,
+    `/front/right/panoptic`.
     """
     parents = {topic: topic.removesuffix("/compressed").rpartition("/")[0] for topic in topics}
     shared = Counter(parents.values())
-    return {
-        topic: f"{topic if shared[parent] > 1 or parent in parents else parent}/panoptic"
-        for topic, parent in parents.items()
-    }
+
+    def is_taken(parent: str) -> bool:
+        return shared[parent] > 1 or parent in parents or any(t.startswith(f"{parent}/panoptic/") for t in topics)
+
+    return {topic: f"{topic if is_taken(parent) else parent}/panoptic" for topic, parent in parents.items()}
 
 
 class Interruption:

@@ -33,8 +33,10 @@ def user_errors() -> Iterator[None]:
     except PanopticError:
         raise
     except ImportError as error:
-        hint = "Install the training extra: pip install 'opendr_panoptic_ros[train]'."
-        raise PanopticError(f"{error}. {hint}" if "extra" not in str(error) else str(error)) from error
+        said = str(error)
+        if "extra" not in said:
+            said += ". Install what is missing; `pip install 'opendr_panoptic_ros[train]'` brings what training needs."
+        raise PanopticError(said) from error
     except (OSError, ValueError) as error:
         raise PanopticError(str(error)) from error
     finally:

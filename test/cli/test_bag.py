@@ -157,6 +157,10 @@ def test_names_of_the_results():
         "/b/c/image": "/b/c/panoptic",
     }
     assert prefixes(["/a/left", "/a/right"]) == {"/a/left": "/a/left/panoptic", "/a/right": "/a/right/panoptic"}
+    assert prefixes(["/image", "/panoptic/rgb_visualization"]) == {
+        "/image": "/image/panoptic",
+        "/panoptic/rgb_visualization": "/panoptic/panoptic",
+    }
     assert prefixes(["/a", "/b", "/a/image"]) == {topic: f"{topic}/panoptic" for topic in ("/a", "/b", "/a/image")}
 
 
