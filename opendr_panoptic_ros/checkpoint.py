@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,9 @@ from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import HEAD_CHANNELS, blocks_per_stage
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 FORMAT = "opendr_panoptic_ros"
 FORMAT_VERSION = 1
-_DEMO_SEED = 7
 
 # Original name → ours: only where the modules stand has changed.
 _RENAMED = (("rpn_head.", "rpn."), ("bbox_head.", "roi_heads.box."), ("mask_head.", "roi_heads.mask."))
@@ -70,8 +69,6 @@ def load_checkpoint(
 
     Raises CheckpointError when the file is missing, unreadable, unsafe, or does not fit the configuration.
     """
-    if str(path_or_name) == "demo":
-        return _demo_network(config).to(device)
     path = _find(path_or_name)
     try:
         state_dict, stored, class_names = _read(path, trust=trust)
@@ -111,13 +108,6 @@ def save_checkpoint(network: EfficientPS, path: str | Path) -> None:
         write_whole(path, lambda partial: torch.save(content, partial))
 
 
-def _demo_network(config: Config | str | Path | None) -> EfficientPS:
-    """The preset `demo` with weights drawn from a fixed seed: it shows that everything runs, and recognises nothing."""
-    network = EfficientPS.from_config(config if isinstance(config, Config) else Config.load(config or "demo"))
-    seed_weights_(network, _DEMO_SEED)
-    return network.eval()
-
-
 def weights_directory() -> Path:
     """Where named weights are kept: `$OPENDR_PANOPTIC_HOME`, else `~/.cache/opendr_panoptic_ros`."""
     return Path(os.environ.get("OPENDR_PANOPTIC_HOME") or "~/.cache/opendr_panoptic_ros").expanduser()
@@ -127,7 +117,9 @@ def _find(path_or_name: str | Path) -> Path:
     """The file that a path, an OpenDR directory or a name stands for."""
     name = str(path_or_name)
     path = Path(path_or_name).expanduser()
-    if name in PRESETS:
+    if name == "demo":  # comes with the package
+        path = Path(str(resources.files(FORMAT) / "presets" / "demo.safetensors"))
+    elif name in PRESETS:
         path = weights_directory() / f"model_{name}.pth"
         if not path.is_file():
             raise CheckpointError(
