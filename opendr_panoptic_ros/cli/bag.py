@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from opendr_panoptic_ros.cli.common import user_errors
+from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption, user_errors
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from opendr_panoptic_ros.cli.bag_files import BagReader, BagWriter, Message
+    from opendr_panoptic_ros.cli.bag_files import BagReader, Message
     from opendr_panoptic_ros.cli.bag_results import Frame
     from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.prediction import PanopticPrediction
     from opendr_panoptic_ros.tracking import InstanceTracker
-
-_INTERRUPTED = 130
 
 
 def bag(
@@ -37,8 +31,8 @@ def bag(
     start: Annotated[float, typer.Option(min=0, max=1e9, help="Seconds from the bag's beginning.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0, max=1e9, help="Seconds from the bag's beginning.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a topic.")] = 1,
-    colors: Annotated[bool, typer.Option("--colors", help="Also colour maps of classes and instances.")] = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also the colours drawn over the images.")] = False,
+    colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,
+    overlay: Annotated[bool, typer.Option(help="Write the colours drawn over the images.")] = True,
     track_ids: Annotated[bool, typer.Option("--track-ids", help="Instances keep their ids over the frames.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Frames of one size that run together.")] = 4,
     checkpoint: Annotated[str, typer.Option(help="Network: a file, an OpenDR directory or a name.")] = "demo",
@@ -81,9 +75,7 @@ def bag(
             # The bag's own times may leave out messages that were recorded late: only times that were asked for count.
             messages = selected(reader, topics, start_ns if start else 0, None if end is None else end_ns, every)
             with Interruption() as interruption:
-                labeller = Labeller(
-                    reader, BagWriter(out), segmenter, topics, outputs, batch=batch, track_ids=track_ids
-                )
+                labeller = Labeller(reader, out, segmenter, topics, outputs, batch=batch, track_ids=track_ids)
                 labeller.run(windows(messages, batch * len(topics)), start_ns, end_ns, interruption)
             labeller.report(reader.start_ns)
 
@@ -150,25 +142,6 @@ def prefixes(topics: list[str]) -> dict[str, str]:
     return {topic: f"{topic if is_taken(parent) else parent}/panoptic" for topic, parent in parents.items()}
 
 
-class Interruption:
-    """Whether Ctrl-C or SIGTERM has come, while this context is open. A second one interrupts, but not while held."""
-
-    def __enter__(self) -> Self:
-        self.came = False
-        self.held = False
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments
-        if self.came and not self.held:
-            raise KeyboardInterrupt
-        self.came = True
-
-    def __exit__(self, *_details: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
 class Labeller:
     """Segments messages and writes them with their results.
 
@@ -179,7 +152,7 @@ class Labeller:
     def __init__(
         self,
         reader: BagReader,
-        writer: BagWriter,
+        out: Path,
         segmenter: PanopticSegmenter,
         topics: list[str],
         outputs: list[str],
@@ -187,20 +160,18 @@ class Labeller:
         batch: int,
         track_ids: bool,
     ) -> None:
-        from opendr_panoptic_ros.cli.bag_results import TYPE_NAMES
+        from opendr_panoptic_ros.cli.bag_files import BagWriter
         from opendr_panoptic_ros.tracking import InstanceTracker
 
         self.frames = 0
         self.problems: list[str] = []
         self.stopped_at_ns: int | None = None
         self._error: Exception | None = None
-        self._writer, self._segmenter, self._outputs, self._batch = writer, segmenter, outputs, batch
+        self._segmenter, self._outputs, self._batch = segmenter, outputs, batch
         self._prefixes = prefixes(topics)
         self._trackers: dict[str, InstanceTracker] = {t: InstanceTracker() for t in topics} if track_ids else {}
-        for name in topics:
-            writer.add_topic(name, reader.topics[name].type_name, reader.topics[name].qos)
-            for output in outputs:
-                writer.add_topic(f"{self._prefixes[name]}/{output}", TYPE_NAMES[output])
+        self._topics = [reader.topics[name] for name in topics]
+        self._writer = BagWriter(out)
 
     def run(self, groups: Iterator[list[Message]], start_ns: int, end_ns: int, interruption: Interruption) -> None:
         """Work until the messages are at an end, an interruption, or an error; then close the bag."""
@@ -210,6 +181,7 @@ class Labeller:
         with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=end_ns - start_ns, frames=0)
             try:
+                self._announce_topics()
                 for group in groups:
                     latest_ns = group[0].time_ns
                     if interruption.came:
@@ -228,7 +200,18 @@ class Labeller:
             except Exception as error:  # noqa: BLE001 - hours of work are kept, whatever ends them
                 self._error, self.stopped_at_ns = error, latest_ns
             interruption.held = True
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError as error:
+                raise PanopticError(f"The bag could not be completed and cannot be read; remove it: {error}") from error
+
+    def _announce_topics(self) -> None:
+        from opendr_panoptic_ros.cli.bag_results import TYPE_NAMES
+
+        for topic in self._topics:
+            self._writer.add_topic(topic.name, topic.type_name, topic.qos)
+            for output in self._outputs:
+                self._writer.add_topic(f"{self._prefixes[topic.name]}/{output}", TYPE_NAMES[output])
 
     def report(self, origin_ns: int) -> None:
         """Say what was done.
@@ -251,7 +234,7 @@ class Labeller:
         if go_on:
             typer.echo(f"Stopped. {go_on}")
             typer.echo(unread, err=True, nl=bool(unread))
-            raise typer.Exit(_INTERRUPTED)
+            raise typer.Exit(INTERRUPTED)
         if unread:
             raise PanopticError(unread)
         if not self._writer.count:
@@ -291,7 +274,9 @@ class Labeller:
             if i in results:
                 frame, prediction = results[i]
                 if self._trackers:
-                    prediction = self._trackers[message.topic].update(prediction)
+                    stamp = frame.header.stamp
+                    time_s = stamp.sec + stamp.nanosec / 1e9
+                    prediction = self._trackers[message.topic].update(prediction, time_s=time_s)
                 for output in self._outputs:
                     data = serialized(output, frame, prediction)
                     self._writer.write(f"{self._prefixes[message.topic]}/{output}", message.time_ns, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
@@ -24,6 +25,8 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 # Their bytes are those of ROS 2 but for the header, which rosbags turns into ROS 2's; other types have changed.
 _FROM_ROS1 = {IMAGE, COMPRESSED_IMAGE, "sensor_msgs/msg/CameraInfo"}
+
+_RESERVE_BYTES = 16 * 2**20  # what the writer still holds, and the index at the end
 
 # msg/*.msg without comments: they are not part of an installation by pip.
 DEFINITIONS = {
@@ -144,11 +147,16 @@ class BagWriter:
     @staticmethod
     def check_free(path: Path) -> None:
         """Raise PanopticError when a bag cannot be written there."""
+        if path.suffix == ".bag":
+            raise PanopticError(f"{path} has the ending of ROS 1 bags; the result is MCAP: a folder, or a file .mcap.")
         if path.exists():
             raise PanopticError(f"{path} exists; choose another name, or remove it.")
         partial = path.with_name(f"{path.name}.partial")
         if partial.exists():
             raise PanopticError(f"{partial} exists, from a run that was killed or still goes on; remove it.")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise PanopticError(f"{path} cannot be written: {parent} is no folder that may be written to.")
 
     def add_topic(self, name: str, type_name: str, qos: Collection[Qos] = ()) -> None:
         """Announce a topic."""
@@ -157,7 +165,13 @@ class BagWriter:
         )
 
     def write(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
-        """Append a serialised message of an announced topic."""
+        """Append a serialised message of an announced topic.
+
+        Raises PanopticError when the disk is so full that the bag might not be completed after it.
+        """
+        free = shutil.disk_usage(self._partial).free
+        if free < _RESERVE_BYTES + 2 * len(data):
+            raise PanopticError(f"The disk is full: {free // 2**20} MB are left, which completing the bag may take.")
         self._writer.write(self._connections[topic], time_ns, data)
         self.count += 1
 

@@ -16,9 +16,13 @@ from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.errors import ConfigError, DatasetError, PanopticError
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from opendr_panoptic_ros.evaluation.run import LabelledImages
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal or the ssh session has gone
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def user_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     except PanopticError:
         raise
     except ImportError as error:
@@ -41,6 +45,28 @@ def user_errors() -> Iterator[None]:
         raise PanopticError(str(error)) from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class Interruption:
+    """Whether Ctrl-C, SIGTERM or SIGHUP has come, while this context is open. A second one interrupts, but not while
+    held. A signal that was ignored before, as nohup has it, stays ignored.
+    """
+
+    def __enter__(self) -> Self:
+        self.came = False
+        self.held = False
+        heeded = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in heeded}
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments
+        if self.came and not self.held:
+            raise KeyboardInterrupt
+        self.came = True
+
+    def __exit__(self, *_details: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from opendr_panoptic_ros.cli.common import INTERRUPTED
 from opendr_panoptic_ros.errors import PanopticError
 
 
@@ -40,7 +41,7 @@ def demo(
         result = run_demo(video, frames=frames, out=out, checkpoint=checkpoint, device=device, console=console)
     except KeyboardInterrupt:
         console.print("Stopped. Every process of the demo has ended; nothing was written.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     console.print()
     console.print(result_table(result))
     contents = (

@@ -48,7 +48,11 @@ def play(
         with BagReader(source.expanduser()) as reader, _ros_node() as node:
             missing = set(topic or ()) - set(reader.topics)
             if missing:
-                raise PanopticError(f"The bag has no {', '.join(missing)}, but: {count_by_topic(reader.topics)}.")
+                known = count_by_topic(reader.topics)
+                raise PanopticError(
+                    f"The bag has no {', '.join(missing)} that can be published, but: {known}. Of a ROS 1 bag, images "
+                    "and camera infos can."
+                )
             publishers = _publishers(node, [reader.topics[name] for name in topic or reader.topics])
             if not any(reader.topics[name].message_count for name in publishers):
                 raise PanopticError(f"There is nothing to publish. The bag's topics: {count_by_topic(reader.topics)}.")

@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from opendr_panoptic_ros.cli.common import changed, dataset_at, splits_at, user_errors
+from opendr_panoptic_ros.cli.common import (
+    INTERRUPTED,
+    Interruption,
+    changed,
+    dataset_at,
+    splits_at,
+    user_errors,
+)
 from opendr_panoptic_ros.errors import ConfigError
 
 
@@ -26,7 +33,7 @@ def train(
     start: Annotated[
         str | None, typer.Option(help="Weights to start from: a checkpoint, or an EfficientNet state dict.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the latest epoch in OUT.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the training in OUT was stopped.")] = False,
     synthetic: Annotated[
         int, typer.Option(min=0, help="Train on so many synthetic street scenes instead of DATA.")
     ] = 0,
@@ -37,6 +44,8 @@ def train(
 ) -> None:
     """Train a network; OUT/best.safetensors is the best by PQ, OUT/last.safetensors the newest.
 
+    Ctrl-C stops after the present step, and --resume goes on from there; after a kill, from the latest epoch.
+
     Settings are the sections schedule and data of the configuration. On several GPUs or machines:
     torchrun --nproc_per_node=4 -m -- opendr_panoptic_ros train DATA
     """
@@ -44,6 +53,7 @@ def train(
         from opendr_panoptic_ros.config import Config
         from opendr_panoptic_ros.training.data import Remembered
         from opendr_panoptic_ros.training.initialisation import network_for, start_from_
+        from opendr_panoptic_ros.training.loop import TrainingStopped
         from opendr_panoptic_ros.training.runner import latest_training_checkpoint
         from opendr_panoptic_ros.training.runner import train as train_network
 
@@ -54,10 +64,10 @@ def train(
         if data is not None:
             images, val_images = splits_at(data)
         else:
-            from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
+            from opendr_panoptic_ros.datasets.synthetic import VALIDATION_SEEDS_FROM, SyntheticScenes
 
             size = {"height": settings.test.short_side_px, "width": settings.test.long_side_px}
-            first = EVALUATION_SEEDS_FROM
+            first = VALIDATION_SEEDS_FROM
             images = Remembered(SyntheticScenes(range(synthetic), **size))
             val_images = Remembered(SyntheticScenes(range(first, first + max(8, synthetic // 20)), **size))
         if val is not None:
@@ -67,11 +77,16 @@ def train(
             console.print(f"Taken from {start}: {start_from_(network, start)}.", highlight=False)
         resume_from = latest_training_checkpoint(out) if resume else None
         if resume and resume_from is None:
-            raise ConfigError(f"{out} holds no epoch_N.pth to resume from; leave out --resume to start anew.")
-        history = train_network(
-            network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
-            resume_from=resume_from, silent=quiet,
-        )  # fmt: skip
+            raise ConfigError(f"{out} holds no training to resume; leave out --resume to start anew.")
+        try:
+            with Interruption() as interruption:
+                history = train_network(
+                    network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
+                    resume_from=resume_from, should_stop=lambda: interruption.came, silent=quiet,
+                )  # fmt: skip
+        except TrainingStopped as stopped:
+            console.print(f"{stopped} The same command with --resume goes on from there.", highlight=False)
+            raise typer.Exit(INTERRUPTED) from None
         scored = [(pq, row["epoch"]) for row in history["val"] if (pq := row["pq"]) is not None]
         if scored:
             pq, epoch = max(scored, key=lambda pair: pair[0])

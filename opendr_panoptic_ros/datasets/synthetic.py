@@ -1,6 +1,6 @@
 """Synthetic street scenes with exact panoptic truth: single scenes, drives, and raw Cityscapes on disk.
 
-Seeds from 900,000,000 up are for evaluation only: never train on them.
+Seeds from 900,000,000 up are for evaluation only: never train on them, and choose nothing by them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +26,11 @@ from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 EVALUATION_SEEDS_FROM = 900_000_000
-"""Scenes with this seed and above are never trained on."""
+"""Scenes with this seed and above are never trained on, nor is anything chosen by them."""
+
+VALIDATION_SEEDS_FROM = 800_000_000
+"""Scenes with this seed and above are for watching a training, and choosing among its networks."""
+_SCENE_FRAME = 19  # where Cityscapes' annotated pictures lie in their sequences
 
 Sample = tuple[Image, PanopticPrediction]
 
@@ -94,6 +99,8 @@ def write_cityscapes(
     path: str | Path,
     seeds: Mapping[str, Sequence[int]],
     *,
+    drives: Mapping[str, Sequence[int]] | None = None,
+    frames_per_drive: int = 10,
     height: int = 256,
     width: int = 512,
     num_workers: int = 1,
@@ -101,39 +108,63 @@ def write_cityscapes(
     """Scenes on disk as Cityscapes comes: `leftImg8bit/SPLIT/CITY/CITY_000000_000019_leftImg8bit.png`, and under
     `gtFine` beside each `_labelIds`, `_instanceIds` (16 bit), `_color` and `_polygons.json`.
 
-    seeds: by split ("train", "val"); each split is a city of its own, its scenes numbered from 0. Instances are
-    numbered from 0 in each class. Polygons are outlines from the largest to the smallest, which paint the label map
-    again but for single pixels at edges.
+    seeds, drives: of scenes and of drives, by split ("train", "val"). The scenes of a split are a city, its drives are
+    another one; in both they are numbered from 0. Of each drive there are `frames_per_drive` frames, evenly spread over
+    its 12 s; a name's last number is that of the frame. Instances are numbered from 0 in each class of a frame.
+    Polygons are outlines from the largest to the smallest, which paint the label map again but for single pixels at
+    edges.
     Raises DatasetError when `path` is a file or a folder that is not empty.
     """
     root = Path(path).expanduser()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DatasetError(f"{root} is not an empty folder. Name a new one, or remove it.")
     jobs = [
-        (root, split, number, seed, height, width)
-        for split, of_split in seeds.items()
+        _Job(root, split, number, seed, height, width, num_frames)
+        for num_frames, by_split in ((0, seeds), (frames_per_drive, drives or {}))
+        for split, of_split in by_split.items()
         for number, seed in enumerate(of_split)
     ]
-    for split in seeds:
+    for job in jobs:
         for kind in ("leftImg8bit", "gtFine"):
-            (root / kind / split / _city(split)).mkdir(parents=True, exist_ok=True)
+            (root / kind / job.split / job.city).mkdir(parents=True, exist_ok=True)
     if num_workers <= 1:
         for job in jobs:
-            _write_scene(job)
+            _write(job)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads (OpenCV's, torch's) may hang
     with ProcessPoolExecutor(num_workers, mp_context=spawn) as pool:
-        for _ in pool.map(_write_scene, jobs, chunksize=8):
+        for _ in pool.map(_write, jobs, chunksize=8):
             pass
 
 
-def _city(split: str) -> str:
-    return f"synthetic{split}"
+class _Job(NamedTuple):
+    """A scene to write, or so many frames of a drive. number: its place in its city."""
+
+    root: Path
+    split: str
+    number: int
+    seed: int
+    height: int
+    width: int
+    num_frames: int
+
+    @property
+    def city(self) -> str:
+        return f"synthetic{'drive' if self.num_frames else ''}{self.split}"
 
 
-def _write_scene(job: tuple[Path, str, int, int, int, int]) -> None:
-    root, split, number, seed, height, width = job
-    image, truth = SyntheticScenes([seed], height=height, width=width)[0]
+def _write(job: _Job) -> None:
+    if not job.num_frames:
+        _write_sample(job, _SCENE_FRAME, SyntheticScenes([job.seed], height=job.height, width=job.width)[0])
+        return
+    drive = SyntheticDrive(job.seed, height=job.height, width=job.width)
+    for index in range(job.num_frames):
+        frame = index * len(drive) // job.num_frames
+        _write_sample(job, frame, drive[frame])
+
+
+def _write_sample(job: _Job, frame: int, sample: Sample) -> None:
+    image, truth = sample
     label_ids, instance_ids = np.zeros(truth.shape, np.uint8), np.zeros(truth.shape, np.uint16)
     count: dict[int, int] = {}
     for segment in truth.segments:
@@ -141,9 +172,9 @@ def _write_scene(job: tuple[Path, str, int, int, int, int]) -> None:
         label_ids[mask] = dataset_id
         instance_ids[mask] = dataset_id * 1000 + count.get(dataset_id, 0) if segment.is_thing else dataset_id
         count[dataset_id] = count.get(dataset_id, 0) + 1
-    stem = f"{_city(split)}_{number:06d}_000019"
-    fine = root / "gtFine" / split / _city(split) / f"{stem}_gtFine"
-    _write_png(root / "leftImg8bit" / split / _city(split) / f"{stem}_leftImg8bit.png", image.opencv())
+    stem = f"{job.city}_{job.number:06d}_{frame:06d}"
+    fine = job.root / "gtFine" / job.split / job.city / f"{stem}_gtFine"
+    _write_png(job.root / "leftImg8bit" / job.split / job.city / f"{stem}_leftImg8bit.png", image.opencv())
     _write_png(Path(f"{fine}_labelIds.png"), label_ids)
     _write_png(Path(f"{fine}_instanceIds.png"), instance_ids)
     _write_png(Path(f"{fine}_color.png"), CITYSCAPES.palette[truth.semantic_map][..., ::-1])

@@ -147,6 +147,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self._rank, self._world_size = rank, world_size
         self._length = -(-num_images // images_per_step) * images_per_step
         self._epoch = 0
+        self._skipped = 0
+
+    def skip(self, num_images: int) -> None:
+        """The next iterations leave out this process's first `num_images`: a resumed epoch has had them."""
+        self._skipped = num_images
 
     def set_epoch(self, epoch: int) -> None:
         """What the next iteration yields; mmengine calls this before each epoch."""
@@ -158,7 +163,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng((self._seed, self._epoch)).permutation(self._num_images)
         filled = np.resize(order, self._length)
-        return ((self._epoch, int(index)) for index in filled[self._rank :: self._world_size])
+        return ((self._epoch, int(index)) for index in filled[self._rank :: self._world_size][self._skipped :])
 
 
 def training_loader(

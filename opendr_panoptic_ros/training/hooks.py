@@ -81,9 +81,20 @@ class TrainingRecord(Hook):
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
-    def before_train_epoch(self, runner: PanopticRunner) -> None:  # noqa: ARG002 - mmengine's signature
-        """Start the means anew."""
-        self._sums, self._count = {}, 0
+    def before_train_epoch(self, runner: PanopticRunner) -> None:
+        """Start the means anew, unless it is the rest of an epoch that begins."""
+        if not runner.train_loop.batches_done:
+            self._sums, self._count = {}, 0
+
+    def before_save_checkpoint(self, runner: PanopticRunner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """The means so far are kept for the rest of the epoch."""
+        checkpoint["loss_sums"], checkpoint["loss_count"] = self._sums, self._count
+
+    def after_load_checkpoint(self, runner: PanopticRunner, checkpoint: dict[str, Any]) -> None:
+        """Take them up again."""
+        parameter = next(runner.model.parameters())
+        self._sums = {name: value.to(parameter.device) for name, value in checkpoint["loss_sums"].items()}
+        self._count = checkpoint["loss_count"]
 
     def after_train_iter(
         self, runner: PanopticRunner, batch_idx: int, *, outputs: dict[str, Tensor], **_batch: Any

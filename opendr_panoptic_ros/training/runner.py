@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,12 +26,15 @@ from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import training_loader
 from opendr_panoptic_ros.training.history import History, Row
 from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, ValidationLoop
+from opendr_panoptic_ros.training.loop import StoppableEpochs
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
 
 mmcv_ops.install()
 from mmengine.model import MMDistributedDataParallel  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
+STOPPED = "stopped.pth"
+"""What a training that was stopped within an epoch goes on from."""
 _DISTRIBUTED_TIMEOUT = dt.timedelta(hours=6)  # the other processes wait while one evaluates
 
 
@@ -44,6 +48,7 @@ def train(
     device: str | torch.device = "auto",
     num_workers: int = 0,
     resume_from: str | Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     silent: bool = False,
 ) -> dict[str, list[Row]]:
     """`network` is trained as its config says, in place; what is returned is the record of each epoch.
@@ -51,19 +56,20 @@ def train(
     images: to learn from. val_images: to evaluate on; the best weights by PQ are kept where there are some.
     work_dir: gets `epoch_N.pth` (to resume from), `last.safetensors` and `best.safetensors` (networks), `history.json`
         and TensorBoard's files. seed: of everything random. num_workers: processes that load images.
-    resume_from: an `epoch_N.pth`: training goes on after it as if it had never stopped (its seed is used).
+    resume_from: an `epoch_N.pth` or `stopped.pth`: training goes on after it as if it had never stopped (its seed is
+        used). should_stop: asked after each step; once it is true, `stopped.pth` is written and TrainingStopped raised.
     silent: warnings only.
 
     Under torchrun every process calls this; gradients are shared, and the first process evaluates and writes.
     Returns `{"train": [{"epoch", "learning_rate", losses}], "val": [{"epoch", "pq", "sq", "rq", "miou", "ap"}]}`;
     a figure that does not exist, such as AP without things, is None.
-    Raises ConfigError when `work_dir` holds a training that is not resumed, CheckpointError when `resume_from` cannot
-    be, DatasetError for unusable images.
+    Raises TrainingStopped when `should_stop` said so, ConfigError when `work_dir` holds a training that is not resumed,
+    CheckpointError when `resume_from` cannot be, DatasetError for unusable images.
     """
     work_dir = Path(work_dir).expanduser()
     found = _resolve_device(device, network.config.schedule)
     checkpoint = read_training_checkpoint(resume_from) if resume_from is not None else None
-    if checkpoint is None and any(work_dir.glob("epoch_*.pth")):
+    if checkpoint is None and latest_training_checkpoint(work_dir) is not None:
         raise ConfigError(f"{work_dir} holds a training. Resume it, remove it, or choose another folder.")
     seed = seed if checkpoint is None else int(checkpoint["seed"])
 
@@ -72,7 +78,7 @@ def train(
         history = History(work_dir / "history.json", after_epoch=0 if checkpoint is None else int(checkpoint["epoch"]))
         runner = PanopticRunner(
             network, images, val_images, work_dir=work_dir, seed=seed, device=found, num_workers=num_workers,
-            checkpoint=checkpoint, history=history, silent=silent,
+            checkpoint=checkpoint, history=history, should_stop=should_stop, silent=silent,
         )  # fmt: skip
         runner.train()
         runner.load_kept_weights()
@@ -102,9 +108,12 @@ class PanopticRunner(Runner):
         num_workers: int,
         checkpoint: dict[str, Any] | None,
         history: History,
+        should_stop: Callable[[], bool],
         silent: bool,
     ) -> None:
         self._device = device
+        self.should_stop = should_stop
+        self.accumulate = network.config.schedule.accumulate
         self._checkpoint = checkpoint
         self.history = history
         schedule = network.config.schedule
@@ -119,7 +128,7 @@ class PanopticRunner(Runner):
             train_dataloader=training_loader(
                 images, network.config, seed=seed, num_workers=num_workers, rank=rank, world_size=world_size
             ),
-            train_cfg={"by_epoch": True, "max_epochs": schedule.epochs, "val_interval": schedule.evaluate_every},
+            train_cfg={"type": StoppableEpochs, "max_epochs": schedule.epochs, "val_interval": schedule.evaluate_every},
             val_dataloader=val_images,
             val_cfg={"type": ValidationLoop} if validate else None,
             val_evaluator={} if validate else None,  # mmengine wants one; ours is in the loop
@@ -144,12 +153,16 @@ class PanopticRunner(Runner):
         device_ids = [self._device.index] if self._device.type == "cuda" else None
         return MMDistributedDataParallel(model, device_ids=device_ids)
 
-    def save_training_checkpoint(self) -> None:
-        """`epoch_N.pth` and `last.safetensors` are written, N the number of finished epochs with the current one."""
+    def save_training_checkpoint(self, *, batches_done: int = 0) -> None:
+        """`epoch_N.pth` and `last.safetensors` are written, N the number of finished epochs with the current one.
+
+        batches_done: of the current epoch when it is not finished; the file then is `stopped.pth`.
+        """
         if self.rank != 0:
             return
         checkpoint: dict[str, Any] = {
-            "epoch": self.epoch + 1,
+            "epoch": self.epoch if batches_done else self.epoch + 1,
+            "batches_done": batches_done,
             "iteration": self.iter,
             "seed": self.seed,
             "state_dict": _plain_model(self.model).state_dict(),
@@ -158,7 +171,10 @@ class PanopticRunner(Runner):
         }
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         work_dir = Path(self.work_dir)
-        write_whole(work_dir / f"epoch_{self.epoch + 1}.pth", lambda partial: torch.save(checkpoint, partial))
+        name = STOPPED if batches_done else f"epoch_{checkpoint['epoch']}.pth"
+        write_whole(work_dir / name, lambda partial: torch.save(checkpoint, partial))
+        if not batches_done:
+            (work_dir / STOPPED).unlink(missing_ok=True)
         # Not the network itself: with a running mean of the weights, that mean is what the hook has put there.
         model = copy.deepcopy(_plain_model(self.model))
         model.load_state_dict(checkpoint["state_dict"])
@@ -188,6 +204,7 @@ class PanopticRunner(Runner):
                 f"The checkpoint is of another network or schedule: {error}. Resume with the configuration it had."
             ) from error
         self.train_loop._epoch, self.train_loop._iter = checkpoint["epoch"], checkpoint["iteration"]
+        self.train_loop.batches_done = checkpoint["batches_done"]
         self.logger.info("Resumed after epoch %d, iteration %d.", checkpoint["epoch"], checkpoint["iteration"])
 
     def dump_config(self) -> None:
@@ -198,7 +215,7 @@ class PanopticRunner(Runner):
 
 
 def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of an `epoch_N.pth`. Raises CheckpointError when there is none or it is something else."""
+    """The content of an `epoch_N.pth` or `stopped.pth`. Raises CheckpointError when it is none."""
     path = Path(path).expanduser()
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -206,14 +223,17 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"There is no checkpoint {path} to resume from.") from error
     except Exception as error:  # torch.load lets through whatever the pickle machinery raises
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    wanted = {"epoch", "iteration", "seed", "state_dict", "optimizer", "param_schedulers"}
+    wanted = {"epoch", "batches_done", "iteration", "seed", "state_dict", "optimizer", "param_schedulers"}
     if not isinstance(content, dict) or not wanted <= content.keys():
         raise CheckpointError(f"{path} is not an epoch_N.pth of this package's training; resume from one of those.")
     return content
 
 
 def latest_training_checkpoint(work_dir: str | Path) -> Path | None:
-    """The `epoch_N.pth` of the latest epoch in a folder; None where there is none."""
+    """The `stopped.pth` in a folder, else the `epoch_N.pth` of the latest epoch; None where there is none."""
+    stopped = Path(work_dir).expanduser() / STOPPED
+    if stopped.exists():
+        return stopped
     found = {
         int(match[1]): path
         for path in Path(work_dir).expanduser().glob("epoch_*.pth")

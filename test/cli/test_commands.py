@@ -205,7 +205,7 @@ def test_mistakes_are_one_line(run, arguments, message):
         (("train",), "Give either a prepared dataset or --synthetic N."),
         (("train", "nowhere"), "There is no folder nowhere; make a dataset with"),
         (("train", "--synthetic", "2", "--set", "epochs=3"), "--set epochs=3: expected section.name=value"),
-        (("train", "--synthetic", "2", "--config", "demo", "--resume"), "holds no epoch_N.pth to resume from"),
+        (("train", "--synthetic", "2", "--config", "demo", "--resume"), "holds no training to resume"),
     ],
 )
 def test_mistakes_in_training_are_one_line(run, arguments, message):

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from opendr_panoptic_ros.evaluation.run import evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training.initialisation import initialise_weights_
+from opendr_panoptic_ros.training.loop import TrainingStopped
 from opendr_panoptic_ros.training.runner import latest_training_checkpoint, train
 
 pytestmark = pytest.mark.train
@@ -100,6 +102,48 @@ def test_resume_is_exact(with_schedule, toy_scenes, tmp_path, schedule):
     assert resumed == whole
     for name in ("last", "best"):
         assert same(*(weights_of(tmp_path / run / f"{name}.safetensors") for run in ("whole", "parts")))
+
+
+class StopAfter:
+    """Asks a training to stop once it has been asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left <= 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps"),
+    [
+        ({"ema_momentum": 0.1}, "Stopped in epoch 1 after 2 of 3 steps"),
+        ({"optimizer": "AdamW", "learning_rate": 1e-3, "accumulate": 2}, "Stopped in epoch 2 after 2 of 4 steps"),
+    ],
+    ids=["EMA", "AdamW accumulated"],
+)
+def test_a_training_that_was_stopped_goes_on_where_it_was(with_schedule, toy_scenes, tmp_path, schedule, steps):
+    """The history too is that of a training that was never stopped: the mean losses of the begun epoch are kept."""
+    scenes = toy_scenes(6)
+    config = with_schedule(epochs=2, warmup_iterations=4, decay_epochs=(1,), **schedule)
+    work_dir = tmp_path / "parts"
+
+    def run(**options: Any) -> Any:
+        options = {"work_dir": work_dir, "seed": 3, "device": "cpu", "silent": True, **options}
+        return train(new_network(config), scenes, scenes[:1], **options)
+
+    whole = run(work_dir=tmp_path / "whole")
+    with pytest.raises(TrainingStopped, match=steps):
+        run(should_stop=StopAfter(2))
+    stopped = latest_training_checkpoint(work_dir)
+    assert stopped == work_dir / "stopped.pth"
+    with pytest.raises(ConfigError, match="holds a training"):
+        run()
+    assert run(resume_from=stopped) == whole
+    for name in ("last", "best"):
+        assert same(*(weights_of(tmp_path / run / f"{name}.safetensors") for run in ("whole", "parts")))
+    assert latest_training_checkpoint(work_dir) == work_dir / "epoch_2.pth"
 
 
 def test_a_running_mean_is_what_is_kept(with_schedule, toy_scenes, tmp_path):
