@@ -7,6 +7,7 @@ ros2 launch opendr_panoptic_ros panoptic.launch.py cameras:=front,rear image_top
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 PACKAGE = "opendr_panoptic_ros"
 DEFAULT_IMAGE_TOPIC = "/image_raw"
 EACH_DEFAULT = f"as in /a,/b; {DEFAULT_IMAGE_TOPIC} then stands for /NAME{DEFAULT_IMAGE_TOPIC}"
+TOPIC = re.compile(r"~?/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 VIEWED = ("rgb_visualization", "semantic_color", "instance_color")
 """The outputs that config/panoptic.rviz shows, below /opendr/panoptic."""
 
@@ -66,6 +68,10 @@ def _actions(context: LaunchContext) -> list[Any]:
         raise ValueError(f"params_file:={given['params_file']}: there is no such file.")
     cameras = [name.strip().strip("/") for name in given["cameras"].split(",")]
     topics = _image_topics(given["image_topic"], cameras)
+    # launch would start the node with these, which then could not say which argument is wrong.
+    _check_names("cameras", given, cameras if any(cameras) else [], "a part of a topic")
+    _check_names("image_topic", given, topics, "a topic")
+    _check_names("namespace", given, [given["namespace"]], "a topic")
     # ParameterValue: launch would make a number of a checkpoint named 1.
     parameters: dict[str, Any] = {
         name: _is_true(given, name) if name == "autostart" else ParameterValue(given[name], value_type=str)
@@ -92,6 +98,14 @@ def _actions(context: LaunchContext) -> list[Any]:
         return [node]
     namespace = make_namespace_absolute(prefix_namespace(given.get("ros_namespace"), given["namespace"])).rstrip("/")
     return [node, _rviz(namespace, cameras[0], topics[0])]
+
+
+def _check_names(argument: str, given: dict[str, str], names: list[str], what: str) -> None:
+    for name in names:
+        if not TOPIC.fullmatch(name):
+            raise ValueError(f"{argument}:={given[argument]} has {name!r}, which cannot be {what}.")
+    if argument == "cameras" and len(set(names)) < len(names):
+        raise ValueError(f"cameras:={given[argument]} names a camera twice.")
 
 
 def _is_true(given: dict[str, str], name: str) -> bool:

@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -91,15 +93,25 @@ def launch(tmp_path, bench) -> Iterator[Callable[..., Launch]]:
         each.kill()
 
 
+def send_until(bench: Any, camera: Any, picture: np.ndarray, condition: Callable[[], Any], **options: int) -> None:
+    """Publish until it shows: a node in another process may know of the camera later than the camera of the node."""
+
+    def sent_and_shown() -> Any:
+        bench.send(camera, picture, **options)
+        time.sleep(0.2)
+        return condition()
+
+    bench.wait_for(sent_and_shown, "an answer")
+
+
 def test_an_image_topic_is_enough(launch, bench, checkpoint, picture):
     node = launch("panoptic.launch.py", {"image_topic": "/cam/image_raw", "checkpoint": checkpoint})
     heard = bench.listen("/opendr/panoptic/semantic")
     camera = bench.camera("/cam/image_raw")
-    bench.send(camera, picture, stamp_ns=7)
-    bench.wait_for(lambda: heard, "an answer")
+    send_until(bench, camera, picture, lambda: heard, stamp_ns=7)
     assert bench.stamp_ns(heard[0]) == 7
     assert node.interrupt() == 0
-    assert "1 received, 1 answered" in node.said
+    assert re.search(r"[1-9]\d* received, [1-9]\d* answered", node.said)
     assert "Traceback" not in node.said
 
 
@@ -107,9 +119,8 @@ def test_each_camera_has_its_topics(launch, bench, checkpoint, picture):
     arguments = {"cameras": "front,on", "image_topic": "/a/rgb,/b", "namespace": "/bot", "checkpoint": checkpoint}
     node = launch("panoptic.launch.py", arguments)  # YAML would make a boolean of the name "on"
     heard = [bench.listen(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
-    for i, topic in enumerate(("/a/rgb", "/b")):
-        bench.send(bench.camera(topic), picture, stamp_ns=i)
-    bench.wait_for(lambda: all(heard), "answers for both cameras")
+    for i, (topic, messages) in enumerate(zip(("/a/rgb", "/b"), heard, strict=True)):
+        send_until(bench, bench.camera(topic), picture, messages.copy, stamp_ns=i)
     assert [bench.stamp_ns(messages[0]) for messages in heard] == [0, 1]
     assert node.interrupt() == 0
 
@@ -137,6 +148,12 @@ def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, checkpo
         ({"rviz": "maybe"}, "rviz:=maybe; expected true or false"),
         ({"params_file": "/no/such.yaml"}, "params_file:=/no/such.yaml: there is no such file"),
         ({"cameras": "a,b", "image_topic": "/one"}, "names 1 topic(s) for 2 camera(s)"),
+        ({"cameras": "front,front"}, "cameras:=front,front names a camera twice"),
+        ({"cameras": "front,"}, "cameras:=front, has '', which cannot be a part of a topic"),
+        ({"cameras": "a-b"}, "cameras:=a-b has 'a-b', which cannot be a part of a topic"),
+        ({"image_topic": "/a/1b"}, "image_topic:=/a/1b has '/a/1b', which cannot be a topic"),
+        ({"image_topic": "//cam"}, "image_topic:=//cam has '//cam', which cannot be a topic"),
+        ({"namespace": "1bad"}, "namespace:=1bad has '1bad', which cannot be a topic"),
     ],
 )
 def test_a_wrong_argument_is_told_and_nothing_starts(launch, arguments, reason):
