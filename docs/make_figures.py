@@ -1,29 +1,39 @@
 """Makes the pictures of the README and of docs/demo_model.md from the weights in the package: into docs/images.
 
 python docs/make_figures.py [--page demo_out/index.html]    the page is what `make demo` leaves; needs Chromium
+
+The curve is drawn from docs/demo_training.json: the `history.json` of both parts of the training, one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.cli.demo_source import synthetic_drive
+from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
+from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQualityCounter
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.tracking import InstanceTracker
 
 IMAGES = Path(__file__).parent / "images"
+HISTORY = Path(__file__).parent / "demo_training.json"
 STREET_SEED = EVALUATION_SEEDS_FROM + 5
+EVALUATED = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 200)
+NUM_FAILURES = 6
 DRIVE_FRAMES = range(0, 80, 2)
 FRAME_MS = 200
 PAGE_SIZE_PX = (1100, 1330)
@@ -42,6 +52,8 @@ def main() -> None:
     segmenter = PanopticSegmenter("demo", device="cpu")
     write_street(segmenter)
     write_drive(segmenter)
+    write_failures(segmenter)
+    write_curve()
     if options.page is not None:
         write_page(options.page)
     for file in sorted(IMAGES.iterdir()):
@@ -79,6 +91,43 @@ def write_drive(segmenter: PanopticSegmenter) -> None:
 def _save_animation(frames: list[NDArray[np.uint8]], path: Path) -> None:
     first, *others = (PilImage.fromarray(frame) for frame in frames)
     first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0, quality=60, method=6)
+
+
+def write_failures(segmenter: PanopticSegmenter) -> None:
+    """The evaluation scenes with the lowest panoptic quality: input, truth, and what the network sees."""
+    scenes = SyntheticScenes(EVALUATED)
+    quality = []
+    for image, truth in scenes:
+        prediction = segmenter(image.convert("channels_last"))
+        counter = PanopticQualityCounter(truth.classes)
+        counter.add(truth, PanopticAnnotation.from_prediction(prediction))
+        quality.append(counter.result().all.pq)
+    pictures, titles = [], []
+    for index in np.argsort(quality)[:NUM_FAILURES]:
+        image, truth = scenes[index]
+        pixels = image.convert("channels_last")
+        pictures += [pixels, *(visualize.overlay(pixels, seen, opacity=0.7) for seen in (truth, segmenter(pixels)))]
+        titles += [f"seed {scenes.seeds[index]}", "truth", f"network, PQ {100 * quality[index]:.1f}"]
+    sheet = visualize.contact_sheet(pictures, columns=3, tile_width_px=420, titles=titles)
+    PilImage.fromarray(sheet).save(IMAGES / "failures.jpg", quality=85, optimize=True)
+
+
+def write_curve() -> None:
+    """Loss and panoptic quality over the epochs of the training."""
+    history = json.loads(HISTORY.read_text("utf-8"))
+    mpl.rcParams["svg.hashsalt"] = "demo"  # the same file from the same figures
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    epochs = [row["epoch"] for row in history["train"]]
+    for name, label in (("loss", "sum of all"), ("loss_semantic", "semantic"), ("loss_mask", "mask")):
+        left.plot(epochs, [row[name] for row in history["train"]], marker="o", label=label)
+    left.set(xlabel="epoch", ylabel="loss", xticks=epochs, ylim=(0, None))
+    for name, label in (("pq_things", "things"), ("pq", "all"), ("pq_stuff", "stuff")):
+        right.plot(epochs, [100 * row[name] for row in history["val"]], marker="o", label=label)
+    right.set(xlabel="epoch", ylabel="PQ in percent, 200 scenes", xticks=epochs, ylim=(0, 100))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(IMAGES / "training.svg", metadata={"Date": None})
 
 
 def write_page(page: Path) -> None:

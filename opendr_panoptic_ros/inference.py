@@ -37,6 +37,7 @@ class PanopticSegmenter:
         integer is the longer side in pixels.
     score_threshold, overlap_threshold, min_stuff_area: replace the config's values.
 
+    `given_config`: the configuration without these replacements; `config`: with the present ones.
     Raises CheckpointError, ConfigError, and ValueError for an unknown device, precision, backend or inference size.
     """
 
@@ -68,7 +69,7 @@ class PanopticSegmenter:
         config = config if isinstance(config, Config) else Config.load(config)
 
         self._network = network.fold_norms()
-        self._given_config = config
+        self.given_config = config
         self.set_thresholds(
             score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
         )
@@ -112,10 +113,10 @@ class PanopticSegmenter:
 
         Not to be called while another thread is inside a call.
         """
-        test = self._given_config.test.with_thresholds(
+        test = self.given_config.test.with_thresholds(
             score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
         )
-        self.config = dataclasses.replace(self._given_config, test=test)
+        self.config = dataclasses.replace(self.given_config, test=test)
         self._network.config = self.config
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
@@ -196,8 +197,10 @@ def _device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device is {device!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'.") from error
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in {"cpu", "cuda"} or (found.type == "cpu" and found.index):
+        raise ValueError(f"device is {str(device)!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {device!r}, but this torch finds no CUDA device; use 'auto' or 'cpu'.")
     return found

@@ -16,6 +16,7 @@ from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 _LAST_ID = 2**16 - 1  # PanopticPrediction.instance_map is uint16
 _LAST_NUMBER = 999  # PanopticPrediction.panoptic_ids is class id · 1000 + number
 _SAMPLES = 4096  # of an instance's pixels are compared, or up to four times as many
+_MAX_GAP_S = 5.0
 _NEWEST_SHARE = 0.5  # of the newest step in a track's velocity, which smooths the jumps of a mask's centre
 
 
@@ -25,7 +26,8 @@ class InstanceTracker:
     An instance continues the track of its class whose mask, moved on as that track moves, overlaps it best; where none
     does, one that is near, because fast objects overlap too little. All pairs are chosen together. Every other instance
     begins a track. A track ends when it was missing for more than `memory_frames` frames on end: an object that comes
-    back later is a new one. So is one whose class changes.
+    back later is a new one. So is one whose class changes. Frames with gaps of more than 5 s between them, or that go
+    back in time, as a recording in a loop does, are not consecutive: all tracks end.
 
     memory_frames: 0 or more. min_overlap: above 0 to 1; intersection over union that counts more than nearness.
     Raises ValueError for other values.
@@ -43,21 +45,25 @@ class InstanceTracker:
     def reset(self) -> None:
         """Forget everything: the next frame is the first one, and ids begin at 1 again."""
         self._shape = (0, 0)
+        self._time_s: float | None = None
         self._tracks: list[_Track] = []
         self._stuff_ids: dict[tuple[int, int], int] = {}
         self._latest_id = 0
         self._latest_number: dict[int, int] = {}
 
-    def update(self, prediction: PanopticPrediction) -> PanopticPrediction:
+    def update(self, prediction: PanopticPrediction, *, time_s: float | None = None) -> PanopticPrediction:
         """The next frame with ids that stay, 1 to 65535; the prediction given is left as it is.
+
+        time_s: when the picture was taken, from any origin; None where that is not known.
 
         An id is not given again while its track lives. `instance_number` is set for things: 1 to 999, different for
         all living tracks of a class. A stuff class keeps one id for good. A frame of another size than the one before
         ends all tracks.
         Raises ValueError when there are more tracks than ids, or than numbers in a class.
         """
-        if prediction.shape != self._shape:
-            self._shape, self._tracks = prediction.shape, []
+        if prediction.shape != self._shape or not self._follows(time_s):
+            self._tracks = []
+        self._shape, self._time_s = prediction.shape, time_s
         things = [segment for segment in prediction.segments if segment.is_thing]
         found = self._match(prediction, things)
         for track in self._tracks:
@@ -84,6 +90,10 @@ class InstanceTracker:
             segment_map=np.take(new_ids, prediction.segment_map),
             segments=tuple(renamed[segment.id] for segment in prediction.segments),
         )
+
+    def _follows(self, time_s: float | None) -> bool:
+        """Whether a frame of this time is one of the same sequence as the last one."""
+        return time_s is None or self._time_s is None or 0 <= time_s - self._time_s <= _MAX_GAP_S
 
     def _match(self, prediction: PanopticPrediction, things: Sequence[Segment]) -> dict[int, _Track]:
         """Id of a thing to the track that it continues, for those that continue one."""

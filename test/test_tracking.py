@@ -65,6 +65,22 @@ def test_all_else_is_kept_and_the_input_is_left_alone():
         assert np.array_equal(got.segment_map == new.id, before == old.id)
 
 
+@pytest.mark.parametrize(
+    ("times_s", "found"),
+    [
+        ((10, 11, 16), [1, 1, 1]),
+        ((10, 10, 10), [1, 1, 1]),
+        ((10, 16, 17), [1, 2, 2]),
+        ((10, 11, 10.5), [1, 1, 2]),
+        ((None, 11, None), [1, 1, 1]),
+    ],
+    ids=["in order", "one stamp", "a gap", "back", "unknown"],
+)
+def test_frames_that_do_not_follow_end_all_tracks(times_s, found):
+    tracker = InstanceTracker()
+    assert [ids(tracker.update(frame("AAA"), time_s=time_s)) for time_s in times_s] == [[i] for i in found]
+
+
 def test_crossing():
     """A walks to the right, B to the left; for one frame A hides B."""
     rows = (

@@ -98,7 +98,7 @@ class CameraStream:
         self.ego_mask = ego_mask
         self.track_ids = False
         self.tracker: InstanceTracker | None = None
-        self.last_error = self.last_failure = ""
+        self.last_error = self.last_failure = self.subscription_error = ""
         self.timings: deque[Timing] = deque(maxlen=200)
         self.image_size: tuple[int, int] | None = None
         self.over_rate = 0
@@ -164,13 +164,15 @@ class CameraStream:
     def update_subscriptions(self) -> None:
         """Subscribe to the camera or leave it, as the listeners want. Called by the executor's thread.
 
-        When this fails, as with wrong qos_overrides, `last_error` says why; an error here would end the node.
+        When this fails, as with wrong qos_overrides, `subscription_error` says why; an error here would end the node.
         """
         try:
             self._update_subscriptions()
         except Exception as error:  # noqa: BLE001 - as said
-            self.last_error = f"{type(error).__name__}: {error}"
-            self._node.get_logger().error(f"Cannot subscribe to {self.topic}: {self.last_error}")
+            self.subscription_error = f"Cannot subscribe to the camera: {type(error).__name__}: {error}"
+            self._node.get_logger().error(f"{self.topic}: {self.subscription_error}")
+        else:
+            self.subscription_error = ""
 
     def _update_subscriptions(self) -> None:
         wanted = self.wanted_outputs() if self.is_active else []
@@ -191,6 +193,8 @@ class CameraStream:
         elif CAMERA_INFO not in wanted and self._camera_infos is not None:
             self._node.destroy_subscription(self._camera_infos)
             self._camera_infos = None
+            with self._lock:
+                self._infos.clear()  # whoever listens later shall not get what the camera was before
 
     def store(self, message: Any) -> None:
         """Keep this frame for the worker; one that still waited is dropped, as is one over the parameter's rate."""

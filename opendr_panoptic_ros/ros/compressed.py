@@ -42,7 +42,8 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     JPEG or PNG, grey or colour; 16-bit values lose their low byte, alpha is left out. The data say themselves what
     they are; of `format` only a Bayer pattern is read, as in "bayer_rggb8; png compressed".
 
-    Raises ImageEncodingError for data that cannot be read, whole, as a picture.
+    Raises ImageEncodingError for data that are no picture, or were cut short. A JPEG has no checksum: one that was
+    damaged in the middle, which no transport of ROS does, is read with wrong pixels.
     """
     data = np.frombuffer(message.data, np.uint8)
     pixels: NDArray[Any] | None = None
@@ -75,9 +76,12 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
 
 
 def _is_cut_jpeg(data: NDArray[np.uint8]) -> bool:
-    """Whether this is a JPEG without its end, which OpenCV 4 fills up with repeated rows and calls read."""
+    """Whether this is a JPEG without its end, which OpenCV 4 fills up with repeated rows and calls read.
+
+    The end is looked for behind the last scan: a preview in the header has an end of its own. Padding may follow it.
+    """
     stored = data.tobytes()
-    return stored.startswith(b"\xff\xd8") and b"\xff\xd9" not in stored
+    return stored.startswith(b"\xff\xd8") and stored.rfind(b"\xff\xd9") < stored.rfind(b"\xff\xda")
 
 
 def encode_jpeg(pixels_rgb: NDArray[np.uint8], header: Header, *, quality: int) -> CompressedImage:

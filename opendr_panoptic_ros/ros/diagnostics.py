@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WINDOW_S = 10.0
 """Rates and the share of dropped frames are those of this many seconds."""
 _FEW_FRAMES = 5
+_MANY_LATE = 0.05  # of the answers
 
 
 class _Moment(NamedTuple):
@@ -39,7 +40,7 @@ class CameraDiagnosis:
         self._moments: deque[_Moment] = deque()
 
     def status(self, node_name: str, settings: NodeParameters) -> DiagnosticStatus:
-        """ERROR when frames fail, WARN when something else is not as it should be, else OK.
+        """ERROR when frames fail or a topic cannot be heard, WARN when something else is not as it should be, else OK.
 
         They fail while the stream's `last_error` stands, or when one has failed since the status before this one.
         Nobody listening is no fault, and no frames then are none either; the last error then is only told as a value.
@@ -64,13 +65,14 @@ class CameraDiagnosis:
             "answered_hz": f"{answered / span_s:.1f}" if span_s else "",
             "dropped_share": f"{dropped_share:.2f}",
             **_percentiles(list(stream.timings)),
-            "last_error": stream.last_error or stream.last_failure,
+            "last_error": stream.subscription_error or stream.last_error or stream.last_failure,
         }
         is_wanted = stream.is_active and (stream.is_subscribed or bool(stream.wanted_outputs()))
         idle = "idle: nobody listens to the outputs" if stream.is_active else "inactive"
         doing = "subscribed" if is_wanted else idle
         warnings = self._warnings(settings, now_s, dropped_share) if stream.is_subscribed else []
-        has_error = is_wanted and (stream.last_error or last.counts.failed > failed_before)
+        is_failing = stream.subscription_error or stream.last_error or last.counts.failed > failed_before
+        has_error = is_wanted and is_failing
         error = values["last_error"] if has_error else ""
         return _status(f"{node_name}: {stream.topic}", node_name, doing, warnings, error, values)
 
@@ -80,18 +82,21 @@ class CameraDiagnosis:
         warnings = [mismatch] if mismatch else []
         waiting_s = now_s - stream.waiting_since_s
         if 0 < settings.warn_input_stopped_s < waiting_s:
-            cause = "" if stream.count_publishers() else "; nobody publishes it"
-            warnings.append(f"input stopped: nothing on {stream.topic} for {waiting_s:.0f} s{cause}")
+            cause = "nobody publishes it"
+            if stream.count_publishers():
+                cause = "if its publisher sends, the images may be too large for DDS: see docs/robot.md"
+            warnings.append(f"input stopped: nothing on {stream.topic} for {waiting_s:.0f} s; {cause}")
         if dropped_share > settings.warn_dropped_share:
             warnings.append(
                 f"{dropped_share:.0%} of the frames were dropped; more than {settings.warn_dropped_share:.0%}"
             )
-        latency_ms = _percentile([timing.pipeline_latency_ms for timing in list(stream.timings)], 95)
-        if 0 < settings.warn_latency_ms < latency_ms:
+        latencies_ms = np.array([timing.pipeline_latency_ms for timing in list(stream.timings)])
+        late_share = np.mean(latencies_ms > settings.warn_latency_ms) if len(latencies_ms) else 0.0
+        if settings.warn_latency_ms and late_share > _MANY_LATE:
             limit = f"{settings.warn_latency_ms:.0f} ms"
-            warnings.append(
-                f"one in 20 answers comes {latency_ms:.0f} ms or more after its frame; the limit is {limit}"
-            )
+            warnings.append(f"{late_share:.0%} of the last answers came more than {limit} after their frame's stamp")
+        if len(latencies_ms) and np.median(latencies_ms) < 0:
+            warnings.append("the camera's stamps are ahead of this node's clock; see use_sim_time, or the clocks")
         return warnings
 
 
@@ -142,15 +147,12 @@ def _status(
     )
 
 
-def _percentile(times_ms: Sequence[float], percent: float) -> float:
-    return float(np.percentile(times_ms, percent)) if times_ms else 0.0
-
-
 def _percentiles(timings: Sequence[Timing]) -> dict[str, str]:
-    """p50 and p95 of both times over the last answered frames; empty before the first."""
+    """p50 and p95 of both times over the last answered frames, each the time of a frame; empty before the first."""
     values = {}
     for name in ("processing_time_ms", "pipeline_latency_ms"):
+        times_ms = [getattr(timing, name) for timing in timings]
         for percent in (50, 95):
-            times_ms = [getattr(timing, name) for timing in timings]
-            values[f"{name}_p{percent}"] = f"{_percentile(times_ms, percent):.1f}" if timings else ""
+            found = f"{np.percentile(times_ms, percent, method='inverted_cdf'):.1f}" if timings else ""
+            values[f"{name}_p{percent}"] = found
     return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 _INSTALL = """panoptic_node cannot start: {missing!r} is missing.
 With ROS 2 installed: source /opt/ros/$ROS_DISTRO/setup.bash; a virtual environment needs --system-site-packages.
@@ -16,13 +17,26 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.arrived = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        self._set_handlers(self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.ignore_more()
         if not self.arrived:
             self.arrived = True
             raise KeyboardInterrupt
+
+    def ignore_more(self) -> None:
+        """Nothing ends the process any more but its own end.
+
+        A handler that does nothing would not do: the interpreter takes handlers off at its end, and the next signal
+        would kill.
+        """
+        self._set_handlers(signal.SIG_IGN)
+
+    @staticmethod
+    def _set_handlers(handler: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handler)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -40,3 +54,5 @@ def main(args: list[str] | None = None) -> int:
         return run(args, stop)
     except KeyboardInterrupt:
         return 0
+    finally:
+        stop.ignore_more()

@@ -116,7 +116,9 @@ def label_info(classes: ClassTable, *, score_threshold: float, header: Header) -
     """A `vision_msgs/LabelInfo` that names the values of `panoptic/semantic`; None where vision_msgs is missing."""
     try:
         from vision_msgs.msg import LabelInfo, VisionClass
-    except ImportError:
+
+        serialize_message(LabelInfo())  # as above
+    except Exception:  # noqa: BLE001 - as above
         return None
     message = LabelInfo(header=header, threshold=score_threshold)
     # 255, void, is not listed: the message's definition keeps the largest value for what has no label.

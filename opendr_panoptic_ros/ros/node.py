@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,7 @@ class PanopticNode(ManagedNode):
         self._cameras: list[CameraStream] = []
         self._diagnoses: list[CameraDiagnosis] = []
         self._label_infos: list[Publisher[Any]] = []
+        self._reported_s: dict[str, float] = {}
         self._server = Server(lambda: self.get_clock().now().nanoseconds, self._report)
         self._frame_waits = threading.Condition()
         self._worker: Worker | None = None
@@ -92,7 +95,10 @@ class PanopticNode(ManagedNode):
     def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
         """As rclpy's, and the worker does not read in between."""
         with self._settings_lock:
-            return super().set_parameters_atomically(parameter_list)
+            result = super().set_parameters_atomically(parameter_list)
+        if result.successful and self._label_infos and any(p.name == "score_threshold" for p in parameter_list):
+            self._publish_label_info()
+        return result
 
     def start(self) -> bool:
         """Configure and activate. Whether that went well; if not, `last_error` says why."""
@@ -147,6 +153,9 @@ class PanopticNode(ManagedNode):
 
     def _configure(self, settings: parameters.NodeParameters) -> None:
         ego_masks = _ego_masks(settings)
+        resolved = [self.resolve_topic_name(f"{name}/image_raw" if name else "image_raw") for name in settings.cameras]
+        if len(set(resolved)) < len(resolved):
+            raise ConfigError(f"cameras has names for one topic: {', '.join(resolved)}; expected one name for each.")
         self.get_logger().info(f"Loading {settings.checkpoint}.")
         self.segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
         unknown = parameters.unknown_classes(settings.classes, self.segmenter.config.classes.names)
@@ -164,17 +173,24 @@ class PanopticNode(ManagedNode):
             )
             self._cameras.append(stream)
             self._diagnoses.append(CameraDiagnosis(stream))
-            self._publish_label_info(f"{name}/" if name else "", self.segmenter)
+        self._publish_label_info()
         self.get_logger().info(f"Ready on {self.segmenter.device}, {self.segmenter.precision}.")
 
-    def _publish_label_info(self, prefix: str, segmenter: PanopticSegmenter) -> None:
-        """Say once for all what the values of the label images mean, where vision_msgs is installed."""
-        config = segmenter.config
-        header = Header(stamp=self.get_clock().now().to_msg())
-        message = label_info(config.classes, score_threshold=config.test.score_threshold, header=header)
-        if message is not None:
-            publisher = self.create_publisher(type(message), f"{prefix}panoptic/{LABEL_INFO}", qos.latched_qos())
-            self._label_infos.append(publisher)
+    def _publish_label_info(self) -> None:
+        """Say what the values of each camera's label images mean, where vision_msgs is installed."""
+        assert self.segmenter is not None  # noqa: S101 - there are cameras
+        test, thresholds = self.segmenter.given_config.test, self.settings().thresholds()
+        message = label_info(
+            self.segmenter.config.classes,
+            score_threshold=test.with_thresholds(**thresholds).score_threshold,
+            header=Header(stamp=self.get_clock().now().to_msg()),
+        )
+        if message is None:
+            return
+        for stream in self._cameras[len(self._label_infos) :]:
+            topic = f"{stream.name}/panoptic/{LABEL_INFO}" if stream.name else f"panoptic/{LABEL_INFO}"
+            self._label_infos.append(self.create_publisher(type(message), topic, qos.latched_qos()))
+        for publisher in self._label_infos:
             publisher.publish(message)
 
     def _activate(self, settings: parameters.NodeParameters) -> None:
@@ -236,17 +252,23 @@ class PanopticNode(ManagedNode):
         assert self.segmenter is not None  # noqa: S101 - the worker lives from activate to deactivate
         self._server.serve(taken, self.segmenter, self.settings())
 
-    def _report(self, failure: str) -> None:
-        """Log that frames failed, now and then if many do. In the worker's thread."""
-        self.get_logger().error(failure, throttle_duration_sec=_SAME_ERROR_S)
+    def _report(self, source: str, failure: str) -> None:
+        """Log that frames failed; of one source now and then if many do. In the worker's thread."""
+        now_s = time.monotonic()
+        if now_s - self._reported_s.get(source, -math.inf) >= _SAME_ERROR_S:  # rclpy's throttle would be one for all
+            self._reported_s[source] = now_s
+            self.get_logger().error(failure)
 
     def _update_subscriptions(self) -> None:
         for stream in self._cameras:
             stream.update_subscriptions()
 
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
-        names = None if self.segmenter is None else self.segmenter.config.classes.names
-        reason = parameters.refusal(changed, class_names=names)
+        if self.segmenter is None:
+            reason = parameters.refusal(changed, present=None)
+        else:
+            class_names = self.segmenter.config.classes.names
+            reason = parameters.refusal(changed, present=self.settings(), class_names=class_names)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _publish_diagnostics(self) -> None:
@@ -255,9 +277,9 @@ class PanopticNode(ManagedNode):
         if self.segmenter is not None:
             values |= {"device": self.segmenter.device, "precision": self.segmenter.precision}
         values |= memory_mb(None if self.segmenter is None else self.segmenter.device)
-        now = self.get_clock().now().to_msg()
+        now, name = self.get_clock().now().to_msg(), self.get_fully_qualified_name().lstrip("/")
         self._diagnostics.publish(
-            diagnostics(now, self.get_name(), self.state, self.last_error, values, settings, self._diagnoses)
+            diagnostics(now, name, self.state, self.last_error, values, settings, self._diagnoses)
         )
 
 

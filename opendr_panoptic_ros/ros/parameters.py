@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _parameter(
     """
     if limits is not None:
         low, high = limits
-        expected = expected or (f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more")
+        expected = expected or (f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more, finite")
 
         def accepts(value: Any) -> bool:
             return low <= value <= high and math.isfinite(value)
@@ -76,6 +76,8 @@ class NodeParameters:
     checkpoint: str = _parameter(
         "demo",
         "Weights: a file, a directory of OpenDR, or the name of downloaded weights. A name never downloads by itself.",
+        expected="a path or a name",
+        accepts=bool,
     )
     config: str = _parameter(
         "",
@@ -117,7 +119,9 @@ class NodeParameters:
         loose=True,
     )
     track_ids: bool = _parameter(
-        False, "Whether an instance keeps its id over the consecutive frames of a camera, in every output."
+        False,
+        "Whether an instance keeps its id over the consecutive frames of a camera, in every output. Stamps that go "
+        "back, or are more than 5 s apart, end all tracks.",
     )
     cameras: tuple[str, ...] = _parameter(
         ("",),
@@ -218,6 +222,7 @@ class NodeParameters:
 
 
 _TABLE = {row.name: row for row in fields(NodeParameters)}
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
 
 
 def declare(node: Node) -> None:
@@ -228,13 +233,12 @@ def declare(node: Node) -> None:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     for name, row in _TABLE.items():
-        # An integer where a float is meant, a word or a number, an empty list: rclpy then leaves the types to us.
-        loose = isinstance(row.default, float) or row.metadata["loose"]
+        # Dynamic: rclpy leaves the types to `refusal`, which takes an integer for a float and says what is legal.
         descriptor = ParameterDescriptor(
             description=row.metadata["description"],
             additional_constraints=row.metadata["expected"],
             read_only=row.metadata["read_at"] == "start",
-            dynamic_typing=loose,
+            dynamic_typing=True,
         )
         low, high = row.metadata["limits"] or _OR_MORE
         if math.isfinite(high):  # a range without an end is no range for the tools that draw sliders
@@ -250,17 +254,17 @@ def read(node: Node) -> NodeParameters:
     """The present values on `node`, each in the type of its default."""
     values = {}
     for name, row in _TABLE.items():
-        default: Any = row.default
-        value = node.get_parameter(name).value
-        values[name] = value if name == "inference_size" else type(default)(value)
+        values[name] = _typed(row, node.get_parameter(name).value)
     return NodeParameters(**values)
 
 
-def refusal(parameters: list[Parameter[Any]], *, class_names: Sequence[str] | None) -> str:
+def refusal(
+    parameters: list[Parameter[Any]], *, present: NodeParameters | None, class_names: Sequence[str] = ()
+) -> str:
     """Why these new values cannot be set, or an empty string.
 
-    class_names: of the node's network, or None while it holds none. While it does, what configure reads would not take
-    effect. Parameters that are not of this table are not looked at.
+    present, class_names: the values and the classes of the network while the node holds one: what configure reads
+    cannot be changed then. Parameters that are not of this table are not looked at.
     """
     for parameter in parameters:
         row = _TABLE.get(parameter.name)
@@ -270,13 +274,16 @@ def refusal(parameters: list[Parameter[Any]], *, class_names: Sequence[str] | No
         has_type = row.metadata["loose"] or _has_type_of(row.default, value)
         if not has_type or not row.metadata["accepts"](value):
             expected = row.metadata["expected"] or f"a value such as {row.default!r}"
-            return f"{row.name} is {value!r}; expected {expected}."
-        if class_names is not None and row.metadata["read_at"] == "configure":
+            kind = "" if has_type else f"{_TYPE_NAMES[type(row.default)]}: "
+            return f"{row.name} is {value!r}; expected {kind}{expected}."
+        if present is None:
+            continue
+        if row.metadata["read_at"] == "configure" and _typed(row, value) != getattr(present, row.name):
             return (
                 f"{row.name} is read when the node is configured, and it is configured now. "
                 "Deactivate and clean up the node, set it, then configure again."
             )
-        if class_names is not None and row.name == "classes":
+        if row.name == "classes":
             unknown = unknown_classes(value, class_names)
             if unknown:
                 return unknown
@@ -287,6 +294,12 @@ def unknown_classes(names: Sequence[str], class_names: Sequence[str]) -> str:
     """Which of these names, the empty one aside, the network does not know, and which it knows; or an empty string."""
     unknown = sorted(set(names) - {"", *class_names})
     return f"classes has {', '.join(map(repr, unknown))}; expected some of {', '.join(class_names)}." if unknown else ""
+
+
+def _typed(row: Field[Any], value: Any) -> Any:
+    """A legal value in the type of the row's default."""
+    default: Any = row.default
+    return value if row.name == "inference_size" else type(default)(value)
 
 
 def _has_type_of(default: Any, value: Any) -> bool:

@@ -36,11 +36,11 @@ class _Frame:
 class Server:
     """Answers frames of several cameras together. Whatever fails is counted and reported, and fails alone.
 
-    now_ns: the node's clock. report: told in words what failed, and why.
+    now_ns: the node's clock. report: told where and in words what failed, and why.
     """
 
     now_ns: Callable[[], int]
-    report: Callable[[str], None]
+    report: Callable[[str, str], None]
 
     def serve(
         self, taken: Sequence[tuple[CameraStream, Any]], segmenter: PanopticSegmenter, settings: NodeParameters
@@ -79,7 +79,8 @@ class Server:
             if len(frames) == 1:
                 self._fail(frames[0].stream, error)
                 return [None]
-            self.report(f"{len(frames)} frames in one batch failed, and are tried one by one: {_words(error)}")
+            together = f"{len(frames)} frames in one batch failed, and are tried one by one"
+            self.report("batches", f"{together}: {_words(error)}")
         # Not above: there the error's traceback still holds the batch's memory.
         return [self._predict([frame], segmenter, settings)[0] for frame in frames]
 
@@ -91,7 +92,8 @@ class Server:
             if stream.ego_mask is not None:
                 prediction = cut_out(prediction, stream.ego_mask.is_ego)
             if stream.tracker is not None:
-                prediction = stream.tracker.update(prediction)
+                stamp_s = Time.from_msg(frame.header.stamp).nanoseconds / 1e9
+                prediction = stream.tracker.update(prediction, time_s=stamp_s)
             answer = Answer(
                 frame.image_rgb,
                 prediction,
@@ -110,7 +112,7 @@ class Server:
 
     def _fail(self, stream: CameraStream, error: Exception) -> None:
         stream.count_failed(error)
-        self.report(f"A frame of {stream.topic} failed: {_words(error)}")
+        self.report(stream.topic, f"A frame of {stream.topic} failed: {_words(error)}")
 
 
 def _words(error: Exception) -> str:

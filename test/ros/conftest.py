@@ -14,6 +14,7 @@ import pytest
 
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.seeded import seed_weights_
 
@@ -147,3 +148,43 @@ def bench(ros_domain: int) -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.close()
+
+
+class Gate:
+    """A segmenter that waits before each batch until it is let through.
+
+    batches: number, height and width of the images it was given together. seen: the first value of each image.
+    largest_batch: larger ones fail.
+    """
+
+    largest_batch = 64
+
+    def __init__(self, segmenter: PanopticSegmenter) -> None:
+        self.batches: list[tuple[int, ...]] = []
+        self.seen: list[int] = []
+        self.permits = threading.Semaphore(0)
+        self._segmenter = segmenter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._segmenter, name)
+
+    def __call__(self, images: list[np.ndarray]) -> Any:
+        self.seen.extend(int(image[0, 0, 0]) for image in images)
+        self.batches.append((len(images), *images[0].shape[:2]))
+        assert self.permits.acquire(timeout=60)
+        if len(images) > self.largest_batch:
+            raise RuntimeError("CUDA out of memory")
+        return self._segmenter(images)
+
+
+@pytest.fixture
+def gate_of() -> Callable[[PanopticNode], Gate]:
+    """Puts a gate before a node's network."""
+
+    def put_gate(node: PanopticNode) -> Gate:
+        assert node.segmenter is not None
+        gate = Gate(node.segmenter)
+        node.segmenter = gate  # type: ignore[assignment]
+        return gate
+
+    return put_gate

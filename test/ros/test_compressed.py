@@ -97,6 +97,16 @@ def test_half_a_jpeg_is_refused_where_opencv_reads_it(monkeypatch):
         decode_compressed(SimpleNamespace(format="jpeg", data=cut(".jpg")))
 
 
+def test_half_a_jpeg_with_a_preview_in_its_header(monkeypatch):
+    """The preview's end is not that of the picture."""
+    preview = cv2.imencode(".jpg", BGR)[1].tobytes()
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    data = cut(".jpg")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(ImageEncodingError, match="cannot be read; expected a whole JPEG"):
+        decode_compressed(SimpleNamespace(format="jpeg", data=data[:2] + segment + data[2:]))
+
+
 def test_a_jpeg_may_be_padded():
     padded = message(BGR, ".jpg")
     expected = decode_compressed(padded)

@@ -28,27 +28,6 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
-class Gate:
-    """A segmenter that waits before each batch until it is let through, and keeps what it was given."""
-
-    def __init__(self, segmenter: Any) -> None:
-        self.device, self.precision = segmenter.device, segmenter.precision
-        self.config = segmenter.config
-        self.seen: list[int] = []
-        self.batches: list[int] = []
-        self.permits = threading.Semaphore(0)
-        self._segmenter = segmenter
-
-    def set_thresholds(self, **thresholds: Any) -> None:
-        self._segmenter.set_thresholds(**thresholds)
-
-    def __call__(self, images: list[np.ndarray]) -> Any:
-        self.seen.extend(int(image[0, 0, 0]) for image in images)
-        self.batches.append(len(images))
-        assert self.permits.acquire(timeout=60)
-        return self._segmenter(images)
-
-
 def numbered(picture: np.ndarray, number: int) -> np.ndarray:
     """The picture with its number in the first pixel."""
     picture = picture.copy()
@@ -100,9 +79,9 @@ def test_every_output_of_one_frame(bench, checkpoint, picture):
     assert 0 < processing_time_ms < pipeline_latency_ms
 
 
-def test_the_newest_frame_wins(bench, checkpoint, picture):
+def test_the_newest_frame_wins(bench, checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(checkpoint))
-    node.segmenter = gate = Gate(node.segmenter)
+    gate = gate_of(node)
     heard = bench.listen("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, numbered(picture, 1), stamp_ns=1)
@@ -118,9 +97,9 @@ def test_the_newest_frame_wins(bench, checkpoint, picture):
     bench.wait_for(lambda: node.counts[""] == FrameCounts(received=4, answered=2, dropped=2, failed=0), "the counts")
 
 
-def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, checkpoint, picture):
+def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(checkpoint))
-    node.segmenter = gate = Gate(node.segmenter)
+    gate = gate_of(node)
     heard = bench.listen("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, numbered(picture, 1), stamp_ns=1)
@@ -134,12 +113,12 @@ def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, c
     bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
 
 
-def test_shutdown_waits_for_the_frame_in_work(bench, checkpoint, picture):
+def test_shutdown_waits_for_the_frame_in_work(bench, checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(checkpoint))
-    node.segmenter = gate = Gate(node.segmenter)
+    gate = gate_of(node)
     bench.listen("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=1)
-    bench.wait_for(lambda: gate.batches == [1], "the inference to begin")
+    bench.wait_for(lambda: gate.batches == [(1, 48, 64)], "the inference to begin")
     [stream] = node._cameras
     threading.Timer(0.2, gate.permits.release).start()
     node.trigger_shutdown()
@@ -233,9 +212,9 @@ def test_quality_of_service_can_be_overridden(bench, checkpoint, picture):
     assert publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
 
 
-def test_two_cameras_take_turns(bench, checkpoint, picture):
+def test_two_cameras_take_turns(bench, checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(checkpoint), cameras=["front", "rear"])
-    node.segmenter = gate = Gate(node.segmenter)
+    gate = gate_of(node)
     heard = {name: bench.listen(f"{name}/panoptic/semantic") for name in ("front", "rear")}
     front, rear = bench.camera("front/image_raw"), bench.camera("rear/image_raw")
     bench.send(front, numbered(picture, 1), stamp_ns=1)

@@ -48,16 +48,23 @@ class NodeProcess:
     def said(self) -> str:
         return self.log.read_text()
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, signal_number: int) -> None:
+        self._process.send_signal(signal_number)
+
     def stop(self, signal_number: int) -> int:
         """Its exit code."""
-        self._process.send_signal(signal_number)
+        self.send(signal_number)
         return self.exit_code()
 
     def exit_code(self) -> int:
         return self._process.wait(timeout=60)
 
     def kill(self) -> None:
-        if self._process.poll() is None:
+        if self.is_running:
             self._process.kill()
             self._process.wait()
 
@@ -133,6 +140,18 @@ def test_sigterm_ends_it_cleanly(bench, checkpoint, start_node):
     node = start_node({"checkpoint": checkpoint})
     bench.wait_for(lambda: "Active" in node.said, "the node to start")
     assert node.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in node.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_do_not_disturb_the_end(bench, checkpoint, start_node, number):
+    """As launch and impatient people send them, up to the last moment of the process."""
+    node = start_node({"checkpoint": checkpoint})
+    bench.wait_for(lambda: "Active" in node.said, "the node to start")
+    while node.is_running:
+        node.send(number)
+        time.sleep(0.02)
+    assert node.exit_code() == 0
     assert "Traceback" not in node.said
 
 
