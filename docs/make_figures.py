@@ -34,6 +34,7 @@ HISTORY = Path(__file__).parent / "demo_training.json"
 STREET_SEED = EVALUATION_SEEDS_FROM + 5
 EVALUATED = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 200)
 NUM_FAILURES = 6
+DRIVE_LENGTH = 100  # as `make demo` shows it: a drive of another length is another street
 DRIVE_FRAMES = range(0, 80, 2)
 FRAME_MS = 200
 PAGE_SIZE_PX = (1100, 1330)
@@ -78,7 +79,7 @@ def write_street(segmenter: PanopticSegmenter) -> None:
 
 def write_drive(segmenter: PanopticSegmenter) -> None:
     """The demo's drive as an animation: the picture above, what is seen below, with ids that stay."""
-    drive = synthetic_drive(DRIVE_FRAMES.stop)
+    drive = synthetic_drive(DRIVE_LENGTH)
     tracker = InstanceTracker()
     frames = []
     for index in DRIVE_FRAMES:

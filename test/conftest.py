@@ -15,14 +15,15 @@ HERE = Path(__file__).resolve().parent
 SHARED_DATA = HERE.parents[1] / "shared" / "data"
 
 # What a machine may lack under --strict-skips; tests marked gpu may skip as well.
-ALLOWED_SKIPS = re.compile(r"shared/(data|reference)|'launch(_ros)?(\.\w+)*'")
+ALLOWED_SKIPS = re.compile(r"shared/(data|reference)|'launch(_ros)?(\.\w+)*'|this CPU has no bfloat16")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--strict-skips",
         action="store_true",
-        help="Fail when a test was skipped for another reason than a missing GPU, launch_ros or file of shared/data.",
+        help="Fail when a test was skipped for another reason than what a machine may lack: a GPU, a CPU's bfloat16, "
+        "launch_ros, a file of shared/data.",
     )
 
 

@@ -166,6 +166,7 @@ class Labeller:
         self.frames = 0
         self.problems: list[str] = []
         self.stopped_at_ns: int | None = None
+        self._next_ns = 0  # of the first message that is not written yet
         self._error: Exception | None = None
         self._segmenter, self._outputs, self._batch = segmenter, outputs, batch
         self._prefixes = prefixes(topics)
@@ -177,33 +178,34 @@ class Labeller:
         """Work until the messages are at an end, an interruption, or an error; then close the bag."""
         columns = "Segmenting", BarColumn(), "{task.percentage:>3.0f} %", "{task.fields[frames]} frames", "time left"
         shown = [TextColumn(c) if isinstance(c, str) else c for c in columns]
-        latest_ns = start_ns
+        self._next_ns = start_ns
         with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=end_ns - start_ns, frames=0)
             try:
                 self._announce_topics()
                 for group in groups:
-                    latest_ns = group[0].time_ns
+                    self._next_ns = group[0].time_ns
                     if interruption.came:
-                        self.stopped_at_ns = latest_ns
+                        self.stopped_at_ns = self._next_ns
                         break
                     results = self._results(group)
                     interruption.held = True  # half a message would spoil the bag
                     self._write(group, results)
-                    latest_ns = group[-1].time_ns + 1
                     interruption.held = False
                     progress.update(task, completed=group[-1].time_ns - start_ns, frames=self.frames)
                 else:
                     progress.update(task, completed=end_ns - start_ns)
             except KeyboardInterrupt:  # the second: the frames in work are left
-                self.stopped_at_ns = latest_ns
+                self.stopped_at_ns = self._next_ns
             except Exception as error:  # noqa: BLE001 - hours of work are kept, whatever ends them
-                self._error, self.stopped_at_ns = error, latest_ns
+                self._error, self.stopped_at_ns = error, self._next_ns
             interruption.held = True
             try:
                 self._writer.close()
             except OSError as error:
-                raise PanopticError(f"The bag could not be completed and cannot be read; remove it: {error}") from error
+                raise PanopticError(
+                    f"{self._writer.partial} could not be completed and cannot be read; remove it: {error}"
+                ) from error
 
     def _announce_topics(self) -> None:
         from opendr_panoptic_ros.cli.bag_results import TYPE_NAMES
@@ -229,7 +231,8 @@ class Labeller:
             more = f" ({len(self.problems)} such frames)" if len(self.problems) > 1 else ""
             unread = f"not segmented: {self.problems[0]}{more}"
         if self._error is not None:
-            ended = f"{type(self._error).__name__}: {self._error}\n{go_on}"
+            known = isinstance(self._error, PanopticError)
+            ended = f"{'' if known else f'{type(self._error).__name__}: '}{self._error}\n{go_on}"
             raise PanopticError(f"{ended}\n{unread}".rstrip()) from self._error
         if go_on:
             typer.echo(f"Stopped. {go_on}")
@@ -270,14 +273,16 @@ class Labeller:
         from opendr_panoptic_ros.cli.bag_results import serialized
 
         for i, message in enumerate(group):
-            self._writer.write(message.topic, message.time_ns, message.data)
+            self._next_ns = message.time_ns
+            sent = {message.topic: message.data}
             if i in results:
                 frame, prediction = results[i]
                 if self._trackers:
                     stamp = frame.header.stamp
                     time_s = stamp.sec + stamp.nanosec / 1e9
                     prediction = self._trackers[message.topic].update(prediction, time_s=time_s)
-                for output in self._outputs:
-                    data = serialized(output, frame, prediction)
-                    self._writer.write(f"{self._prefixes[message.topic]}/{output}", message.time_ns, data)
-                self.frames += 1
+                prefix = self._prefixes[message.topic]
+                sent |= {f"{prefix}/{output}": serialized(output, frame, prediction) for output in self._outputs}
+            self._writer.write(message.time_ns, sent)
+            self.frames += i in results
+        self._next_ns += 1

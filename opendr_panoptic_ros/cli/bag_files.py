@@ -126,7 +126,7 @@ class BagReader:
 
 
 class BagWriter:
-    """A new MCAP bag, `path.partial` until `close`: a rosbag2 folder, or a single file if `path` ends in .mcap.
+    """A new MCAP bag, `partial` until `close`: a rosbag2 folder, or a single file if `path` ends in .mcap.
 
     Raises PanopticError when `path` or `path.partial` exists.
     """
@@ -134,10 +134,10 @@ class BagWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
-        self._partial = path.with_name(f"{path.name}.partial")
+        self.partial = path.with_name(f"{path.name}.partial")
         self.check_free(path)
         # The bag is a folder in this one, under its final name, which the names of its files are made of.
-        self._bag = self._partial / path.name.removesuffix(".mcap")
+        self._bag = self.partial / path.name.removesuffix(".mcap")
         # Version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
         self._writer = Writer(self._bag, version=8, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -164,16 +164,18 @@ class BagWriter:
             name, type_name, typestore=typestore(), offered_qos_profiles=list(qos)
         )
 
-    def write(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
-        """Append a serialised message of an announced topic.
+    def write(self, time_ns: int, messages: Mapping[str, bytes | memoryview]) -> None:
+        """Append serialised messages of announced topics, by topic.
 
-        Raises PanopticError when the disk is so full that the bag might not be completed after it.
+        Raises PanopticError, and appends nothing, when the disk is so full that the bag might not be completed after
+        them.
         """
-        free = shutil.disk_usage(self._partial).free
-        if free < _RESERVE_BYTES + 2 * len(data):
+        free = shutil.disk_usage(self.partial).free
+        if free < _RESERVE_BYTES + 2 * sum(map(len, messages.values())):
             raise PanopticError(f"The disk is full: {free // 2**20} MB are left, which completing the bag may take.")
-        self._writer.write(self._connections[topic], time_ns, data)
-        self.count += 1
+        for topic, data in messages.items():
+            self._writer.write(self._connections[topic], time_ns, data)
+        self.count += len(messages)
 
     def close(self) -> None:
         """Complete the bag and give it its name; a bag without messages is removed."""
@@ -181,7 +183,7 @@ class BagWriter:
         if self.count:
             whole = self._bag / f"{self._bag.name}.mcap" if self.path.suffix == ".mcap" else self._bag
             whole.rename(self.path)
-        shutil.rmtree(self._partial)
+        shutil.rmtree(self.partial)
 
 
 def count_by_topic(topics: Mapping[str, Topic]) -> str:

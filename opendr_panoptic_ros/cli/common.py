@@ -49,14 +49,15 @@ def user_errors() -> Iterator[None]:
 
 class Interruption:
     """Whether Ctrl-C, SIGTERM or SIGHUP has come, while this context is open. A second one interrupts, but not while
-    held. A signal that was ignored before, as nohup has it, stays ignored.
+    held. SIGHUP stays ignored where it was, as under nohup.
     """
 
     def __enter__(self) -> Self:
         self.came = False
         self.held = False
-        heeded = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._note) for number in heeded}
+        self._before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
+        if self._before[signal.SIGHUP] is signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments

@@ -31,12 +31,13 @@ _PAGE = Template(
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
   h1, h2 { line-height: 1.2; margin: 2rem 0 .8rem }
   p, figcaption { color: var(--soft) }
-  img, video { width: 100%; display: block; border-radius: 4px }
+  img, video { width: 100%; display: block; border-radius: 4px } video { max-width: 64rem }
   .moment { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .6rem; margin: 0 0 1.2rem }
   figure { margin: 0 } figcaption { font-size: .85rem }
   .tables { display: flex; flex-wrap: wrap; gap: 1rem 4rem; align-items: flex-start }
   table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; border-bottom: 1px solid var(--line) }
-  td + td, th + th { text-align: right; font-variant-numeric: tabular-nums } th { text-align: left; font-weight: 600 }
+  td + td, th + th { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+  th { text-align: left; font-weight: 600 }
   .swatch { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em }
   pre { padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 4px; overflow-x: auto }
 </style>
@@ -53,6 +54,8 @@ $moments
 take the released Cityscapes weights:</p>
 <pre>opendr-panoptic download cityscapes
 ros2 launch opendr_panoptic_ros panoptic.launch.py checkpoint:=cityscapes image_topic:=/camera/image_raw</pre>
+<p>After <code>make demo</code>, <code>. .venv/bin/activate &amp;&amp; . install/setup.bash</code> gives a shell with
+these commands, but for <code>ros2</code>, which comes with a ROS installation.</p>
 <p>A video without a camera: <code>make demo VIDEO=drive.mp4</code>. The bag beside this page holds every input and
 output, for Foxglove or <code>ros2 bag play</code>.</p>
 </html>
@@ -89,7 +92,7 @@ def _video(path: Path) -> str:
     if path.suffix != ".webm":  # what browsers do not play stays a file beside the page
         return ""
     data = base64.b64encode(path.read_bytes()).decode()
-    return f'<video src="data:video/webm;base64,{data}" controls loop muted autoplay></video>'
+    return f'<video src="data:video/webm;base64,{data}" controls loop muted autoplay playsinline></video>'
 
 
 def _moment(seconds: float, pictures: dict[str, NDArray[np.uint8]]) -> str:

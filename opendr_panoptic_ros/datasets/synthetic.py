@@ -69,7 +69,8 @@ class SyntheticDrive:
     `SyntheticScenes`, but a segment's id is the object's own, the same in all frames: also when it was hidden, or
     left the picture and came back.
 
-    num_frames: at `fps` frames per second. From 6 s on, there is time for the red light and the cross traffic.
+    num_frames: at `fps` frames per second. The street is as long as the drive takes: a longer drive is another street.
+    From 6 s on, there is time for the red light and the cross traffic.
     """
 
     def __init__(

@@ -13,16 +13,20 @@ Without: pip install 'opendr_panoptic_ros[ros]'."""
 
 
 class StopSignals:
-    """SIGINT and SIGTERM. The first raises KeyboardInterrupt; more of them, as launch sends, do not disturb the end."""
+    """SIGINT and SIGTERM. More than one, as launch sends, do not disturb the end.
+
+    arrived: whether there was one. raises: whether it raises KeyboardInterrupt; else somebody looks at `arrived`.
+    """
 
     def __init__(self) -> None:
         self.arrived = False
+        self.raises = True
         self._set_handlers(self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.ignore_more()
-        if not self.arrived:
-            self.arrived = True
+        self.arrived = True
+        if self.raises:
             raise KeyboardInterrupt
 
     def ignore_more(self) -> None:

@@ -21,7 +21,7 @@ _SIGNAL_NOTICED_S = 0.2
 def run(args: list[str] | None, stop: StopSignals) -> int:
     """Run the node until a signal arrives. 0, or 1 when it cannot start; standard error then says why.
 
-    Raises KeyboardInterrupt when the signal comes, with everything cleaned up.
+    Raises KeyboardInterrupt when the signal comes while the node starts, with everything cleaned up.
     """
     try:
         # rclpy's own handlers would close the context at once, and the frame in work could not be answered any more.
@@ -37,7 +37,7 @@ def run(args: list[str] | None, stop: StopSignals) -> int:
     except ExternalShutdownException:
         return 0
     finally:
-        stop.arrived = True
+        stop.ignore_more()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
@@ -49,6 +49,7 @@ def _serve(node: PanopticNode, stop: StopSignals) -> int:
         node.get_logger().info(f"Unconfigured, as autostart is off. Next: ros2 lifecycle set {name} configure")
     elif not node.start():
         return 1
+    stop.raises = False  # in the middle of rclpy's work it would leave half-made things behind
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not stop.arrived:

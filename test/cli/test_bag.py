@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -63,7 +65,7 @@ def test_every_kind_of_bag(run, make_bag, tmp_path, tiny_checkpoint, kind):
     sent = drive(5)
     source = make_bag([*sent, ("/chatter", 5 * STEP_NS, "hello")], kind)
     before = content_of(source)
-    code, out, err = run(source, "out", "--batch", 1, "--colors", "--overlay")
+    code, out, err = run(source, "out", "--batch", 1)
     assert (code, out) == (0, "5 frames segmented, results in out\n")
     assert re.search(r"100 % 5 frames time left \d+:\d\d:\d\d", err)
     assert content_of(source) == before
@@ -98,10 +100,12 @@ def test_every_kind_of_bag(run, make_bag, tmp_path, tiny_checkpoint, kind):
 
 def test_a_single_file_in_and_out(run, make_bag, tmp_path):
     source = make_bag(drive(3))
-    code, _, _ = run(source / "in.mcap", "out.mcap")
+    code, _, _ = run(source / "in.mcap", "out.mcap", "--no-colors", "--no-overlay")
     assert code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.mcap"]
-    assert frames_in(read_bag(tmp_path / "out.mcap"), "/cam/panoptic/semantic") == [0, 1, 2]
+    messages = read_bag(tmp_path / "out.mcap")
+    assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{output}" for output in LABELS)}
+    assert frames_in(messages, "/cam/panoptic/semantic") == [0, 1, 2]
 
 
 def test_messages_outside_the_times_of_the_metadata_are_there_too(run, make_bag, tmp_path):
@@ -223,6 +227,8 @@ def test_what_cannot_be_done_leaves_nothing(run, make_bag, tmp_path):
         (source, source / "out"): "is inside the input",
         ("missing", "out"): "missing cannot be read as a bag",
         ("text.mcap", "out"): "text.mcap cannot be read as a bag",
+        (source, "out.bag"): "out.bag has the ending of ROS 1 bags; the result is MCAP",
+        (source, "text.mcap/out"): "text.mcap is no folder that may be written to",
         (source, "out", "--topic", "/nobody"): "no images on /nobody, but on: /cam/image_raw (2 sensor_msgs/msg/Image)",
         (source, "out", "--start", "7"): "the bag lasts 0.100 s",
         (make_bag([("/chatter", 0, "hello")], "mcap", "words"), "out"): "The bag has no images. Its topics: /chatter",
@@ -276,7 +282,39 @@ def test_all_that_can_be_read_of_a_damaged_bag_is_done(run, make_bag, tmp_path, 
     assert frames_in(messages) == frames_in(messages, "/cam/panoptic/semantic") == list(range(readable))
 
 
-def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_what_was_done(run, make_bag, tmp_path, monkeypatch):
+    """The bag is completed while there is room for its end."""
+    asked = []
+
+    def disk_usage(path):
+        asked.append(path)
+        return SimpleNamespace(free=2**40 if len(asked) <= 3 else 9 * 2**20)  # at the fourth frame
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    code, out, err = run(make_bag(drive(6)), "out", "--batch", 2)
+    assert (code, out) == (1, "3 frames segmented, results in out\n")
+    assert "opendr-panoptic: The disk is full: 9 MB are left" in err
+    assert "--start 0.300000000" in err
+    messages = read_bag(tmp_path / "out")
+    assert frames_in(messages, "/cam/panoptic/rgb_visualization") == [0, 1, 2]
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_bag_that_cannot_be_completed_is_named(run, make_bag, tmp_path, monkeypatch):
+    def fails(self):
+        raise OSError(28, "No space left on device")
+
+    source = make_bag(drive(2))
+    monkeypatch.setattr(Writer, "close", fails)
+    code, _, err = run(source, "out")
+    assert code == 1
+    assert "out.partial could not be completed and cannot be read; remove it: [Errno 28] No space left" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag, tmp_path, monkeypatch, number):
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # the tests run under nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     original = PanopticSegmenter.__call__
     calls = []
 
@@ -284,7 +322,7 @@ def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag
         calls.append(len(images))
         if len(calls) == 3:
             for _ in range(2):
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
         return original(self, images)
 
     monkeypatch.setattr(PanopticSegmenter, "__call__", is_interrupted_twice)
@@ -301,7 +339,12 @@ def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag
 def test_the_page_names_the_options_that_there_are():
     page = (ROOT / "docs" / "bags.md").read_text("utf-8")
     group: Any = typer.main.get_command(app)
-    options = {name for command in ("bag", "play") for p in group.commands[command].params for name in p.opts}
+    options = {
+        name
+        for command in ("bag", "play")
+        for p in group.commands[command].params
+        for name in p.secondary_opts or p.opts
+    }
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - {"--ros-args"}
     assert named == {name for name in options if name.startswith("--")}
 

@@ -33,7 +33,7 @@ def test_humble_reads_the_metadata_too(tmp_path):
     with BagReader(tmp_path / "in") as reader:
         writer.add_topic("/image", IMAGE, reader.topics["/image"].qos)
     writer.add_topic("/panoptic/semantic", IMAGE)
-    writer.write("/image", 1, b"")
+    writer.write(1, {"/image": b""})
     writer.close()
     metadata = yaml.safe_load((tmp_path / "out" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     topics = {each["topic_metadata"]["name"]: each["topic_metadata"] for each in metadata["topics_with_message_count"]}

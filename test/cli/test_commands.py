@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from pathlib import Path
 
 import cv2
@@ -17,6 +19,8 @@ from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes, write_tiny_
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.seeded import seed_weights_
+
+from .conftest import run_command, start_command
 
 SMALL = """
 model: {backbone_width: 0.35, backbone_depth: 0.35, fpn_channels: 32, semantic_channels: 16, box_head_width: 64}
@@ -212,6 +216,30 @@ def test_mistakes_in_training_are_one_line(run, arguments, message):
     pytest.importorskip("mmdet")
     code, _, err = run(*arguments)
     assert (code, message in err, "Traceback" in err) == (1, True, False), err
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_a_training_is_stopped_and_goes_on(tmp_path):
+    """Ctrl-C while it trains."""
+    pytest.importorskip("mmdet")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    options = ("--set", "schedule.epochs=2", "--set", "schedule.batch_size=1")
+    command = ("train", "--synthetic", 12, "--config", tmp_path / "small.yaml", "--out", tmp_path / "run", *options)
+    process = start_command(*command)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Epoch(train) [1][10/12]" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert re.search(r"Stopped in epoch 1 after 1[01] of 12 steps\. The same command with --resume goes on", out + err)
+    assert (tmp_path / "run" / "stopped.pth").exists()
+    code, out, err = run_command(*command, "--resume")
+    assert code == 0, out + err
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert [row["epoch"] for row in history["train"]] == [1, 2]
 
 
 def test_entries_of_a_configuration_are_changed():

@@ -260,6 +260,19 @@ def test_a_source_that_cannot_be_read_is_refused(tmp_path):
 
 
 @pytest.mark.ros
+@pytest.mark.ros
+@pytest.mark.slow
+def test_the_network_in_the_package_sees_the_drive(tmp_path):
+    """Things of a dozen pixels lie far down the road of a drive: it is harder than the scenes of docs/demo_model.md."""
+    pytest.importorskip("opendr_panoptic_ros.msg")
+    process = run_demo("--frames", 20, "--out", tmp_path / "out", "--device", "cpu", stdout=subprocess.PIPE)
+    printed, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, printed
+    found = re.search(r"│ PQ / SQ / RQ, all classes \(\d+\) +│ +([\d.]+) / ([\d.]+) / ([\d.]+) │", printed)
+    assert found, printed
+    assert float(found[1]) > 30, "an untrained network has about 3"
+
+
 def test_answers_equal_to_the_drives_truth_have_the_quality_one(tmp_path):
     pytest.importorskip("rclpy")
     quality = quality_of_answers(tmp_path, lambda truth: truth)

@@ -123,7 +123,9 @@ def test_chosen_topics_and_types_that_are_not_installed(ear, make_bag):
 
     code, _, err = run_command("play", source, "--topic", "/nobody")
     assert code == 1
-    assert "The bag has no /nobody, but: /cam/image_raw (2 sensor_msgs/msg/Image), /chatter" in err
+    assert (
+        "The bag has no /nobody that can be published, but: /cam/image_raw (2 sensor_msgs/msg/Image), /chatter" in err
+    )
 
 
 def test_our_own_messages_are_played(ear, tmp_path):
@@ -137,7 +139,7 @@ def test_our_own_messages_are_played(ear, tmp_path):
     frame = Frame(Message("/image_raw", IMAGE, 0, b""), header, np.zeros((1, 3, 3), np.uint8))
     writer = BagWriter(tmp_path / "out.mcap")
     writer.add_topic("/panoptic/segmentation", SEGMENTATION)
-    writer.write("/panoptic/segmentation", 1, serialized("segmentation", frame, prediction))
+    writer.write(1, {"/panoptic/segmentation": serialized("segmentation", frame, prediction)})
     writer.close()
     process = start_command("play", tmp_path / "out.mcap", "--wait", 60)
     ear.spin_until_quiet(process, heard)
@@ -158,7 +160,7 @@ def test_latched_as_recorded_and_ctrl_c_while_waiting(ear, tmp_path):
     writer = BagWriter(tmp_path / "in")
     for name, qos in (("/map", [latched]), ("/words", [])):
         writer.add_topic(name, "std_msgs/msg/String", qos)
-        writer.write(name, 1, b"")
+        writer.write(1, {name: b""})
     writer.close()
     process = start_command("play", tmp_path / "in", "--wait", 60)
     try:
@@ -177,7 +179,7 @@ def test_a_topic_without_messages_is_not_looped(tmp_path):
     writer = BagWriter(tmp_path / "in")
     for name in ("/empty", "/image"):
         writer.add_topic(name, "std_msgs/msg/String")
-    writer.write("/image", 1, b"")
+    writer.write(1, {"/image": b""})
     writer.close()
     code, _, err = run_command("play", tmp_path / "in", "--topic", "/empty", "--loop")
     assert code == 1

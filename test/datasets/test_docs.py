@@ -12,9 +12,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 
 def test_examples(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     write_tiny_cityscapes(tmp_path / "data" / "cityscapes_raw")
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         exec(compile(example, str(PAGE), "exec"), {"__name__": "__main__"})
     output = capsys.readouterr().out

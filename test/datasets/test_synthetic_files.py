@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from opendr_panoptic_ros.datasets.synthetic import SyntheticScenes, write_cityscapes
+from opendr_panoptic_ros.datasets.synthetic import SyntheticDrive, SyntheticScenes, write_cityscapes
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
 
@@ -81,3 +81,18 @@ def test_workers_write_the_same_files(root, tmp_path):
     write_cityscapes(tmp_path / "raw", SEEDS, height=96, width=192, num_workers=2)
     for path in (p for p in root.rglob("*") if p.is_file()):
         assert (tmp_path / "raw" / path.relative_to(root)).read_bytes() == path.read_bytes()
+
+
+def test_frames_of_drives(tmp_path):
+    """Frames 0 and 60 of the 120 of a drive, in a city of their own beside the scenes'."""
+    write_cityscapes(tmp_path, {"train": [1]}, drives={"train": [7]}, frames_per_drive=2, height=64, width=128)
+    cities = sorted(path.name for path in (tmp_path / "leftImg8bit" / "train").iterdir())
+    assert cities == ["syntheticdrivetrain", "synthetictrain"]
+    drive = SyntheticDrive(7, height=64, width=128)
+    for frame in (0, 60):
+        image, truth = drive[frame]
+        stem = f"train/syntheticdrivetrain/syntheticdrivetrain_000000_{frame:06d}"
+        np.testing.assert_array_equal(read(tmp_path / "leftImg8bit" / f"{stem}_leftImg8bit.png"), image.opencv())
+        labels = read(tmp_path / "gtFine" / f"{stem}_gtFine_labelIds.png")
+        np.testing.assert_array_equal(np.array([*CITYSCAPES.dataset_ids, 0])[truth.semantic_map.clip(max=19)], labels)
+    assert len(list((tmp_path / "leftImg8bit").rglob("*.png"))) == 3
