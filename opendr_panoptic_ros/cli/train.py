@@ -80,6 +80,8 @@ def train(
             raise ConfigError(f"{out} holds no training to resume; leave out --resume to start anew.")
         try:
             with Interruption() as interruption:
+                # torchrun, which Ctrl-C reaches as well, sends another signal at once.
+                interruption.held = "WORLD_SIZE" in os.environ
                 history = train_network(
                     network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
                     resume_from=resume_from, should_stop=lambda: interruption.came, silent=quiet,
