@@ -54,9 +54,13 @@ def demo(
     for file, content in zip(result.files, contents, strict=True):
         console.print(f"  [bold]{file}[/]  {content}", soft_wrap=True, highlight=False)
     if checkpoint == "demo":
-        console.print("The demo's network has seen synthetic streets only. For real ones, the released weights:")
-        console.print("  [bold]opendr-panoptic download cityscapes[/]  in a shell with everything: `make` says how")
-        console.print("  [bold]make demo VIDEO=drive.mp4 CHECKPOINT=cityscapes[/]", highlight=False)
+        console.print(
+            "The demo's network has seen synthetic streets only. For real ones, the released weights:\n"
+            "  [bold]opendr-panoptic download cityscapes[/]  in a shell with everything: `make` says how\n"
+            "  [bold]make demo VIDEO=drive.mp4 CHECKPOINT=cityscapes[/]",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments
