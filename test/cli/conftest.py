@@ -24,6 +24,7 @@ from opendr_panoptic_ros.network.seeded import seed_weights_
 
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN_NS = 1_700_000_000_123_456_789  # record time of a bag's first message
+STEP_NS = 100_000_000  # between two frames of `drive`
 STAMP_NS = 50_000_000  # a frame's stamp is so much earlier than its record time
 
 Sent = tuple[str, int, Any]
@@ -150,3 +151,24 @@ def run_command(*arguments: Any, timeout_s: float = 120) -> tuple[int, str, str]
         process.kill()
         process.wait()
     return process.returncode, out, err
+
+
+@pytest.fixture
+def run_bag(monkeypatch, run_main, tiny_checkpoint):
+    """Runs `opendr-panoptic bag` in this process: status, stdout, stderr."""
+    monkeypatch.setenv("COLUMNS", "400")
+    return lambda *arguments: run_main("bag", *arguments, "--checkpoint", tiny_checkpoint)
+
+
+def pictures(count, height=48, width=64):
+    rng = np.random.default_rng(count + height)
+    return [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(count)]
+
+
+def drive(count, topic="/cam/image_raw", **size):
+    return [(topic, i * STEP_NS, picture) for i, picture in enumerate(pictures(count, **size))]
+
+
+def frames_in(messages, topic="/cam/image_raw"):
+    """The record times of a topic, in steps."""
+    return [round((time_ns - ORIGIN_NS) / STEP_NS) for time_ns in sorted(messages.get(topic, ()))]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
-import shutil
-import signal
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -23,31 +18,13 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.cli.bag import prefixes, windows
-from opendr_panoptic_ros.cli.bag_files import IMAGE, BagReader, Message, typestore
+from opendr_panoptic_ros.cli.bag_files import IMAGE, Message, typestore
 from opendr_panoptic_ros.cli.main import app
-from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
-from .conftest import ORIGIN_NS, ROOT, STAMP_NS, pixels, read_bag, run_command, stamp_ns, start_command
+from .conftest import ORIGIN_NS, ROOT, STAMP_NS, STEP_NS, drive, frames_in, pictures, pixels, read_bag, stamp_ns
 
 LABELS = ("semantic", "instance", "panoptic", "segmentation")
-STEP_NS = 100_000_000
-
-
-@pytest.fixture
-def run(monkeypatch, run_main, tiny_checkpoint):
-    """Runs `opendr-panoptic bag` in this process: status, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "400")
-    return lambda *arguments: run_main("bag", *arguments, "--checkpoint", tiny_checkpoint)
-
-
-def pictures(count, height=48, width=64):
-    rng = np.random.default_rng(count + height)
-    return [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(count)]
-
-
-def drive(count, topic="/cam/image_raw", **size):
-    return [(topic, i * STEP_NS, picture) for i, picture in enumerate(pictures(count, **size))]
 
 
 def content_of(path: Path) -> dict[str, tuple[str, int]]:
@@ -55,17 +32,12 @@ def content_of(path: Path) -> dict[str, tuple[str, int]]:
     return {str(f): (hashlib.sha256(f.read_bytes()).hexdigest(), f.stat().st_mtime_ns) for f in files if f.is_file()}
 
 
-def frames_in(messages, topic="/cam/image_raw"):
-    """The record times of a topic, in steps."""
-    return [round((time_ns - ORIGIN_NS) / STEP_NS) for time_ns in sorted(messages.get(topic, ()))]
-
-
 @pytest.mark.parametrize("kind", ["ros1", "sqlite3", "mcap"])
-def test_every_kind_of_bag(run, make_bag, tmp_path, tiny_checkpoint, kind):
+def test_every_kind_of_bag(run_bag, make_bag, tmp_path, tiny_checkpoint, kind):
     sent = drive(5)
     source = make_bag([*sent, ("/chatter", 5 * STEP_NS, "hello")], kind)
     before = content_of(source)
-    code, out, err = run(source, "out", "--batch", 1)
+    code, out, err = run_bag(source, "out", "--batch", 1)
     assert (code, out) == (0, "5 frames segmented, results in out\n")
     assert re.search(r"100 % 5 frames time left \d+:\d\d:\d\d", err)
     assert content_of(source) == before
@@ -98,9 +70,9 @@ def test_every_kind_of_bag(run, make_bag, tmp_path, tiny_checkpoint, kind):
             assert info.score == pytest.approx(s.score, nan_ok=True)
 
 
-def test_a_single_file_in_and_out(run, make_bag, tmp_path):
+def test_a_single_file_in_and_out(run_bag, make_bag, tmp_path):
     source = make_bag(drive(3))
-    code, _, _ = run(source / "in.mcap", "out.mcap", "--no-colors", "--no-overlay")
+    code, _, _ = run_bag(source / "in.mcap", "out.mcap", "--no-colors", "--no-overlay")
     assert code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.mcap"]
     messages = read_bag(tmp_path / "out.mcap")
@@ -108,24 +80,24 @@ def test_a_single_file_in_and_out(run, make_bag, tmp_path):
     assert frames_in(messages, "/cam/panoptic/semantic") == [0, 1, 2]
 
 
-def test_messages_outside_the_times_of_the_metadata_are_there_too(run, make_bag, tmp_path):
+def test_messages_outside_the_times_of_the_metadata_are_there_too(run_bag, make_bag, tmp_path):
     """As where one that came late has moved the beginning back, and the duration stayed."""
     source = make_bag(drive(4))
     file = source / "metadata.yaml"
     metadata = yaml.safe_load(file.read_text())
     metadata["rosbag2_bagfile_information"]["duration"]["nanoseconds"] = 2 * STEP_NS
     file.write_text(yaml.safe_dump(metadata))
-    code, _, err = run(source, "out")
+    code, _, err = run_bag(source, "out")
     assert code == 0, err
     assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
 
 
-def test_compressed_images(run, make_bag, tmp_path, tiny_checkpoint):
+def test_compressed_images(run_bag, make_bag, tmp_path, tiny_checkpoint):
     sent = [
         ("/cam/image_raw/compressed", time_ns, cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
         for _, time_ns, picture in drive(3)
     ]
-    code, _, err = run(make_bag(sent), "out", "--batch", 1)
+    code, _, err = run_bag(make_bag(sent), "out", "--batch", 1)
     assert code == 0, err
     messages = read_bag(tmp_path / "out")
     assert messages["/cam/image_raw/compressed"][ORIGIN_NS].data.tobytes() == sent[0][2]
@@ -135,15 +107,15 @@ def test_compressed_images(run, make_bag, tmp_path, tiny_checkpoint):
         assert np.array_equal(pixels(got), segmenter(picture).panoptic_ids)
 
 
-def test_several_topics_of_several_sizes_in_batches(run, make_bag, tmp_path, tiny_checkpoint):
+def test_several_topics_of_several_sizes_in_batches(run_bag, make_bag, tmp_path, tiny_checkpoint):
     front, rear = drive(5, "/front/image_raw"), drive(5, "/rear/image_raw", height=33, width=97)
     sent = sorted([*front, *rear, *drive(2, "/other/image_raw")], key=lambda message: message[1])
     source = make_bag(sent)
-    code, _, err = run(source, "none")
+    code, _, err = run_bag(source, "none")
     assert code == 1
     assert "several topics" in err
     assert "/other/image_raw (2 sensor_msgs/msg/Image)" in err
-    code, out, _ = run(source, "out", "--topic", "/front/image_raw", "--topic", "/rear/image_raw", "--batch", 3)
+    code, out, _ = run_bag(source, "out", "--topic", "/front/image_raw", "--topic", "/rear/image_raw", "--batch", 3)
     assert (code, out) == (0, "10 frames segmented, results in out\n")
     messages = read_bag(tmp_path / "out")
     assert not [topic for topic in messages if topic.startswith("/other")]
@@ -178,28 +150,28 @@ def test_names_of_the_results():
         (["--every", 3, "--start", 0.1], [3, 6]),  # counted from the bag's beginning
     ],
 )
-def test_a_part_of_a_bag(run, make_bag, tmp_path, options, frames):
-    code, _, _ = run(make_bag(drive(8)), "out", *options)
+def test_a_part_of_a_bag(run_bag, make_bag, tmp_path, options, frames):
+    code, _, _ = run_bag(make_bag(drive(8)), "out", *options)
     assert code == 0
     messages = read_bag(tmp_path / "out")
     assert frames_in(messages) == frames_in(messages, "/cam/panoptic/segmentation") == frames
 
 
-def test_track_ids(run, make_bag, tmp_path):
+def test_track_ids(run_bag, make_bag, tmp_path):
     """The same picture four times: what is found keeps its id, and stuff has one that no instance has."""
     picture = pictures(1)[0]
-    code, _, _ = run(make_bag([("/image", i * STEP_NS, picture) for i in range(4)]), "out", "--track-ids")
+    code, _, _ = run_bag(make_bag([("/image", i * STEP_NS, picture) for i in range(4)]), "out", "--track-ids")
     assert code == 0
     maps = [pixels(message) for message in read_bag(tmp_path / "out")["/panoptic/panoptic"].values()]
     assert all(np.array_equal(maps[0], later) for later in maps[1:])
 
 
-def test_a_broken_frame_is_named_and_the_others_are_done(run, make_bag, tmp_path):
+def test_a_broken_frame_is_named_and_the_others_are_done(run_bag, make_bag, tmp_path):
     sent = [
         ("/cam/compressed", time_ns, cv2.imencode(".jpg", picture)[1].tobytes()) for _, time_ns, picture in drive(4)
     ]
     sent[2] = (*sent[2][:2], b"\xff\xd8 not a picture")
-    code, out, err = run(make_bag(sent), "out")
+    code, out, err = run_bag(make_bag(sent), "out")
     assert (code, out) == (1, "3 frames segmented, results in out\n")
     assert f"/cam/compressed at {ORIGIN_NS + 2 * STEP_NS} ns: The compressed image" in err
     messages = read_bag(tmp_path / "out")
@@ -208,14 +180,14 @@ def test_a_broken_frame_is_named_and_the_others_are_done(run, make_bag, tmp_path
     assert frames_in(messages, topic) == [0, 1, 3]
 
 
-def test_a_topic_without_messages(run, tmp_path):
+def test_a_topic_without_messages(run_bag, tmp_path):
     with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         writer.add_connection("/image", IMAGE, typestore=typestore())
-    assert run("in", "out")[::2] == (1, "opendr-panoptic: There are no messages on /image.\n")
+    assert run_bag("in", "out")[::2] == (1, "opendr-panoptic: There are no messages on /image.\n")
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def test_what_cannot_be_done_leaves_nothing(run, make_bag, tmp_path):
+def test_what_cannot_be_done_leaves_nothing(run_bag, make_bag, tmp_path):
     source = make_bag(drive(2))
     (tmp_path / "there").mkdir()
     (tmp_path / "text.mcap").write_text("no bag")
@@ -234,105 +206,13 @@ def test_what_cannot_be_done_leaves_nothing(run, make_bag, tmp_path):
         (make_bag([("/chatter", 0, "hello")], "mcap", "words"), "out"): "The bag has no images. Its topics: /chatter",
         (source, "out", "--start", "0.01", "--end", "0.02"): "There are no frames in this time",
     }.items():
-        code, _, err = run(*arguments)
+        code, _, err = run_bag(*arguments)
         assert code == 1, arguments
         assert reason in err, arguments
         assert "Traceback" not in err
     after = content_of(tmp_path)
     assert {path: after[path] for path in before} == before
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "out.partial").exists()
-
-
-def test_an_error_on_the_way_keeps_what_was_done(run, make_bag, tmp_path, monkeypatch):
-    original = PanopticSegmenter.__call__
-    calls = []
-
-    def fails_third_time(self, images):
-        calls.append(len(images))
-        if len(calls) == 3:
-            raise RuntimeError("out of memory")
-        return original(self, images)
-
-    monkeypatch.setattr(PanopticSegmenter, "__call__", fails_third_time)
-    code, out, err = run(make_bag(drive(6)), "out", "--batch", 2)
-    assert (code, out) == (1, "4 frames segmented, results in out\n")
-    assert "RuntimeError: out of memory" in err
-    assert "--start 0.400000000" in err
-    assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("kind", ["ros1", "sqlite3"])
-def test_all_that_can_be_read_of_a_damaged_bag_is_done(run, make_bag, tmp_path, kind):
-    source = make_bag(drive(20), kind)
-    file = next(iter(source.glob("*.db3")), source)
-    data = bytearray(file.read_bytes())
-    damaged = len(data) * 7 // 10
-    data[damaged : damaged + 8192] = bytes(8192)
-    file.write_bytes(data)
-    readable = 0
-    with BagReader(source) as reader, contextlib.suppress(PanopticError):
-        for _ in reader.messages(["/cam/image_raw"]):
-            readable += 1
-    assert 11 < readable < 20, "some groups are whole, and one is cut off"
-    code, out, err = run(source, "out", "--batch", 11)
-    assert (code, out) == (1, f"{readable} frames segmented, results in out\n")
-    assert "cannot be read on" in err
-    messages = read_bag(tmp_path / "out")
-    assert frames_in(messages) == frames_in(messages, "/cam/panoptic/semantic") == list(range(readable))
-
-
-def test_a_full_disk_keeps_what_was_done(run, make_bag, tmp_path, monkeypatch):
-    """The bag is completed while there is room for its end."""
-    asked = []
-
-    def disk_usage(path):
-        asked.append(path)
-        return SimpleNamespace(free=2**40 if len(asked) <= 3 else 9 * 2**20)  # at the fourth frame
-
-    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
-    code, out, err = run(make_bag(drive(6)), "out", "--batch", 2)
-    assert (code, out) == (1, "3 frames segmented, results in out\n")
-    assert "opendr-panoptic: The disk is full: 9 MB are left" in err
-    assert "--start 0.300000000" in err
-    messages = read_bag(tmp_path / "out")
-    assert frames_in(messages, "/cam/panoptic/rgb_visualization") == [0, 1, 2]
-    assert not (tmp_path / "out.partial").exists()
-
-
-def test_a_bag_that_cannot_be_completed_is_named(run, make_bag, tmp_path, monkeypatch):
-    def fails(self):
-        raise OSError(28, "No space left on device")
-
-    source = make_bag(drive(2))
-    monkeypatch.setattr(Writer, "close", fails)
-    code, _, err = run(source, "out")
-    assert code == 1
-    assert "out.partial could not be completed and cannot be read; remove it: [Errno 28] No space left" in err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run, make_bag, tmp_path, monkeypatch, number):
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # the tests run under nohup
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    original = PanopticSegmenter.__call__
-    calls = []
-
-    def is_interrupted_twice(self, images):
-        calls.append(len(images))
-        if len(calls) == 3:
-            for _ in range(2):
-                signal.raise_signal(number)
-        return original(self, images)
-
-    monkeypatch.setattr(PanopticSegmenter, "__call__", is_interrupted_twice)
-    sent = [("/compressed", i * STEP_NS, cv2.imencode(".png", each)[1].tobytes()) for i, each in enumerate(pictures(6))]
-    sent[1] = ("/compressed", STEP_NS, b"no picture")
-    code, out, err = run(make_bag(sent), "out", "--batch", 2)
-    assert code == 130, err
-    assert out == ("3 frames segmented, results in out\nStopped. Go on into another bag with --start 0.400000000\n")
-    assert f"not segmented: /compressed at {ORIGIN_NS + STEP_NS} ns" in err
-    assert frames_in(read_bag(tmp_path / "out"), "/compressed") == [0, 1, 2, 3]
     assert not (tmp_path / "out.partial").exists()
 
 
@@ -352,46 +232,6 @@ def test_the_page_names_the_options_that_there_are():
 def test_messages_of_one_time_stay_together():
     messages = [Message("/image", IMAGE, t, b"") for t in (1, 2, 2, 2, 3, 4)]
     assert [[m.time_ns for m in window] for window in windows(messages, 2)] == [[1, 2, 2, 2], [3, 4]]
-
-
-def wait_until_it_writes(process, partial):
-    end = time.monotonic() + 120
-    while not any(file.stat().st_size > 10_000 for file in partial.rglob("*.mcap")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-@pytest.mark.slow
-def test_ctrl_c_closes_the_bag_and_says_how_to_go_on(make_bag, tmp_path, tiny_checkpoint):
-    count = 600
-    source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * (count // 20))])
-    options = ("--checkpoint", tiny_checkpoint, "--every", 2)
-    process = start_command("bag", source, tmp_path / "first", *options)
-    wait_until_it_writes(process, tmp_path / "first.partial")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    found = re.search(r"Stopped\. Go on into another bag with --start ([\d.]+)\n", out)
-    assert found, out
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "in"]
-
-    code, out, err = run_command("bag", source, tmp_path / "second", *options, "--start", found[1])
-    assert code == 0, err
-    first, second = (read_bag(tmp_path / name) for name in ("first", "second"))
-    assert 0 < len(first["/image"]) < count // 2
-    for topic in first:
-        assert frames_in(first, topic) + frames_in(second, topic) == list(range(0, count, 2))
-
-
-@pytest.mark.slow
-def test_a_kill_leaves_only_the_partial_bag(make_bag, tmp_path, tiny_checkpoint):
-    source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * 30)])
-    process = start_command("bag", source, tmp_path / "out", "--checkpoint", tiny_checkpoint)
-    wait_until_it_writes(process, tmp_path / "out.partial")
-    process.kill()
-    process.communicate()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.partial"]
 
 
 NO_ROS = """

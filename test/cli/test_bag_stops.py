@@ -1,0 +1,152 @@
+"""`opendr-panoptic bag` that does not come to its end: errors, a full disk, Ctrl-C, a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+import time
+from types import SimpleNamespace
+
+import cv2
+import pytest
+from rosbags.rosbag2 import Writer
+
+from opendr_panoptic_ros.cli.bag_files import BagReader
+from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.inference import PanopticSegmenter
+
+from .conftest import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag, run_command, start_command
+
+
+def test_an_error_on_the_way_keeps_what_was_done(run_bag, make_bag, tmp_path, monkeypatch):
+    original = PanopticSegmenter.__call__
+    calls = []
+
+    def fails_third_time(self, images):
+        calls.append(len(images))
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return original(self, images)
+
+    monkeypatch.setattr(PanopticSegmenter, "__call__", fails_third_time)
+    code, out, err = run_bag(make_bag(drive(6)), "out", "--batch", 2)
+    assert (code, out) == (1, "4 frames segmented, results in out\n")
+    assert "RuntimeError: out of memory" in err
+    assert "--start 0.400000000" in err
+    assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["ros1", "sqlite3"])
+def test_all_that_can_be_read_of_a_damaged_bag_is_done(run_bag, make_bag, tmp_path, kind):
+    source = make_bag(drive(20), kind)
+    file = next(iter(source.glob("*.db3")), source)
+    data = bytearray(file.read_bytes())
+    damaged = len(data) * 7 // 10
+    data[damaged : damaged + 8192] = bytes(8192)
+    file.write_bytes(data)
+    readable = 0
+    with BagReader(source) as reader, contextlib.suppress(PanopticError):
+        for _ in reader.messages(["/cam/image_raw"]):
+            readable += 1
+    assert 11 < readable < 20, "some groups are whole, and one is cut off"
+    code, out, err = run_bag(source, "out", "--batch", 11)
+    assert (code, out) == (1, f"{readable} frames segmented, results in out\n")
+    assert "cannot be read on" in err
+    messages = read_bag(tmp_path / "out")
+    assert frames_in(messages) == frames_in(messages, "/cam/panoptic/semantic") == list(range(readable))
+
+
+def test_a_full_disk_keeps_what_was_done(run_bag, make_bag, tmp_path, monkeypatch):
+    """The bag is completed while there is room for its end."""
+    asked = []
+
+    def disk_usage(path):
+        asked.append(path)
+        return SimpleNamespace(free=2**40 if len(asked) <= 3 else 9 * 2**20)  # at the fourth frame
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    code, out, err = run_bag(make_bag(drive(6)), "out", "--batch", 2)
+    assert (code, out) == (1, "3 frames segmented, results in out\n")
+    assert "opendr-panoptic: The disk is full: 9 MB are left" in err
+    assert "--start 0.300000000" in err
+    messages = read_bag(tmp_path / "out")
+    assert frames_in(messages, "/cam/panoptic/rgb_visualization") == [0, 1, 2]
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_bag_that_cannot_be_completed_is_named(run_bag, make_bag, tmp_path, monkeypatch):
+    def fails(self):
+        raise OSError(28, "No space left on device")
+
+    source = make_bag(drive(2))
+    monkeypatch.setattr(Writer, "close", fails)
+    code, _, err = run_bag(source, "out")
+    assert code == 1
+    assert "out.partial could not be completed and cannot be read; remove it: [Errno 28] No space left" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run_bag, make_bag, tmp_path, monkeypatch, number):
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # the tests run under nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    original = PanopticSegmenter.__call__
+    calls = []
+
+    def is_interrupted_twice(self, images):
+        calls.append(len(images))
+        if len(calls) == 3:
+            for _ in range(2):
+                signal.raise_signal(number)
+        return original(self, images)
+
+    monkeypatch.setattr(PanopticSegmenter, "__call__", is_interrupted_twice)
+    sent = [("/compressed", i * STEP_NS, cv2.imencode(".png", each)[1].tobytes()) for i, each in enumerate(pictures(6))]
+    sent[1] = ("/compressed", STEP_NS, b"no picture")
+    code, out, err = run_bag(make_bag(sent), "out", "--batch", 2)
+    assert code == 130, err
+    assert out == ("3 frames segmented, results in out\nStopped. Go on into another bag with --start 0.400000000\n")
+    assert f"not segmented: /compressed at {ORIGIN_NS + STEP_NS} ns" in err
+    assert frames_in(read_bag(tmp_path / "out"), "/compressed") == [0, 1, 2, 3]
+    assert not (tmp_path / "out.partial").exists()
+
+
+def wait_until_it_writes(process, partial):
+    end = time.monotonic() + 120
+    while not any(file.stat().st_size > 10_000 for file in partial.rglob("*.mcap")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_ctrl_c_closes_the_bag_and_says_how_to_go_on(make_bag, tmp_path, tiny_checkpoint):
+    count = 600
+    source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * (count // 20))])
+    options = ("--checkpoint", tiny_checkpoint, "--every", 2)
+    process = start_command("bag", source, tmp_path / "first", *options)
+    wait_until_it_writes(process, tmp_path / "first.partial")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    found = re.search(r"Stopped\. Go on into another bag with --start ([\d.]+)\n", out)
+    assert found, out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "in"]
+
+    code, out, err = run_command("bag", source, tmp_path / "second", *options, "--start", found[1])
+    assert code == 0, err
+    first, second = (read_bag(tmp_path / name) for name in ("first", "second"))
+    assert 0 < len(first["/image"]) < count // 2
+    for topic in first:
+        assert frames_in(first, topic) + frames_in(second, topic) == list(range(0, count, 2))
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_only_the_partial_bag(make_bag, tmp_path, tiny_checkpoint):
+    source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * 30)])
+    process = start_command("bag", source, tmp_path / "out", "--checkpoint", tiny_checkpoint)
+    wait_until_it_writes(process, tmp_path / "out.partial")
+    process.kill()
+    process.communicate()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.partial"]
