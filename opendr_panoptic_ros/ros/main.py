@@ -24,10 +24,10 @@ class StopSignals:
         self._set_handlers(self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.ignore_more()
-        self.arrived = True
-        if self.raises:
-            raise KeyboardInterrupt
+        if not self.arrived:
+            self.arrived = True
+            if self.raises:
+                raise KeyboardInterrupt
 
     def ignore_more(self) -> None:
         """Nothing ends the process any more but its own end.

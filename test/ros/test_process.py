@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -143,13 +144,13 @@ def test_sigterm_ends_it_cleanly(bench, checkpoint, start_node):
     assert "Traceback" not in node.said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_more_signals_do_not_disturb_the_end(bench, checkpoint, start_node, number):
+def test_more_signals_do_not_disturb_the_end(bench, checkpoint, start_node):
     """As launch and impatient people send them, up to the last moment of the process."""
     node = start_node({"checkpoint": checkpoint})
     bench.wait_for(lambda: "Active" in node.said, "the node to start")
+    numbers = itertools.cycle([signal.SIGINT, signal.SIGTERM])
     while node.is_running:
-        node.send(number)
+        node.send(next(numbers))
         time.sleep(0.02)
     assert node.exit_code() == 0
     assert "Traceback" not in node.said

@@ -240,7 +240,7 @@ def test_the_latest_checkpoint_is_found_by_number(tmp_path):
 @pytest.mark.slow
 def test_learns_eight_images_by_heart(with_schedule, toy_scenes, tmp_path):
     scenes = toy_scenes(8)
-    network = new_network(with_schedule(epochs=60, decay_epochs=(45,), evaluate_every=60, checkpoint_every=60))
+    network = new_network(with_schedule(epochs=40, decay_epochs=(30,), evaluate_every=40, checkpoint_every=40))
     history = train(network, scenes, scenes, work_dir=tmp_path, seed=1, device="cpu", silent=True)
     assert history["val"][-1]["pq"] > 0.8
     assert history["val"][-1]["pq_things"] > 0.6
