@@ -47,6 +47,11 @@ HAS_MATCHED_EVENTS = "matched" in inspect.signature(PublisherEventCallbacks.__in
 """Whether rclpy tells when a subscriber comes or goes. Humble's does not: call `update_subscriptions` now and then."""
 
 
+def topic_prefix(name: str) -> str:
+    """What the topics of the camera of this name begin with: `front/`, or nothing for the camera without a name."""
+    return f"{name}/" if name else ""
+
+
 @dataclass(frozen=True)
 class FrameCounts:
     """What became of the frames since the node was configured. Once idle, received = answered + dropped + failed.
@@ -106,7 +111,7 @@ class CameraStream:
         self._node = node
         self._lock = lock
         self._image_type, self._decode = TRANSPORTS[transport]
-        prefix = f"{name}/" if name else ""
+        prefix = topic_prefix(name)
         self._image_name = f"{prefix}image_raw"
         if transport != "raw":  # remapping image_raw does not remap what is below it
             self._image_name = f"{node.resolve_topic_name(self._image_name)}/{transport}"

@@ -153,7 +153,7 @@ class PanopticNode(ManagedNode):
 
     def _configure(self, settings: parameters.NodeParameters) -> None:
         ego_masks = _ego_masks(settings)
-        resolved = [self.resolve_topic_name(f"{name}/image_raw" if name else "image_raw") for name in settings.cameras]
+        resolved = [self.resolve_topic_name(f"{camera.topic_prefix(name)}image_raw") for name in settings.cameras]
         if len(set(resolved)) < len(resolved):
             raise ConfigError(f"cameras has names for one topic: {', '.join(resolved)}; expected one name for each.")
         self.get_logger().info(f"Loading {settings.checkpoint}.")
@@ -188,7 +188,7 @@ class PanopticNode(ManagedNode):
         if message is None:
             return
         for stream in self._cameras[len(self._label_infos) :]:
-            topic = f"{stream.name}/panoptic/{LABEL_INFO}" if stream.name else f"panoptic/{LABEL_INFO}"
+            topic = f"{camera.topic_prefix(stream.name)}panoptic/{LABEL_INFO}"
             self._label_infos.append(self.create_publisher(type(message), topic, qos.latched_qos()))
         for publisher in self._label_infos:
             publisher.publish(message)

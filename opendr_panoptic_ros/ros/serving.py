@@ -87,13 +87,13 @@ class Server:
     def _answer(self, frame: _Frame, prediction: PanopticPrediction, settings: NodeParameters, start_ns: int) -> None:
         stream = frame.stream
         try:
+            stamp_ns = Time.from_msg(frame.header.stamp).nanoseconds
             if settings.class_filter:
                 prediction = keep_classes(prediction, settings.class_filter)
             if stream.ego_mask is not None:
                 prediction = cut_out(prediction, stream.ego_mask.is_ego)
             if stream.tracker is not None:
-                stamp_s = Time.from_msg(frame.header.stamp).nanoseconds / 1e9
-                prediction = stream.tracker.update(prediction, time_s=stamp_s)
+                prediction = stream.tracker.update(prediction, time_s=stamp_ns / 1e9)
             answer = Answer(
                 frame.image_rgb,
                 prediction,
@@ -105,7 +105,7 @@ class Server:
             )
             messages = {topic: MAKE_MESSAGE[topic](answer) for topic in frame.wanted if topic in MAKE_MESSAGE}
             stream.publish({topic: message for topic, message in messages.items() if message is not None})
-            latency_ns = self.now_ns() - Time.from_msg(frame.header.stamp).nanoseconds
+            latency_ns = self.now_ns() - stamp_ns
             stream.count_answered(Timing((time.monotonic_ns() - start_ns) / 1e6, latency_ns / 1e6))
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(stream, error)

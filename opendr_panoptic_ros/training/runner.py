@@ -231,12 +231,12 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def latest_training_checkpoint(work_dir: str | Path) -> Path | None:
     """The `stopped.pth` in a folder, else the `epoch_N.pth` of the latest epoch; None where there is none."""
-    stopped = Path(work_dir).expanduser() / STOPPED
-    if stopped.exists():
-        return stopped
+    work_dir = Path(work_dir).expanduser()
+    if (work_dir / STOPPED).exists():
+        return work_dir / STOPPED
     found = {
         int(match[1]): path
-        for path in Path(work_dir).expanduser().glob("epoch_*.pth")
+        for path in work_dir.glob("epoch_*.pth")
         if (match := re.fullmatch(r"epoch_(\d+)", path.stem))
     }
     return found[max(found)] if found else None
