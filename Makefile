@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
 # `make` shows what there is. Variables: PYTHON=python3.12, ROS_WHEELS=jazzy, VIDEO=file, CHECKPOINT=file, ARGS="-k node".
 
 RUN := scripts/run.sh

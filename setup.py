@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Packaging for pip: the Python package without ROS. With ROS, colcon builds it through CMakeLists.txt."""
 
 from __future__ import annotations

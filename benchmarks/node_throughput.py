@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What the node does when a camera is faster than the network: prints a table, writes JSON on request.
 
 Camera, node and listener are processes of their own on real DDS. Needs a shell with install/setup.bash sourced.
@@ -31,7 +34,7 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.ros.image_codec import encode
+from opendr_panoptic_ros.codec.image import encode
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = ("received", "answered", "dropped", "failed")

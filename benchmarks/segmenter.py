@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """How long each part of PanopticSegmenter takes, and how much memory: prints a table, writes JSON on request.
 
 python benchmarks/segmenter.py --checkpoint demo --size 576x768
@@ -19,11 +22,11 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 
 def main() -> None:

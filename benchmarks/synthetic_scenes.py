@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """How fast synthetic scenes are drawn: one process, then one per core. `python benchmarks/synthetic_scenes.py`."""
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ import time
 
 import cv2
 
-from opendr_panoptic_ros.datasets.synthetic import SyntheticDrive, SyntheticScenes
+from opendr_panoptic_ros.synthetic.scenes import SyntheticDrive, SyntheticScenes
 
 
 def draw(seeds: list[int], height: int, width: int) -> int:

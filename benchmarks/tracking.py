@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """How well instances keep their ids on generated drives, with tracking and without: `python benchmarks/tracking.py`.
 
 The truth of the drives is given to the tracker with new ids in every frame, as a segmentation without memory gives
@@ -19,8 +22,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticDrive
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticDrive
 from opendr_panoptic_ros.tracking import InstanceTracker
 
 MIN_AREA_PX = 20  # a network finds nothing smaller

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Makes the pictures of the README and of docs/demo_model.md from the weights in the package: into docs/images.
 
 python docs/make_figures.py [--page demo_out/index.html]    the page is what `make demo` leaves; needs Chromium
@@ -22,11 +25,11 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from opendr_panoptic_ros import visualize
-from opendr_panoptic_ros.cli.demo_source import synthetic_drive
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
-from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
+from opendr_panoptic_ros.annotation import PanopticAnnotation
+from opendr_panoptic_ros.demo.source import synthetic_drive
 from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQualityCounter
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 from opendr_panoptic_ros.tracking import InstanceTracker
 
 IMAGES = Path(__file__).parent / "images"

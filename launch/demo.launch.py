@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The node at work without a camera: a synthetic drive or a video in a loop, the node, and RViz.
 
 ros2 launch opendr_panoptic_ros demo.launch.py video:=drive.mp4 checkpoint:=model_cityscapes.pth
@@ -24,7 +27,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import FindExecutable, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
-from opendr_panoptic_ros.cli.demo_dds import profile_variable
+from opendr_panoptic_ros.demo.dds import profile_variable
 
 SHARE = FindPackageShare("opendr_panoptic_ros")
 
@@ -63,7 +66,7 @@ def _source(context: LaunchContext) -> list[Any]:
     return [
         ExecuteProcess(
             # The python3 of the environment, as in the executables' first line; launch itself may run on another.
-            cmd=[FindExecutable(name="python3"), "-m", "opendr_panoptic_ros.cli.demo_camera", "--loop"]
+            cmd=[FindExecutable(name="python3"), "-m", "opendr_panoptic_ros.demo.camera", "--loop"]
             + ["--topic", given["image_topic"]]
             + (["--video", given["video"]] if given["video"] else []),
             name="demo_camera",

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The panoptic segmentation node on one camera or several, and RViz if wanted.
 
 ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw

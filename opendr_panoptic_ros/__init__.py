@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """EfficientPS panoptic segmentation for ROS 2: images in, semantic, instance and panoptic maps out."""
 
 from pkgutil import extend_path

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Checkpoints: reads the files of EfficientPS, of OpenDR and our own; writes our own. Never runs foreign code."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Config: everything that decides what the network is and how it is run, read from one YAML file."""
 
 from __future__ import annotations

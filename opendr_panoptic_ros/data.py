@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Image and Heatmap, with the behaviour of OpenDR's engine types, so that its users' scripts keep working."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Fetches the released weights: once, resuming a broken transfer, and only when asked to."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The errors a caller can cause. Each message says what was got, what was expected and what to do."""
 
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """PanopticSegmenter: images of any size in, panoptic predictions at the same size out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """ClassTable: what the train ids mean. Names, colours, things or stuff, and the dataset's own ids."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """EfficientPsLearner: OpenDR's interface to this package, so that scripts written for OpenDR keep working. Thin."""
 
 from __future__ import annotations
@@ -327,7 +330,7 @@ def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
 
 def _prediction_of(instances: Heatmap, semantic: Heatmap) -> PanopticPrediction:
     """The prediction that two Heatmaps show."""
-    from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
+    from opendr_panoptic_ros.annotation import PanopticAnnotation
 
     classes: ClassTable = getattr(semantic, "classes", CITYSCAPES)
     instance_map, semantic_map = instances.numpy().astype(np.int32), semantic.numpy()

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What OpenDR's users write in the learner's arguments, in the words of our configuration."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """After `import opendr_panoptic_ros.opendr_compat`, OpenDR's import paths of panoptic segmentation lead here.
 
     import opendr_panoptic_ros.opendr_compat

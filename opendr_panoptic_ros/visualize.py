@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Pictures of a prediction for people: colour maps, overlay, the 2×2 view, contact sheets. RGB in, RGB out."""
 
 from __future__ import annotations

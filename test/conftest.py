@@ -1,18 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What all tests share: the golden checkpoint, files of the shared folder, ROS domains, and which skips are allowed."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from support.bags import write_bag
+from support.paths import SHARED_DATA
 
 HERE = Path(__file__).resolve().parent
-SHARED_DATA = HERE.parents[1] / "shared" / "data"
 
 # What a machine may lack under --strict-skips; tests marked gpu may skip as well.
 ALLOWED_SKIPS = re.compile(r"shared/(data|reference)|'launch(_ros)?(\.\w+)*'|this CPU has no bfloat16")
@@ -117,9 +122,54 @@ def shared_data() -> Callable[[str], Path]:
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A ROS_DOMAIN_ID that nobody on this machine uses, on this machine alone; set for us and our child processes."""
-    from opendr_panoptic_ros.cli.demo_dds import free_domain_id
+    from opendr_panoptic_ros.demo.dds import free_domain_id
 
     domain_id = free_domain_id()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     return domain_id
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights file of a tiny network whose seed finds instances in noise and among the pedestrians."""
+    from support.tiny_network import write_tiny_checkpoint
+
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def make_bag(tmp_path: Path) -> Callable[..., Path]:
+    """A function of messages and a kind: the path of a bag."""
+    return lambda sent, kind="mcap", name="in": write_bag(tmp_path / name, kind, sent)
+
+
+@pytest.fixture
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line here, in an empty folder: `run_main("infer", path)` gives status, stdout, stderr."""
+    from opendr_panoptic_ros.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["opendr-panoptic", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        else:
+            code = 0
+        printed = capfd.readouterr()
+        return int(code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def run_bag(monkeypatch, run_main, tiny_checkpoint):
+    """Runs `opendr-panoptic bag` in this process: status, stdout, stderr."""
+    monkeypatch.setenv("COLUMNS", "400")
+    return lambda *arguments: run_main("bag", *arguments, "--checkpoint", tiny_checkpoint)

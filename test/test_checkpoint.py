@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Checkpoints: all three formats, shapes read off the weights, refusals that say what is wrong."""
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.random_weights import seed_weights_
 from torch import Tensor
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
@@ -18,7 +22,6 @@ from opendr_panoptic_ros.config import Config, ModelConfig
 from opendr_panoptic_ros.errors import CheckpointError
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 TINY = ModelConfig(backbone_width=0.35, backbone_depth=1.0, fpn_channels=16, semantic_channels=8, box_head_width=16)
 

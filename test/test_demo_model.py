@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The weights in the package: small, and as good as docs/demo_model.md says."""
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ from safetensors import safe_open
 import opendr_panoptic_ros
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config
-from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
 from opendr_panoptic_ros.evaluation.run import evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 
 # Percent, on the first 50 evaluation scenes; measured in float32 when the weights were made.
 RECORDED = {"PQ": 66.13, "SQ": 79.44, "RQ": 81.94, "PQ of things": 68.50, "PQ of stuff": 64.41}

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """PanopticSegmenter: any size in, the same size out, aligned with the image."""
 
 from __future__ import annotations
@@ -11,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
-from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 from opendr_panoptic_ros.prediction import PanopticPrediction
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 
 
 @pytest.fixture(scope="module")

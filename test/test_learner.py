@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """EfficientPsLearner: every method of OpenDR's interface, on a network of a few weights."""
 
 from __future__ import annotations
@@ -8,17 +11,17 @@ import logging
 
 import numpy as np
 import pytest
+from support.random_weights import seed_weights_
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config, DataConfig, ModelConfig, ScheduleConfig, TestConfig
 from opendr_panoptic_ros.data import Heatmap, Image
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 from opendr_panoptic_ros.learner import EfficientPsLearner, RawOutput
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 SMALL = Config(
     name="small",

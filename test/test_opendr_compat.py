@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """OpenDR's four examples as they stand on its page, and its import paths."""
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT.parent / "shared" / "reference" / "OPENDR_README.md"
@@ -44,7 +47,7 @@ def run(code: str, *arguments: str, home: Path) -> str:
 def test_the_four_examples_run_as_they_stand(tmp_path):
     if not PAGE.exists():
         pytest.skip("needs shared/reference/OPENDR_README.md")
-    from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
+    from support.toy_datasets import write_tiny_cityscapes
 
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippets) == 4

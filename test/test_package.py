@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The package as it is installed: by colcon, by pip, and the files that describe it to both."""
 
 from __future__ import annotations
@@ -46,9 +49,9 @@ def in_new_shell(*command: str | Path, cwd: Path = ROOT) -> str:
 WHERE_FROM = f"""
 import pathlib, pkgutil, {NAME}
 from {NAME} import config
-from {NAME}.ros import image_codec
+from {NAME}.codec import image
 from {NAME}.msg import PanopticSegmentation, SegmentInfo
-for module in ({NAME}, config, image_codec):
+for module in ({NAME}, config, image):
     print(pathlib.Path(module.__file__).resolve())
 print(PanopticSegmentation.__module__, SegmentInfo().score)
 """
@@ -59,7 +62,7 @@ def test_the_same_source_runs_from_everywhere() -> None:
     from_root, from_outside = (in_new_shell(sys.executable, "-c", WHERE_FROM, cwd=cwd) for cwd in (ROOT, Path("/")))
     assert from_root == from_outside
     *files, messages = from_root.splitlines()
-    assert files == [str(ROOT / NAME / file) for file in ("__init__.py", "config.py", "ros/image_codec.py")]
+    assert files == [str(ROOT / NAME / file) for file in ("__init__.py", "config.py", "codec/image.py")]
     assert messages == f"{NAME}.msg._panoptic_segmentation 0.0"
 
 

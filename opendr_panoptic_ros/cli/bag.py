@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic bag`: a bag in, a bag with the results out. No ROS installation is needed."""
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption, user_error
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 
 if TYPE_CHECKING:
-    from opendr_panoptic_ros.cli.bag_files import BagReader, Message
-    from opendr_panoptic_ros.cli.bag_results import Frame
+    from opendr_panoptic_ros.bags.files import BagReader, Message
+    from opendr_panoptic_ros.bags.results import Frame
     from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.prediction import PanopticPrediction
     from opendr_panoptic_ros.tracking import InstanceTracker
@@ -47,8 +50,8 @@ def bag(
     left. Status 1: some frames could not be read, the others are done; or nothing was written.
     """
     with user_errors():
-        from opendr_panoptic_ros.cli.bag_files import BagReader, BagWriter
-        from opendr_panoptic_ros.cli.bag_results import COLORS, LABELS, VISUALIZATION
+        from opendr_panoptic_ros.bags.files import BagReader, BagWriter
+        from opendr_panoptic_ros.bags.results import COLORS, LABELS, VISUALIZATION
 
         source, out = source.expanduser(), out.expanduser()
         BagWriter.check_free(out)
@@ -85,7 +88,7 @@ def chosen_topics(reader: BagReader, names: list[str]) -> list[str]:
 
     Raises PanopticError when a name is no topic of images, or when it is not clear which topic is meant.
     """
-    from opendr_panoptic_ros.cli.bag_files import COMPRESSED_IMAGE, IMAGE, count_by_topic
+    from opendr_panoptic_ros.bags.files import COMPRESSED_IMAGE, IMAGE, count_by_topic
 
     images = {name: t for name, t in reader.topics.items() if t.type_name in (IMAGE, COMPRESSED_IMAGE)}
     if not images:
@@ -160,7 +163,7 @@ class Labeller:
         batch: int,
         track_ids: bool,
     ) -> None:
-        from opendr_panoptic_ros.cli.bag_files import BagWriter
+        from opendr_panoptic_ros.bags.files import BagWriter
         from opendr_panoptic_ros.tracking import InstanceTracker
 
         self.frames = 0
@@ -208,7 +211,7 @@ class Labeller:
                 ) from error
 
     def _announce_topics(self) -> None:
-        from opendr_panoptic_ros.cli.bag_results import TYPE_NAMES
+        from opendr_panoptic_ros.bags.results import TYPE_NAMES
 
         for topic in self._topics:
             self._writer.add_topic(topic.name, topic.type_name, topic.qos)
@@ -245,7 +248,7 @@ class Labeller:
 
     def _read(self, message: Message) -> Frame | None:
         """The frame in a message; None, and a problem noted, where it cannot be read."""
-        from opendr_panoptic_ros.cli.bag_results import read_frame
+        from opendr_panoptic_ros.bags.results import read_frame
 
         try:
             return read_frame(message)
@@ -270,7 +273,7 @@ class Labeller:
 
     def _write(self, group: Sequence[Message], results: dict[int, tuple[Frame, PanopticPrediction]]) -> None:
         """Each message, and after it its results, all at the time of the message."""
-        from opendr_panoptic_ros.cli.bag_results import serialized
+        from opendr_panoptic_ros.bags.results import serialized
 
         for i, message in enumerate(group):
             self._next_ns = message.time_ns

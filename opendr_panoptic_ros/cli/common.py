@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What several commands share: errors as one line, configurations with changed entries, datasets by their folder."""
 
 from __future__ import annotations

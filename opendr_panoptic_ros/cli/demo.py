@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic demo`: the node at work on a video, from one command."""
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ def demo(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        from opendr_panoptic_ros.cli.demo_report import result_table
-        from opendr_panoptic_ros.cli.demo_session import run_demo
+        from opendr_panoptic_ros.demo.report import result_table
+        from opendr_panoptic_ros.demo.session import run_demo
 
         result = run_demo(video, frames=frames, out=out, checkpoint=checkpoint, device=device, console=console)
     except KeyboardInterrupt:

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic evaluate`."""
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ def evaluate(
         if data is not None:
             images = dataset_at(data)
         else:
-            from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
+            from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 
             test = segmenter.config.test
             seeds = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + synthetic)

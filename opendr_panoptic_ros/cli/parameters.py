@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic parameters`, and the two documents that it writes from the node's table of parameters."""
 
 from __future__ import annotations

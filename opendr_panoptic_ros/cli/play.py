@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic play`: a bag on real topics, for machines without rosbag2."""
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
 
-    from opendr_panoptic_ros.cli.bag_files import BagReader, Topic
+    from opendr_panoptic_ros.bags.files import BagReader, Topic
 
 _DELIVERY_S = 10.0
 
@@ -43,7 +46,7 @@ def play(
             raise PanopticError(
                 "play needs ROS 2; there is no rclpy. Source a ROS 2 installation, or run `make setup`."
             )
-        from opendr_panoptic_ros.cli.bag_files import BagReader, count_by_topic
+        from opendr_panoptic_ros.bags.files import BagReader, count_by_topic
 
         with BagReader(source.expanduser()) as reader, _ros_node() as node:
             missing = set(topic or ()) - set(reader.topics)

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic train`."""
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ def train(
         if data is not None:
             images, val_images = splits_at(data)
         else:
-            from opendr_panoptic_ros.datasets.synthetic import VALIDATION_SEEDS_FROM, SyntheticScenes
+            from opendr_panoptic_ros.synthetic.scenes import VALIDATION_SEEDS_FROM, SyntheticScenes
 
             size = {"height": settings.test.short_side_px, "width": settings.test.long_side_px}
             first = VALIDATION_SEEDS_FROM

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """CityscapesDataset: https://www.cityscapes-dataset.com, the finely annotated part."""
 
 from __future__ import annotations
@@ -7,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.cityscapes_scheme import CITYSCAPES_CLASS_IDS, cityscapes_truth
 from opendr_panoptic_ros.datasets.panoptic import PanopticDataset
-from opendr_panoptic_ros.datasets.raw import (
+from opendr_panoptic_ros.datasets.raw_dataset import (
     SPLITS,
     RawDataset,
     RawImage,
@@ -19,7 +21,8 @@ from opendr_panoptic_ros.datasets.raw import (
     require_classes,
 )
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.panoptic_format import known_ids
+from opendr_panoptic_ros.formats.cityscapes import CITYSCAPES_CLASS_IDS, cityscapes_truth
+from opendr_panoptic_ros.formats.panoptic import known_ids
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 

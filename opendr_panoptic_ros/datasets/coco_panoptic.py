@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """CocoPanopticDataset: COCO panoptic, or people's own data in its format, with their own classes."""
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.datasets.panoptic import PanopticDataset
-from opendr_panoptic_ros.datasets.raw import SPLITS, RawDataset, RawImage, read_pixels
+from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage, read_pixels
 from opendr_panoptic_ros.errors import ConfigError, DatasetError
-from opendr_panoptic_ros.evaluation.panoptic_format import ids_to_rgb, rgb_to_ids, segments_info
+from opendr_panoptic_ros.formats.panoptic import ids_to_rgb, rgb_to_ids, segments_info
 from opendr_panoptic_ros.labels import ClassTable
 
 

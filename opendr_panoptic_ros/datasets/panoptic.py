@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """PanopticDataset: images and their truth in a folder that `prepare_data` made."""
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.datasets.preparation import WORK_FOLDER, prepare
-from opendr_panoptic_ros.datasets.raw import SPLITS, RawDataset
+from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.panoptic_format import decode_mask
 from opendr_panoptic_ros.evaluation.panoptic_quality import panoptic_quality_of_files
+from opendr_panoptic_ros.formats.panoptic import decode_mask
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 
 _OTHER_NAMES = {"training": "train", "validation": "val"}

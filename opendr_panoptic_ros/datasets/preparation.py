@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """From a downloaded dataset to the layout that PanopticDataset reads: parallel, resumable, nothing half-written.
 
 Each finished image leaves a record in the split's work folder; a record is written after the image's other files. The
@@ -20,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendr_panoptic_ros.datasets.raw import RawDataset, RawImage, read_pixels
+from opendr_panoptic_ros.datasets.raw_dataset import RawDataset, RawImage, read_pixels
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.panoptic_format import categories, instance_annotations, semantic_map
 from opendr_panoptic_ros.files import write_json, write_png, write_whole
+from opendr_panoptic_ros.formats.panoptic import categories, instance_annotations, semantic_map
 from opendr_panoptic_ros.labels import ClassTable
 
 WORK_FOLDER = ".unfinished"

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Average precision of instance masks, by pycocotools."""
 
 from __future__ import annotations
@@ -9,8 +12,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from opendr_panoptic_ros.evaluation.panoptic_format import encode_mask, instance_annotations
-from opendr_panoptic_ros.evaluation.quiet import without_prints
+from opendr_panoptic_ros.formats.panoptic import encode_mask, instance_annotations
+from opendr_panoptic_ros.formats.silence import without_prints
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Panoptic quality (PQ = SQ · RQ, https://arxiv.org/abs/1801.00868), counted by cityscapesscripts."""
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import PQStat, pq
 from PIL import Image as PilImage
 
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.panoptic_format import categories, ids_to_rgb, segments_info
-from opendr_panoptic_ros.evaluation.quiet import without_prints
 from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.formats.panoptic import categories, ids_to_rgb, segments_info
+from opendr_panoptic_ros.formats.silence import without_prints
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 

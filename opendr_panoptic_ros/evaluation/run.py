@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`evaluate`: a network on a dataset, every image through the PanopticSegmenter that would run it."""
 
 from __future__ import annotations
@@ -8,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation.evaluator import EvaluationResult, Evaluator
 from opendr_panoptic_ros.labels import ClassTable

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Mean intersection over union of the classes, pixel by pixel."""
 
 from __future__ import annotations

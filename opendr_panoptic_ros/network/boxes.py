@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Boxes in the convention of the released weights: x2, y2 are the last pixel inside, the width is x2 - x1 + 1."""
 
 from __future__ import annotations

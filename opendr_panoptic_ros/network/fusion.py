@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The panoptic fusion: semantic logits and instances become one map without overlaps (paper section 3.5)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The network's small parts: the norm with its odd weight, convolutions with their norm, folding the two together."""
 
 from __future__ import annotations

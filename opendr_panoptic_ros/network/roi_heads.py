@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The instance heads: class, box and mask of every proposal (paper section 3.4)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The region proposal network: where there may be a thing (paper section 3.4)."""
 
 from __future__ import annotations

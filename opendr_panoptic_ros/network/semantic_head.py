@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The semantic head: a class for every pixel (paper section 3.3)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The neck: features of four strides, mixed from coarse to fine and from fine to coarse (paper section 3.2)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ROS 2 side: image messages in, label images and `PanopticSegmentation` out. `main()` runs the node.
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
 
-Only `image_codec.decode` works without ROS; the other modules need rclpy and the message packages.
-"""
+"""The ROS 2 node: image messages in, label images and `PanopticSegmentation` messages out. Needs rclpy."""

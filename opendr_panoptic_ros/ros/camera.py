@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """CameraStream: one camera's subscriptions, newest frame, outputs and counts."""
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32
 
+from opendr_panoptic_ros.codec.compressed import decode_compressed
+from opendr_panoptic_ros.codec.image import decode
 from opendr_panoptic_ros.ros import qos
-from opendr_panoptic_ros.ros.compressed import decode_compressed
-from opendr_panoptic_ros.ros.image_codec import decode
 from opendr_panoptic_ros.ros.messages import CAMERA_INFO
 from opendr_panoptic_ros.ros.rate import RateLimit
 from opendr_panoptic_ros.tracking import InstanceTracker
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from opendr_panoptic_ros.ros.void import EgoMask
+    from opendr_panoptic_ros.postprocess import EgoMask
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks

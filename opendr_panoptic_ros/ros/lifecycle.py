@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """ManagedNode: a lifecycle node that survives a request for a transition that its state does not have."""
 
 from __future__ import annotations

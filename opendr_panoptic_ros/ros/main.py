@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The executable `panoptic_node`: signals, and what to do without ROS. `run.py` does the rest."""
 
 from __future__ import annotations

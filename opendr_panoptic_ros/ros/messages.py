@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """From a PanopticPrediction to the messages of the node's image outputs."""
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.codec.compressed import encode_jpeg
+from opendr_panoptic_ros.codec.image import encode
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
-from opendr_panoptic_ros.ros.compressed import encode_jpeg
-from opendr_panoptic_ros.ros.image_codec import encode
 
 CAMERA_INFO = "camera_info"
 LABEL_INFO = "label_info"

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """PanopticNode: the managed ROS 2 node that answers camera images with panoptic segmentations."""
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ from std_msgs.msg import Header
 
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.postprocess import EgoMask, read_ego_mask
 from opendr_panoptic_ros.ros import camera, parameters, qos
 from opendr_panoptic_ros.ros.camera import CameraStream, FrameCounts
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnosis, diagnostics, memory_mb
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.messages import LABEL_INFO, label_info, message_types
 from opendr_panoptic_ros.ros.serving import Server
-from opendr_panoptic_ros.ros.void import EgoMask, read_ego_mask
 from opendr_panoptic_ros.ros.worker import Worker
 
 if TYPE_CHECKING:

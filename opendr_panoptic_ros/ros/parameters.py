@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The node's parameters: one table, from which they are declared, checked, read and documented.
 
 The table itself needs no ROS: `opendr-panoptic parameters` writes the documents from it.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Quality of service: the profiles of the node's topics, and in words why a publisher does not match."""
 
 from __future__ import annotations

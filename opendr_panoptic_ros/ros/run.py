@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """A ROS context with one node in it, from start to end."""
 
 from __future__ import annotations

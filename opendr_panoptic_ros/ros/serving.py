@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What happens to frames whose turn has come: from camera messages to published answers. In the worker's thread."""
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.time import Time
 
+from opendr_panoptic_ros.postprocess import cut_out, keep_classes
 from opendr_panoptic_ros.ros.camera import CameraStream, Timing
 from opendr_panoptic_ros.ros.messages import CAMERA_INFO, MAKE_MESSAGE, Answer
-from opendr_panoptic_ros.ros.void import cut_out, keep_classes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Worker: the thread in which the network runs, so that the executor's thread keeps receiving."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Training images: scaled, cropped, flipped, with their truth as tensors. Draws follow from seed, epoch and index."""
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation.run import LabelledImages, labelled_image
 from opendr_panoptic_ros.inference import fitted_size

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """History: the figures of each epoch of a training, kept in a file beside its checkpoints."""
 
 from __future__ import annotations

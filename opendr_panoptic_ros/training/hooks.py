@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What happens between the epochs of a training: evaluation, the record of the figures, the networks that are kept."""
 
 from __future__ import annotations

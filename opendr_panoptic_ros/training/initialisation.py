@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Weights to start from: random ones, those of an EfficientNet, or those of another EfficientPS."""
 
 from __future__ import annotations

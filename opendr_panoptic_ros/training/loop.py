@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The loop over epochs, which can be stopped after any step."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The six losses of EfficientPS (paper sections 3.3, 3.4), each a mean over what all processes contribute together."""
 
 from __future__ import annotations

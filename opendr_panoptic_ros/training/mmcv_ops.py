@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """A stand-in for mmcv's compiled operators, so that mmdet imports and works without them.
 
 The `mmcv-lite` wheel lacks the module `mmcv._ext`, and the full mmcv does not compile against current torch. Of its

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`train`: the whole of a training, on mmengine's Runner."""
 
 from __future__ import annotations

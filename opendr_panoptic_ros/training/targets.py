@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What the boxes should have said: which of them belongs to which instance, by mmdet's assigner and sampler."""
 
 from __future__ import annotations

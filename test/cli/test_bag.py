@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic bag` on bags of all kinds."""
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ import pytest
 import typer
 import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
+from support.bags import ORIGIN_NS, STAMP_NS, STEP_NS, drive, frames_in, pictures, pixels, read_bag, stamp_ns
+from support.paths import ROOT
 
 from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.bags.files import IMAGE, Message, typestore
 from opendr_panoptic_ros.cli.bag import prefixes, windows
-from opendr_panoptic_ros.cli.bag_files import IMAGE, Message, typestore
 from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.inference import PanopticSegmenter
-
-from .conftest import ORIGIN_NS, ROOT, STAMP_NS, STEP_NS, drive, frames_in, pictures, pixels, read_bag, stamp_ns
 
 LABELS = ("semantic", "instance", "panoptic", "segmentation")
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic bag` that does not come to its end: errors, a full disk, Ctrl-C, a kill."""
 
 from __future__ import annotations
@@ -12,12 +15,12 @@ from types import SimpleNamespace
 import cv2
 import pytest
 from rosbags.rosbag2 import Writer
+from support.bags import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag
+from support.commands import run_command, start_command
 
-from opendr_panoptic_ros.cli.bag_files import BagReader
+from opendr_panoptic_ros.bags.files import BagReader
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
-
-from .conftest import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag, run_command, start_command
 
 
 def test_an_error_on_the_way_keeps_what_was_done(run_bag, make_bag, tmp_path, monkeypatch):

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The commands prepare, train, evaluate, infer, download: what they write, print, and return as status."""
 
 from __future__ import annotations
@@ -10,17 +13,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.commands import run_command, start_command
+from support.random_weights import seed_weights_
+from support.toy_datasets import write_tiny_cityscapes, write_tiny_kitti
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
 from opendr_panoptic_ros.cli.common import changed
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes, write_tiny_kitti
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
-
-from .conftest import run_command, start_command
 
 SMALL = """
 model: {backbone_width: 0.35, backbone_depth: 0.35, fpn_channels: 32, semantic_channels: 16, box_head_width: 64}

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The two documents that are written from the node's table of parameters."""
 
 from __future__ import annotations

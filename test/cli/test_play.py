@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`opendr-panoptic play` over real DDS: to a subscriber, and to the node, whose answers are those of `bag`."""
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import cv2
 import numpy as np
 import pytest
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from support.bags import ORIGIN_NS, STAMP_NS, pixels, read_bag, stamp_ns
+from support.commands import run_command, start_command
+from support.paths import ROOT
 
-from opendr_panoptic_ros.cli.bag_files import IMAGE, BagWriter, Message, typestore
-from opendr_panoptic_ros.cli.bag_results import SEGMENTATION, Frame, serialized
+from opendr_panoptic_ros.bags.files import IMAGE, BagWriter, Message, typestore
+from opendr_panoptic_ros.bags.results import SEGMENTATION, Frame, serialized
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
-
-from .conftest import ORIGIN_NS, ROOT, STAMP_NS, pixels, read_bag, run_command, stamp_ns, start_command
 
 rclpy = pytest.importorskip("rclpy")
 from rclpy.qos import QoSProfile  # noqa: E402

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The examples of docs/datasets.md run as they stand, one after the other, on a tiny dataset."""
 
 from __future__ import annotations
@@ -5,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
+from support.toy_datasets import write_tiny_cityscapes
 
 PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 from __future__ import annotations
 
 import json
@@ -5,13 +8,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image as PilImage
+from support.toy_datasets import write_tiny_kitti
 
 from opendr_panoptic_ros.datasets import KittiDataset
-from opendr_panoptic_ros.datasets.tiny import write_tiny_kitti
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import write_submission
-from opendr_panoptic_ros.evaluation.panoptic_format import decode_mask
 from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.formats.panoptic import decode_mask
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 from __future__ import annotations
 
 import pickle
@@ -9,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PilImage
+from support.toy_datasets import write_tiny_cityscapes
 
 import opendr_panoptic_ros
 from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets import CityscapesDataset, PanopticAnnotation
-from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import write_submission
 from opendr_panoptic_ros.files import write_png

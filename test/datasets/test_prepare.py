@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """prepare_data on Cityscapes: what it writes, and what it does when something is wrong. Formats: the other tests."""
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 from pycocotools import mask as coco_mask
+from support.toy_datasets import write_tiny_cityscapes
 
 import opendr_panoptic_ros
 from opendr_panoptic_ros.datasets import CityscapesDataset
-from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.labels import CITYSCAPES

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 from __future__ import annotations
 
 import json
@@ -8,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.toy_datasets import write_tiny_cityscapes, write_tiny_coco
 
 from opendr_panoptic_ros.datasets import CityscapesDataset, CocoPanopticDataset, PanopticAnnotation
-from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes, write_tiny_coco
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import Evaluator, write_submission
 from opendr_panoptic_ros.evaluation.panoptic_quality import ClassQuality, MeanQuality, PanopticQualityCounter

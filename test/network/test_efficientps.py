@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The network as a whole: variants by configuration, folding, prediction of padded batches; the fusion on paper."""
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.network import EfficientPS
@@ -16,7 +20,6 @@ from opendr_panoptic_ros.network.backbone import Backbone
 from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion, to_prediction
 from opendr_panoptic_ros.network.layers import Norm
 from opendr_panoptic_ros.network.roi_heads import Detections
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 TINY = ModelConfig(backbone_width=0.35, backbone_depth=1.0, fpn_channels=16, semantic_channels=8, box_head_width=16)
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The whole network against values recorded from the published definition, stage by stage, norms as trained and folded.
 
 The limits are those of test/data/README.md. Each stage gets our own output of the stage before it.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Every operator and fusion case of golden_ops.npz: small inputs, recorded outputs of the published program."""
 
 from __future__ import annotations

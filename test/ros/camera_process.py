@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """A camera: publishes a video's frames at 25 Hz, best effort as cameras do, until SIGTERM; then writes their stamps.
 
 python camera_process.py VIDEO STAMPS
@@ -18,7 +21,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.ros.image_codec import encode
+from opendr_panoptic_ros.codec.image import encode
 
 PERIOD_S = 1 / 25
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Real nodes on real DDS: a node under test and a client beside it, each with an executor thread of its own."""
 
 from __future__ import annotations
@@ -6,17 +9,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from opendr_panoptic_ros.checkpoint import save_checkpoint
-from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.inference import PanopticSegmenter
-from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 
 try:
     import rclpy
@@ -27,7 +25,7 @@ try:
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
-    from opendr_panoptic_ros.ros.image_codec import encode
+    from opendr_panoptic_ros.codec.image import encode
     from opendr_panoptic_ros.ros.node import PanopticNode
 except ModuleNotFoundError as error:
     MISSING = error.name
@@ -35,25 +33,6 @@ else:
     MISSING = None
 
 PATIENCE_S = 60.0  # for what must happen; a test that passes does not wait for it
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny network whose seed finds instances in noise and among the pedestrians."""
-    model = ModelConfig(
-        backbone_width=0.25,
-        backbone_depth=0.3,
-        fpn_channels=16,
-        semantic_channels=16,
-        box_head_width=32,
-        anchor_scale=4,
-    )
-    test = TestConfig(long_side_px=128, short_side_px=64, min_stuff_area=16, max_detections=20, rpn_max_proposals=100)
-    network = EfficientPS.from_config(Config(name="tiny", model=model, test=test))
-    seed_weights_(network, 1)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_checkpoint(network, path)
-    return path
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """A camera: publishes noise on a topic, best effort as cameras do, once somebody listens; then writes how many frames.
 
 python noise_camera.py TOPIC RATE_HZ FRAMES COUNT_FILE
@@ -16,7 +19,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.ros.image_codec import encode
+from opendr_panoptic_ros.codec.image import encode
 
 
 def main(topic: str, rate_hz: float, frames: int, count_file: Path) -> None:

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The weights in the package give the same maps on every way to them."""
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ import numpy as np
 import pytest
 
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.synthetic import EVALUATION_SEEDS_FROM, SyntheticScenes
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 
 pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What /diagnostics says, and at which level."""
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ def now_ns(bench):
     return bench.client.get_clock().now().nanoseconds
 
 
-def test_idle_is_ok_and_a_silent_camera_is_not(bench, checkpoint, picture, camera_status):
-    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0.5)
+def test_idle_is_ok_and_a_silent_camera_is_not(bench, tiny_checkpoint, picture, camera_status):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0.5)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
     assert camera_status().message == "idle: nobody listens to the outputs"
 
@@ -62,9 +65,9 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, checkpoint, picture, camer
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
 
 
-def test_a_camera_is_no_fault_while_nobody_wants_it(bench, checkpoint, picture, camera_status):
+def test_a_camera_is_no_fault_while_nobody_wants_it(bench, tiny_checkpoint, picture, camera_status):
     """Whatever happened before: while the node is inactive, and while nobody listens."""
-    node = bench.node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+    node = bench.node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     node.trigger_configure()
     bench.spin(node)
     bench.wait_for(lambda: camera_status().message == "inactive", "the diagnosis")
@@ -83,9 +86,9 @@ def test_a_camera_is_no_fault_while_nobody_wants_it(bench, checkpoint, picture, 
     assert camera_status().level == DiagnosticStatus.OK
 
 
-def test_an_error_between_two_diagnoses_is_told(bench, checkpoint, picture, camera_status):
+def test_an_error_between_two_diagnoses_is_told(bench, tiny_checkpoint, picture, camera_status):
     """A camera of which every second frame is broken is not OK, whichever frame was the last one."""
-    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     heard = bench.listen("/diagnostics", DiagnosticArray)
     bench.wait_for(lambda: camera_status().message == "subscribed", "the first diagnosis")
@@ -98,9 +101,9 @@ def test_an_error_between_two_diagnoses_is_told(bench, checkpoint, picture, came
     assert "h264" in values_of(camera_status())["last_error"]
 
 
-def test_dropped_frames(bench, checkpoint, picture, camera_status):
+def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status):
     """All but one of 20 frames are over the rate: that is as wanted. Then as many are too many."""
-    node = bench.active_node(checkpoint=str(checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
     camera = bench.camera()
@@ -129,8 +132,8 @@ def test_dropped_frames(bench, checkpoint, picture, camera_status):
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
 
 
-def test_latency(bench, checkpoint, picture, camera_status):
-    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+def test_latency(bench, tiny_checkpoint, picture, camera_status):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) - 5 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
@@ -140,8 +143,8 @@ def test_latency(bench, checkpoint, picture, camera_status):
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
 
 
-def test_one_late_answer_in_20_is_no_warning(bench, checkpoint, camera_status):
-    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+def test_one_late_answer_in_20_is_no_warning(bench, tiny_checkpoint, camera_status):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().message == "subscribed", "the first diagnosis")
     node._cameras[0].timings.extend([Timing(1.0, 100.0)] * 19 + [Timing(1.0, 1900.0)])
@@ -153,18 +156,18 @@ def test_one_late_answer_in_20_is_no_warning(bench, checkpoint, camera_status):
     assert camera_status().message.startswith("10% of the last answers")
 
 
-def test_stamps_ahead_of_the_clock(bench, checkpoint, picture, camera_status):
-    bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0)
+def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_status):
+    bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) + 3600 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
     assert camera_status().message.startswith("the camera's stamps are ahead of this node's clock")
 
 
-def test_a_mismatch_is_told_in_words(bench, checkpoint, picture, camera_status, capfd):
+def test_a_mismatch_is_told_in_words(bench, tiny_checkpoint, picture, camera_status, capfd):
     """The node asks for reliable; the camera does not offer it."""
     overrides = {"qos_overrides./image_raw.subscription.reliability": "reliable"}
-    bench.active_node(checkpoint=str(checkpoint), **overrides)
+    bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
     bench.listen("panoptic/semantic")
     deaf = bench.camera(qos=BEST_EFFORT)
     bench.wait_for(lambda: "does not match" in camera_status().message, "the warning")
@@ -180,20 +183,20 @@ def test_a_mismatch_is_told_in_words(bench, checkpoint, picture, camera_status, 
     bench.wait_for(lambda: "does not match" not in camera_status().message, "the warning to go with the camera")
 
 
-def test_a_subscription_that_cannot_be_made(bench, checkpoint, camera_status):
+def test_a_subscription_that_cannot_be_made(bench, tiny_checkpoint, camera_status):
     """The first listener comes; the node lives on and says why it does not listen to the camera."""
     overrides = {"qos_overrides./image_raw.subscription.reliability": "sometimes"}
-    node = bench.active_node(checkpoint=str(checkpoint), **overrides)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
     bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis")
     assert "sometimes" in camera_status().message
     assert node.state == "active"
 
 
-def test_a_subscription_to_the_camera_info_that_cannot_be_made(bench, checkpoint, picture, camera_status):
+def test_a_subscription_to_the_camera_info_that_cannot_be_made(bench, tiny_checkpoint, picture, camera_status):
     """The images are answered; what is missing is still told."""
     overrides = {"qos_overrides./camera_info.subscription.reliability": "sometimes"}
-    node = bench.active_node(checkpoint=str(checkpoint), warn_input_stopped_s=0, **overrides)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0, **overrides)
     bench.listen("panoptic/semantic")
     bench.listen("panoptic/camera_info", CameraInfo)
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench))
@@ -202,9 +205,9 @@ def test_a_subscription_to_the_camera_info_that_cannot_be_made(bench, checkpoint
     assert camera_status().message.startswith("Cannot subscribe to the camera: ")
 
 
-def test_the_node_says_where_it_runs(bench, checkpoint):
+def test_the_node_says_where_it_runs(bench, tiny_checkpoint):
     heard = bench.listen("/diagnostics", DiagnosticArray)
-    bench.active_node(checkpoint=str(checkpoint), device="cpu")
+    bench.active_node(checkpoint=str(tiny_checkpoint), device="cpu")
     bench.wait_for(lambda: heard, "the diagnosis")
     values = values_of(heard[-1].status[0])
     assert (values["device"], values["precision"], values["state"]) == ("cpu", "float32", "active")
@@ -213,9 +216,9 @@ def test_the_node_says_where_it_runs(bench, checkpoint):
 
 
 @pytest.mark.gpu
-def test_gpu_memory(bench, checkpoint):
+def test_gpu_memory(bench, tiny_checkpoint):
     heard = bench.listen("/diagnostics", DiagnosticArray)
-    bench.active_node(checkpoint=str(checkpoint), device="cuda")
+    bench.active_node(checkpoint=str(tiny_checkpoint), device="cuda")
     bench.wait_for(lambda: heard, "the diagnosis")
     values = values_of(heard[-1].status[0])
     assert 0 < int(values["gpu_memory_mb"]) <= int(values["gpu_memory_peak_mb"])

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """What comes beside the image, and what goes out beside the label images: camera info, ego mask, ids."""
 
 from __future__ import annotations
@@ -9,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+from opendr_panoptic_ros.codec.image import decode
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import VOID
 from opendr_panoptic_ros.prediction import PanopticPrediction
-from opendr_panoptic_ros.ros.image_codec import decode
 
 pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")
@@ -31,9 +34,9 @@ def info(stamp_ns: int, focal_length: float) -> Any:
     return message
 
 
-def test_camera_info(bench, checkpoint, picture):
+def test_camera_info(bench, tiny_checkpoint, picture):
     """Infos at 10 and 20: the frame of 20 gets that, 25 the one before it, 5 none."""
-    node = bench.active_node(checkpoint=str(checkpoint))
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/camera_info", CameraInfo)
     camera = bench.camera()
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
@@ -50,8 +53,8 @@ def test_camera_info(bench, checkpoint, picture):
     assert (heard[0].width, heard[0].height) == (64, 48)
 
 
-def test_camera_info_is_only_heard_where_somebody_wants_it(bench, checkpoint):
-    bench.active_node(checkpoint=str(checkpoint))
+def test_camera_info_is_only_heard_where_somebody_wants_it(bench, tiny_checkpoint):
+    bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
@@ -61,8 +64,8 @@ def test_camera_info_is_only_heard_where_somebody_wants_it(bench, checkpoint):
     bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
 
 
-def test_what_a_camera_said_before_a_time_without_listeners_is_forgotten(bench, checkpoint, picture):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_what_a_camera_said_before_a_time_without_listeners_is_forgotten(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
@@ -92,15 +95,15 @@ def mask_file(tmp_path):
     return str(tmp_path / "mask.png")
 
 
-def test_masked_pixels_are_void_in_every_output(bench, checkpoint, picture, mask_file):
-    node = bench.active_node(checkpoint=str(checkpoint), ego_mask=[mask_file])
+def test_masked_pixels_are_void_in_every_output(bench, tiny_checkpoint, picture, mask_file):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), ego_mask=[mask_file])
     topics = ("semantic", "instance", "panoptic", "semantic_color", "instance_color", "rgb_visualization")
     heard = {topic: bench.listen(f"panoptic/{topic}") for topic in topics}
     segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
     bench.wait_for(lambda: len(node._cameras[0].wanted_outputs()) == 7, "all subscriptions to match")
     bench.send(bench.camera(), picture, stamp_ns=1)
     bench.wait_for(lambda: segmentations and all(heard.values()), "a message on every topic")
-    expected = PanopticSegmenter(checkpoint)(picture)
+    expected = PanopticSegmenter(tiny_checkpoint)(picture)
     for topic, void in (("semantic", VOID), ("instance", 0), ("panoptic", 0)):
         message = heard[topic][0]
         dtype = {"semantic": np.uint8, "instance": np.uint16, "panoptic": np.int32}[topic]
@@ -120,9 +123,9 @@ def test_masked_pixels_are_void_in_every_output(bench, checkpoint, picture, mask
         assert found.box_xyxy_px[3] <= 24
 
 
-def test_an_image_of_another_size_than_its_mask_fails(bench, checkpoint, picture, mask_file):
+def test_an_image_of_another_size_than_its_mask_fails(bench, tiny_checkpoint, picture, mask_file):
     """Two cameras; the second alone has a mask."""
-    node = bench.active_node(checkpoint=str(checkpoint), cameras=["front", "rear"], ego_mask=["", mask_file])
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], ego_mask=["", mask_file])
     small = np.ascontiguousarray(picture[:32])
     for name in ("front", "rear"):
         bench.listen(f"{name}/panoptic/semantic")
@@ -137,20 +140,20 @@ def test_an_image_of_another_size_than_its_mask_fails(bench, checkpoint, picture
 @pytest.mark.parametrize(
     ("masks", "words"), [(["/no/mask.png"], "no ego_mask /no/mask.png"), (["", ""], "2 paths for 3 cameras")]
 )
-def test_masks_that_configure_refuses(bench, checkpoint, masks, words):
-    node = bench.node(checkpoint=str(checkpoint), cameras=["a", "b", "c"], ego_mask=masks)
+def test_masks_that_configure_refuses(bench, tiny_checkpoint, masks, words):
+    node = bench.node(checkpoint=str(tiny_checkpoint), cameras=["a", "b", "c"], ego_mask=masks)
     assert not node.start()
     assert words in node.last_error
     assert node.state == "unconfigured"
     node.destroy_node()
 
 
-def test_ids_are_those_of_tracks(bench, checkpoint, picture):
+def test_ids_are_those_of_tracks(bench, tiny_checkpoint, picture):
     """An instance that stays keeps its id; after a while without it, or when stamps jump, it gets a new one.
 
     Deactivate begins anew.
     """
-    node = bench.active_node(checkpoint=str(checkpoint), track_ids=True)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
     heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
     camera = bench.camera()
 
@@ -202,8 +205,8 @@ class Renumbering:
 
 
 @pytest.mark.parametrize("track_ids", [True, False])
-def test_tracked_ids_in_every_output(bench, checkpoint, picture, track_ids):
-    node = bench.active_node(checkpoint=str(checkpoint), track_ids=track_ids)
+def test_tracked_ids_in_every_output(bench, tiny_checkpoint, picture, track_ids):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=track_ids)
     node.segmenter = Renumbering(node.segmenter)
     topics = ("instance", "panoptic", "instance_color", "rgb_visualization")
     heard = {topic: bench.listen(f"panoptic/{topic}") for topic in topics}
@@ -225,9 +228,9 @@ def test_tracked_ids_in_every_output(bench, checkpoint, picture, track_ids):
     assert {found.id for found in segmentations[0].segments if found.is_thing} == set(instances) - {0}
 
 
-def test_ids_begin_anew_after_a_time_without_listeners(bench, checkpoint, picture):
+def test_ids_begin_anew_after_a_time_without_listeners(bench, tiny_checkpoint, picture):
     """The frames before and after are not consecutive: what stands where a car stood an hour ago is another one."""
-    node = bench.active_node(checkpoint=str(checkpoint), track_ids=True)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
     camera = bench.camera()
     trackers = []
     for number in (1, 2):
@@ -240,9 +243,9 @@ def test_ids_begin_anew_after_a_time_without_listeners(bench, checkpoint, pictur
     assert trackers[0] is not trackers[1]
 
 
-def test_the_compressed_picture_alone_is_made(bench, checkpoint, picture):
+def test_the_compressed_picture_alone_is_made(bench, tiny_checkpoint, picture):
     """Somebody who wants the JPEG does not make the node send the raw picture as well, nor the other way round."""
-    node = bench.active_node(checkpoint=str(checkpoint))
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/rgb_visualization/compressed", CompressedImage)
     bench.send(bench.camera(), picture, stamp_ns=1)
     bench.wait_for(lambda: heard, "the picture")

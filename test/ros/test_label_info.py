@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """`panoptic/label_info`: the names of the classes, latched, where vision_msgs is installed."""
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ from rclpy.parameter import Parameter  # noqa: E402
 from opendr_panoptic_ros.ros.qos import latched_qos  # noqa: E402
 
 
-def test_label_info(bench, checkpoint):
+def test_label_info(bench, tiny_checkpoint):
     """Latched, whether somebody listens or not, where vision_msgs is installed; else there is no such topic."""
-    node = bench.active_node(checkpoint=str(checkpoint), cameras=["front", "rear"], score_threshold=0.25)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], score_threshold=0.25)
     assert not node._cameras[0].is_subscribed
 
     if importlib.util.find_spec("vision_msgs") is None:

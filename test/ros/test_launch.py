@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The launch files with real launch: what is started, what it says, and how it ends."""
 
 from __future__ import annotations
@@ -104,8 +107,8 @@ def send_until(bench: Any, camera: Any, picture: np.ndarray, condition: Callable
     bench.wait_for(sent_and_shown, "an answer")
 
 
-def test_an_image_topic_is_enough(launch, bench, checkpoint, picture):
-    node = launch("panoptic.launch.py", {"image_topic": "/cam/image_raw", "checkpoint": checkpoint})
+def test_an_image_topic_is_enough(launch, bench, tiny_checkpoint, picture):
+    node = launch("panoptic.launch.py", {"image_topic": "/cam/image_raw", "checkpoint": tiny_checkpoint})
     heard = bench.listen("/opendr/panoptic/semantic")
     camera = bench.camera("/cam/image_raw")
     send_until(bench, camera, picture, lambda: heard, stamp_ns=7)
@@ -115,8 +118,8 @@ def test_an_image_topic_is_enough(launch, bench, checkpoint, picture):
     assert "Traceback" not in node.said
 
 
-def test_each_camera_has_its_topics(launch, bench, checkpoint, picture):
-    arguments = {"cameras": "front,on", "image_topic": "/a/rgb,/b", "namespace": "/bot", "checkpoint": checkpoint}
+def test_each_camera_has_its_topics(launch, bench, tiny_checkpoint, picture):
+    arguments = {"cameras": "front,on", "image_topic": "/a/rgb,/b", "namespace": "/bot", "checkpoint": tiny_checkpoint}
     node = launch("panoptic.launch.py", arguments)  # YAML would make a boolean of the name "on"
     heard = [bench.listen(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
     for i, (topic, messages) in enumerate(zip(("/a/rgb", "/b"), heard, strict=True)):
@@ -125,7 +128,7 @@ def test_each_camera_has_its_topics(launch, bench, checkpoint, picture):
     assert node.interrupt() == 0
 
 
-def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, checkpoint, tmp_path):
+def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, tiny_checkpoint, tmp_path):
     file = tmp_path / "my.yaml"
     file.write_text("/**:\n  ros__parameters: {checkpoint: /from/file.pth, autostart: false, cameras: [left]}\n")
     waiting = launch("panoptic.launch.py", {"params_file": file})
@@ -136,7 +139,7 @@ def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, checkpo
     failing.wait()
     assert "There is no checkpoint /from/file.pth" in failing.said
 
-    active = launch("panoptic.launch.py", {"params_file": file, "autostart": "true", "checkpoint": checkpoint})
+    active = launch("panoptic.launch.py", {"params_file": file, "autostart": "true", "checkpoint": tiny_checkpoint})
     bench.wait_for(lambda: "Active: /opendr/left/image_raw" in active.said, "the node")
     assert active.interrupt() == 0
 
@@ -164,8 +167,8 @@ def test_a_wrong_argument_is_told_and_nothing_starts(launch, arguments, reason):
 
 
 @pytest.mark.parametrize("arguments", [{"config": "/no/such.yaml"}, {"device": "tpu"}])
-def test_configuration_and_device_reach_the_node(launch, checkpoint, arguments):
-    refused = launch("panoptic.launch.py", {"checkpoint": checkpoint, **arguments})
+def test_configuration_and_device_reach_the_node(launch, tiny_checkpoint, arguments):
+    refused = launch("panoptic.launch.py", {"checkpoint": tiny_checkpoint, **arguments})
     refused.wait()
     reason = next(line for line in refused.said.splitlines() if "stays unconfigured" in line)
     assert next(iter(arguments.values())) in reason
@@ -246,12 +249,12 @@ def test_rviz_is_given_the_topics_of_the_first_camera(launch, bench, tmp_path):
     assert node.interrupt() == 0
 
 
-def test_demo_shows_a_folder_of_images_again_and_again(launch, bench, checkpoint, picture, tmp_path):
+def test_demo_shows_a_folder_of_images_again_and_again(launch, bench, tiny_checkpoint, picture, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(3):
         cv2.imwrite(str(folder / f"{i}.png"), np.roll(picture, i, axis=1))
-    demo = launch("demo.launch.py", {"video": folder, "checkpoint": checkpoint})
+    demo = launch("demo.launch.py", {"video": folder, "checkpoint": tiny_checkpoint})
     heard = bench.listen("/opendr/panoptic/rgb_visualization")
     bench.wait_for(lambda: len(heard) > 5, "answers")
     assert "RViz does not open: there is no display" in demo.said

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Transitions, asked for over the services as a lifecycle manager does, and what /diagnostics says of them."""
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from opendr_panoptic_ros.ros.image_codec import decode
+from opendr_panoptic_ros.codec.image import decode
 
 pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")
@@ -47,8 +50,8 @@ def topics(bench):
     return {name for name, _ in names if name.startswith("/panoptic/")}
 
 
-def test_there_and_back_twice(bench, change, checkpoint, picture):
-    node = spinning_node(bench, checkpoint=str(checkpoint))
+def test_there_and_back_twice(bench, change, tiny_checkpoint, picture):
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/semantic")
     camera = bench.camera()
     for round_number in (1, 2):
@@ -69,8 +72,8 @@ def test_there_and_back_twice(bench, change, checkpoint, picture):
         bench.wait_for(lambda: not topics(bench), "the outputs to go")
 
 
-def test_deactivate_keeps_the_network_and_the_counts(bench, change, checkpoint, picture):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_deactivate_keeps_the_network_and_the_counts(bench, change, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
     network = node.segmenter
@@ -82,7 +85,7 @@ def test_deactivate_keeps_the_network_and_the_counts(bench, change, checkpoint, 
         assert change(ACTIVATE)
 
 
-def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change, checkpoint):
+def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change, tiny_checkpoint):
     node = spinning_node(bench, checkpoint="/no/such.pth")
     diagnostics = bench.listen("/diagnostics", DiagnosticArray)
     assert not change(CONFIGURE)
@@ -93,22 +96,22 @@ def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change,
     bench.wait_for(lambda: diagnostics and diagnostics[-1].status[0].level == DiagnosticStatus.ERROR, "the diagnosis")
     assert "/no/such.pth" in diagnostics[-1].status[0].message
 
-    node.set_parameters([Parameter("checkpoint", value=str(checkpoint))])
+    node.set_parameters([Parameter("checkpoint", value=str(tiny_checkpoint))])
     assert change(CONFIGURE)
     bench.wait_for(lambda: diagnostics[-1].status[0].level == DiagnosticStatus.OK, "the diagnosis")
     assert change(ACTIVATE)
 
 
 @pytest.mark.parametrize("parameters", [{"device": "tpu"}, {"config": "/no/such.yaml"}])
-def test_configure_refuses(bench, change, checkpoint, parameters):
-    node = spinning_node(bench, checkpoint=str(checkpoint), **parameters)
+def test_configure_refuses(bench, change, tiny_checkpoint, parameters):
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint), **parameters)
     assert not change(CONFIGURE)
     assert node.state == "unconfigured"
     assert next(iter(parameters.values())) in node.last_error
 
 
-def test_a_failed_activate_leaves_the_node_inactive(bench, change, checkpoint, monkeypatch):
-    node = spinning_node(bench, checkpoint=str(checkpoint))
+def test_a_failed_activate_leaves_the_node_inactive(bench, change, tiny_checkpoint, monkeypatch):
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     assert change(CONFIGURE)
     with monkeypatch.context() as patch:
         patch.setattr(node._cameras[0], "start", lambda: 1 / 0)
@@ -128,8 +131,8 @@ def test_a_failed_activate_leaves_the_node_inactive(bench, change, checkpoint, m
     ],
     ids=["unconfigured", "inactive", "active"],
 )
-def test_shutdown_from_any_state(bench, change, checkpoint, before, shutdown):
-    node = spinning_node(bench, checkpoint=str(checkpoint))
+def test_shutdown_from_any_state(bench, change, tiny_checkpoint, before, shutdown):
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     assert all(change(transition) for transition in before)
     assert change(shutdown)
     assert node.state == "finalized"
@@ -152,9 +155,9 @@ LEGAL = {
 
 
 @pytest.mark.parametrize("before", ["unconfigured", "inactive", "active", "finalized"])
-def test_every_transition_from_every_state(bench, change, checkpoint, picture, before):
+def test_every_transition_from_every_state(bench, change, tiny_checkpoint, picture, before):
     """What is not legal is refused and changes nothing; the node works afterwards."""
-    node = spinning_node(bench, checkpoint=str(checkpoint))
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     assert all(change(transition) for transition in WAY_TO.get(before, [SHUTDOWN["unconfigured"]]))
     assert node.state == before
     back = {"inactive": DEACTIVATE, "active": ACTIVATE, "unconfigured": CLEANUP}
@@ -184,9 +187,11 @@ def test_every_transition_from_every_state(bench, change, checkpoint, picture, b
     ],
 )
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_error_in_a_transition(bench, change, checkpoint, picture, monkeypatch, before, transition, broken, times):
+def test_an_error_in_a_transition(
+    bench, change, tiny_checkpoint, picture, monkeypatch, before, transition, broken, times
+):
     """Once: everything is freed and the node is unconfigured, to be tried again. Again in freeing: finalized."""
-    node = spinning_node(bench, checkpoint=str(checkpoint))
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     assert all(change(step) for step in WAY_TO[before])
     real, failures = getattr(node, broken), iter(range(times))
 
@@ -210,18 +215,18 @@ def test_an_error_in_a_transition(bench, change, checkpoint, picture, monkeypatc
 
 
 @pytest.mark.gpu
-def test_cleanup_gives_the_memory_of_the_gpu_back(bench, change, checkpoint):
-    spinning_node(bench, checkpoint=str(checkpoint), device="cuda")
+def test_cleanup_gives_the_memory_of_the_gpu_back(bench, change, tiny_checkpoint):
+    spinning_node(bench, checkpoint=str(tiny_checkpoint), device="cuda")
     assert change(CONFIGURE)
     configured = torch.cuda.memory_reserved()
     assert change(CLEANUP)
     assert torch.cuda.memory_reserved() < configured
 
 
-def test_a_configure_that_fails_late_unwinds(bench, change, checkpoint):
+def test_a_configure_that_fails_late_unwinds(bench, change, tiny_checkpoint):
     """The second camera's second topic cannot be made; its first goes, those of the first camera, and the network."""
     wrong = {"qos_overrides./rear/panoptic/instance.publisher.reliability": "sometimes"}
-    node = spinning_node(bench, checkpoint=str(checkpoint), cameras=["front", "rear"], **wrong)
+    node = spinning_node(bench, checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], **wrong)
     assert not change(CONFIGURE)
     assert node.state == "unconfigured"
     assert node.segmenter is None
@@ -233,9 +238,9 @@ def test_a_configure_that_fails_late_unwinds(bench, change, checkpoint):
     assert change(ACTIVATE)
 
 
-def test_diagnostics(bench, checkpoint, picture):
+def test_diagnostics(bench, tiny_checkpoint, picture):
     diagnostics = bench.listen("/diagnostics", DiagnosticArray)
-    node = bench.active_node(checkpoint=str(checkpoint))
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, picture, stamp_ns=1, encoding="h264")
@@ -259,11 +264,11 @@ def test_diagnostics(bench, checkpoint, picture):
     assert camera_status().name == "panoptic_segmentation: /image_raw"
     node_values = {entry.key: entry.value for entry in status.values}
     assert (node_values["state"], node_values["device"]) == ("active", str(node.segmenter.device))
-    assert node_values["checkpoint"] == str(checkpoint)
+    assert node_values["checkpoint"] == str(tiny_checkpoint)
 
 
-def test_the_visualization_changes_while_it_runs(bench, checkpoint, picture):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_the_visualization_changes_while_it_runs(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/rgb_visualization")
     camera = bench.camera()
     settings: list[tuple[str, Any]] = [

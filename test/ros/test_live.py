@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Parameters that change while the node runs: each holds from the next frame on."""
 
 from __future__ import annotations
@@ -58,8 +61,8 @@ def segment_map(message):
     return np.frombuffer(message.segment_map.data, np.int32).reshape(message.segment_map.height, -1)
 
 
-def test_thresholds(bench, checkpoint, picture, set_parameter, answer):
-    bench.active_node(checkpoint=str(checkpoint))
+def test_thresholds(bench, tiny_checkpoint, picture, set_parameter, answer):
+    bench.active_node(checkpoint=str(tiny_checkpoint))
     scores = sorted(info.score for info in answer().segments if info.is_thing)
     assert len(scores) > 1
     between = (scores[0] + scores[-1]) / 2
@@ -72,19 +75,19 @@ def test_thresholds(bench, checkpoint, picture, set_parameter, answer):
     for name, value in settings:
         assert set_parameter(name, value) == ""
         chosen[name] = value
-        expected = PanopticSegmenter(checkpoint, **chosen)(picture)
+        expected = PanopticSegmenter(tiny_checkpoint, **chosen)(picture)
         assert np.array_equal(segment_map(answer()), expected.segment_map)
     assert not any(not info.is_thing for info in answer().segments)
     for name, _ in settings:
         assert set_parameter(name, -1) == ""
-    assert np.array_equal(segment_map(answer()), PanopticSegmenter(checkpoint)(picture).segment_map)
+    assert np.array_equal(segment_map(answer()), PanopticSegmenter(tiny_checkpoint)(picture).segment_map)
     assert set_parameter("score_threshold", 1.5) == (
         "score_threshold is 1.5; expected 0 to 1, or -1 for the configuration's value."
     )
 
 
-def test_class_filter(bench, checkpoint, picture, set_parameter, answer):
-    bench.active_node(checkpoint=str(checkpoint))
+def test_class_filter(bench, tiny_checkpoint, picture, set_parameter, answer):
+    bench.active_node(checkpoint=str(tiny_checkpoint))
     before = answer()
     kept = next(info for info in before.segments if info.is_thing).label
     assert {info.label for info in before.segments} > {kept}
@@ -101,16 +104,16 @@ def test_class_filter(bench, checkpoint, picture, set_parameter, answer):
         assert np.array_equal(segment_map(answer()), old)
 
 
-def test_a_class_the_network_does_not_have_is_refused_at_configure(bench, checkpoint):
-    node = bench.node(checkpoint=str(checkpoint), classes=["unicorn"])
+def test_a_class_the_network_does_not_have_is_refused_at_configure(bench, tiny_checkpoint):
+    node = bench.node(checkpoint=str(tiny_checkpoint), classes=["unicorn"])
     assert not node.start()
     assert node.last_error.startswith("ConfigError: classes has 'unicorn'; expected some of road")
     node.destroy_node()
 
 
-def test_max_rate(bench, checkpoint, picture, set_parameter, answer):
+def test_max_rate(bench, tiny_checkpoint, picture, set_parameter, answer):
     """A limit of one frame in 100 s: of many only the first is answered, the others are dropped and counted."""
-    node = bench.active_node(checkpoint=str(checkpoint))
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     answer()
     camera = bench.camera()
     assert set_parameter("max_rate_hz", 0.01) == ""

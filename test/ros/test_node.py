@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The node in this process: real messages on real topics, a tiny network."""
 
 from __future__ import annotations
@@ -9,8 +12,8 @@ import numpy as np
 import pytest
 
 from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.codec.image import decode, encode
 from opendr_panoptic_ros.inference import PanopticSegmenter
-from opendr_panoptic_ros.ros.image_codec import decode, encode
 
 pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")
@@ -40,8 +43,8 @@ def pixels(message: Any, dtype: Any) -> np.ndarray:
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width, -1).squeeze(axis=2)
 
 
-def test_every_output_of_one_frame(bench, checkpoint, picture):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_every_output_of_one_frame(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     images = {topic: bench.listen(f"panoptic/{topic}") for topic in IMAGES}
     segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
     times = [bench.listen(f"panoptic/debug/{name}", Float32) for name in ("processing_time_ms", "pipeline_latency_ms")]
@@ -52,7 +55,7 @@ def test_every_output_of_one_frame(bench, checkpoint, picture):
     bench.send(camera, picture, stamp_ns=now_ns)
     bench.wait_for(lambda: all(outputs), "a message on every topic")
 
-    expected = PanopticSegmenter(checkpoint)(picture)
+    expected = PanopticSegmenter(tiny_checkpoint)(picture)
     assert any(segment.is_thing for segment in expected.segments), "a test without instances shows little"
     got = {topic: heard[0] for topic, heard in images.items()}
     assert np.array_equal(pixels(got["semantic"], np.uint8), expected.semantic_map)
@@ -79,8 +82,8 @@ def test_every_output_of_one_frame(bench, checkpoint, picture):
     assert 0 < processing_time_ms < pipeline_latency_ms
 
 
-def test_the_newest_frame_wins(bench, checkpoint, picture, gate_of):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_the_newest_frame_wins(bench, tiny_checkpoint, picture, gate_of):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     gate = gate_of(node)
     heard = bench.listen("panoptic/semantic")
     camera = bench.camera()
@@ -97,8 +100,8 @@ def test_the_newest_frame_wins(bench, checkpoint, picture, gate_of):
     bench.wait_for(lambda: node.counts[""] == FrameCounts(received=4, answered=2, dropped=2, failed=0), "the counts")
 
 
-def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, checkpoint, picture, gate_of):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, tiny_checkpoint, picture, gate_of):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     gate = gate_of(node)
     heard = bench.listen("panoptic/semantic")
     camera = bench.camera()
@@ -113,8 +116,8 @@ def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, c
     bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
 
 
-def test_shutdown_waits_for_the_frame_in_work(bench, checkpoint, picture, gate_of):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_shutdown_waits_for_the_frame_in_work(bench, tiny_checkpoint, picture, gate_of):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     gate = gate_of(node)
     bench.listen("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=1)
@@ -128,8 +131,8 @@ def test_shutdown_waits_for_the_frame_in_work(bench, checkpoint, picture, gate_o
     assert "panoptic_worker" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_bad_image_then_a_good_one(bench, checkpoint, picture):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_a_bad_image_then_a_good_one(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, picture, stamp_ns=1, encoding="h264")
@@ -144,8 +147,8 @@ def test_a_bad_image_then_a_good_one(bench, checkpoint, picture):
     assert [bench.stamp_ns(message) for message in heard] == [2]
 
 
-def test_a_network_that_fails_is_asked_again(bench, checkpoint, picture, monkeypatch):
-    node = bench.active_node(checkpoint=str(checkpoint))
+def test_a_network_that_fails_is_asked_again(bench, tiny_checkpoint, picture, monkeypatch):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
     with monkeypatch.context() as patch:
@@ -157,7 +160,7 @@ def test_a_network_that_fails_is_asked_again(bench, checkpoint, picture, monkeyp
 
 
 @pytest.mark.parametrize("matched_events", [True, False])
-def test_nobody_listens_nothing_is_done(bench, checkpoint, picture, monkeypatch, matched_events):
+def test_nobody_listens_nothing_is_done(bench, tiny_checkpoint, picture, monkeypatch, matched_events):
     monkeypatch.setattr(camera_module, "HAS_MATCHED_EVENTS", matched_events and camera_module.HAS_MATCHED_EVENTS)
     made: list[str] = []
 
@@ -170,7 +173,7 @@ def test_nobody_listens_nothing_is_done(bench, checkpoint, picture, monkeypatch,
 
     for topic, make in messages.MAKE_MESSAGE.items():
         monkeypatch.setitem(messages.MAKE_MESSAGE, topic, noted(topic, make))
-    node = bench.active_node(checkpoint=str(checkpoint))
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
     camera = bench.camera()
     for _ in range(5):
         camera.publish(encode(picture, "rgb8", Header()))
@@ -189,20 +192,20 @@ def test_nobody_listens_nothing_is_done(bench, checkpoint, picture, monkeypatch,
 
 @pytest.mark.parametrize("camera_qos", [BEST_EFFORT, RELIABLE], ids=["best-effort camera", "reliable camera"])
 @pytest.mark.parametrize("listener_qos", [BEST_EFFORT, RELIABLE], ids=["best-effort listener", "reliable listener"])
-def test_quality_of_service_matches(bench, checkpoint, picture, camera_qos, listener_qos):
-    bench.active_node(checkpoint=str(checkpoint))
+def test_quality_of_service_matches(bench, tiny_checkpoint, picture, camera_qos, listener_qos):
+    bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/semantic", qos=listener_qos)
     bench.send(bench.camera(qos=camera_qos), picture, stamp_ns=1)
     bench.wait_for(lambda: heard, "the answer")
 
 
-def test_quality_of_service_can_be_overridden(bench, checkpoint, picture):
+def test_quality_of_service_can_be_overridden(bench, tiny_checkpoint, picture):
     overrides = {
         "qos_overrides./image_raw.subscription.reliability": "reliable",
         "qos_overrides./image_raw.subscription.depth": 2,
         "qos_overrides./panoptic/semantic.publisher.reliability": "best_effort",
     }
-    bench.active_node(checkpoint=str(checkpoint), **overrides)
+    bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
     heard = bench.listen("panoptic/semantic", qos=BEST_EFFORT)
     bench.send(bench.camera(), picture, stamp_ns=1)
     bench.wait_for(lambda: heard, "the answer")
@@ -212,8 +215,8 @@ def test_quality_of_service_can_be_overridden(bench, checkpoint, picture):
     assert publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
 
 
-def test_two_cameras_take_turns(bench, checkpoint, picture, gate_of):
-    node = bench.active_node(checkpoint=str(checkpoint), cameras=["front", "rear"])
+def test_two_cameras_take_turns(bench, tiny_checkpoint, picture, gate_of):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"])
     gate = gate_of(node)
     heard = {name: bench.listen(f"{name}/panoptic/semantic") for name in ("front", "rear")}
     front, rear = bench.camera("front/image_raw"), bench.camera("rear/image_raw")
@@ -230,13 +233,13 @@ def test_two_cameras_take_turns(bench, checkpoint, picture, gate_of):
     assert [bench.stamp_ns(message) for message in heard["rear"]] == [101]
 
 
-def test_without_our_messages_the_standard_topics_work(bench, checkpoint, picture, monkeypatch):
+def test_without_our_messages_the_standard_topics_work(bench, tiny_checkpoint, picture, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "opendr_panoptic_ros.msg", None)  # an import then fails, as where it is not built
     warnings = []
     monkeypatch.setattr("rclpy.impl.rcutils_logger.RcutilsLogger.warning", lambda _, text: warnings.append(text))
-    bench.active_node(checkpoint=str(checkpoint))
+    bench.active_node(checkpoint=str(tiny_checkpoint))
     [warning] = [text for text in warnings if "opendr_panoptic_ros" in text]
     assert "colcon build" in warning
     heard = bench.listen("panoptic/panoptic")

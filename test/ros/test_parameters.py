@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 from __future__ import annotations
 
 import math
@@ -103,10 +106,10 @@ def test_everything_is_described(make):
     assert "or -1" in node.describe_parameter("score_threshold").additional_constraints
 
 
-def test_setting_while_configured(make, checkpoint):
+def test_setting_while_configured(make, tiny_checkpoint):
     """What is read for each frame can be set at any time; what configure reads only before it."""
     node = make(checkpoint="/no/such.pth")
-    [before] = node.set_parameters([Parameter("checkpoint", value=str(checkpoint))])
+    [before] = node.set_parameters([Parameter("checkpoint", value=str(tiny_checkpoint))])
     assert before.successful
     assert node.start(), node.last_error
     [refused] = node.set_parameters([Parameter("device", value="cpu")])

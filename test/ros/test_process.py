@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The executable as a process of its own: a real video, signals, and what it says when it cannot start."""
 
 from __future__ import annotations
@@ -90,12 +93,12 @@ def counts_of(diagnostics: list[Any]) -> dict[str, int]:
     return {key: int(values.get(key, 0)) for key in ("received", "answered", "dropped", "failed")}
 
 
-def test_a_video_faster_than_the_network(bench, checkpoint, shared_data, start_node, tmp_path):
+def test_a_video_faster_than_the_network(bench, tiny_checkpoint, shared_data, start_node, tmp_path):
     video = shared_data("pedestrians.avi")
     # As many threads as here: they decide in which order floating point sums are taken.
     room_for_images = {PROFILE_VARIABLE: str(ROOT / "config" / "fastdds_large_images.xml")}
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    node = start_node({"checkpoint": checkpoint, "inference_size": 512}, **room_for_images, **threads)
+    node = start_node({"checkpoint": tiny_checkpoint, "inference_size": 512}, **room_for_images, **threads)
     heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
     diagnostics = bench.listen("/diagnostics", DiagnosticArray)
     camera_command = [sys.executable, str(HERE / "camera_process.py"), str(video), str(tmp_path / "stamps")]
@@ -119,7 +122,7 @@ def test_a_video_faster_than_the_network(bench, checkpoint, shared_data, start_n
     answers = {bench.stamp_ns(message): message for message in heard}
     assert len(answers) == len(heard)
     assert set(answers) <= set(sent)
-    segmenter = PanopticSegmenter(checkpoint, inference_size=512)
+    segmenter = PanopticSegmenter(tiny_checkpoint, inference_size=512)
     frames = cv2.VideoCapture(str(video))
     things = 0
     for stamp_ns in sent:
@@ -137,16 +140,16 @@ def test_a_video_faster_than_the_network(bench, checkpoint, shared_data, start_n
     assert "Traceback" not in node.said
 
 
-def test_sigterm_ends_it_cleanly(bench, checkpoint, start_node):
-    node = start_node({"checkpoint": checkpoint})
+def test_sigterm_ends_it_cleanly(bench, tiny_checkpoint, start_node):
+    node = start_node({"checkpoint": tiny_checkpoint})
     bench.wait_for(lambda: "Active" in node.said, "the node to start")
     assert node.stop(signal.SIGTERM) == 0
     assert "Traceback" not in node.said
 
 
-def test_more_signals_do_not_disturb_the_end(bench, checkpoint, start_node):
+def test_more_signals_do_not_disturb_the_end(bench, tiny_checkpoint, start_node):
     """As launch and impatient people send them, up to the last moment of the process."""
-    node = start_node({"checkpoint": checkpoint})
+    node = start_node({"checkpoint": tiny_checkpoint})
     bench.wait_for(lambda: "Active" in node.said, "the node to start")
     numbers = itertools.cycle([signal.SIGINT, signal.SIGTERM])
     while node.is_running:
@@ -156,8 +159,8 @@ def test_more_signals_do_not_disturb_the_end(bench, checkpoint, start_node):
     assert "Traceback" not in node.said
 
 
-def test_a_signal_while_it_starts(bench, checkpoint, start_node):
-    node = start_node({"checkpoint": checkpoint})
+def test_a_signal_while_it_starts(bench, tiny_checkpoint, start_node):
+    node = start_node({"checkpoint": tiny_checkpoint})
     time.sleep(2)  # in the middle of importing torch, most likely
     assert node.stop(signal.SIGINT) == 0
     assert "Traceback" not in node.said

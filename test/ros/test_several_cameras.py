@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """One network for several cameras: batches, turns, cameras that are slow, dead or broken."""
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture
-def rig(bench, checkpoint, gate_of):
+def rig(bench, tiny_checkpoint, gate_of):
     """A node on some cameras whose network is gated; each camera has sent, and been answered, one frame."""
 
     def make(sizes: dict[str, tuple[int, int]], **parameters: Any) -> Any:
-        node = bench.active_node(checkpoint=str(checkpoint), cameras=list(sizes), **parameters)
+        node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=list(sizes), **parameters)
         gate = gate_of(node)
         cameras = {name: bench.camera(f"{name}/image_raw") for name in sizes}
         heard = {name: bench.listen(f"{name}/panoptic/panoptic") for name in sizes}
@@ -49,7 +52,7 @@ def rig(bench, checkpoint, gate_of):
     return make
 
 
-def test_frames_of_one_size_that_wait_together_run_as_one_batch(bench, checkpoint, rig):
+def test_frames_of_one_size_that_wait_together_run_as_one_batch(bench, tiny_checkpoint, rig):
     sizes = {"front": (48, 64), "left": (48, 64), "low": (32, 64), "right": (48, 64)}
     node, gate, send, heard = rig(sizes)
     send("low")
@@ -61,7 +64,7 @@ def test_frames_of_one_size_that_wait_together_run_as_one_batch(bench, checkpoin
     bench.wait_for(lambda: len(heard["low"]) == 3 and len(heard["right"]) == 2, "the messages")
     for name, picture in pictures.items():
         got = np.frombuffer(heard[name][-1].data, np.int32).reshape(sizes[name])
-        expected = PanopticSegmenter(checkpoint)(picture).panoptic_ids
+        expected = PanopticSegmenter(tiny_checkpoint)(picture).panoptic_ids
         assert np.mean(got == expected) > 0.99, "an answer must be of its own camera's frame"
 
 
@@ -138,10 +141,10 @@ def test_turns_under_overload(bench, rig):
 
 
 @pytest.mark.slow
-def test_three_rates_and_a_camera_that_dies(bench, checkpoint, tmp_path):
+def test_three_rates_and_a_camera_that_dies(bench, tiny_checkpoint, tmp_path):
     """Cameras at 10, 5 and 1 Hz for 8 s, each a process; one more at 10 Hz is killed after 2 s."""
     rates_hz = {"front": 10, "left": 5, "rear": 1, "dying": 10}
-    node = bench.active_node(checkpoint=str(checkpoint), cameras=list(rates_hz))
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=list(rates_hz))
     heard = {name: bench.listen(f"{name}/panoptic/segmentation", PanopticSegmentation) for name in rates_hz}
     cameras = {
         name: subprocess.Popen(

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The layouts of RViz and Foxglove: their structure, and that they show what the node publishes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Small scenes and a small network, for training tests on two cores."""
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.config import Config, DataConfig, ModelConfig, ScheduleConfig, TestConfig
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 ROAD, SKY, PERSON, CAR = 0, 10, 11, 13

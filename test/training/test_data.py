@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Augmentation keeps image and truth together; order and draws follow from seed, epoch and index."""
 
 from __future__ import annotations
@@ -7,8 +10,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.config import DataConfig
-from opendr_panoptic_ros.datasets.annotation import PanopticAnnotation
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.training.data import EpochSampler, TrainingDataset, augment, training_loader, truth_of

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """The examples of docs/training.md run as they stand, one after the other, on a tiny dataset."""
 
 from __future__ import annotations
@@ -6,8 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from opendr_panoptic_ros.datasets.tiny import write_tiny_cityscapes
+from support.toy_datasets import write_tiny_cityscapes
 
 pytestmark = pytest.mark.train
 pytest.importorskip("mmdet")

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Each loss on cases that can be checked on paper, and all of them together on the network."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """mmdet's parts that need compiled operators work on the stand-in; the other operators say what is missing."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Whole trainings of a small network: what they leave, exact resume, two processes, and learning by heart."""
 
 from __future__ import annotations

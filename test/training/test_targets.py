@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Which boxes are learnt from, and what: cases small enough to check on paper."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
 """Started by torchrun in test_runner.py: trains on pickled scenes, and the first process leaves its history."""
 
 from __future__ import annotations
@@ -7,10 +10,10 @@ import sys
 from pathlib import Path
 
 import torch
+from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.seeded import seed_weights_
 from opendr_panoptic_ros.training.runner import train
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""The parts of the synthetic street scenes: camera, drawing, objects, street, traffic, light and lens."""

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""The demo's page: one HTML file with everything in it, to be opened in a browser or sent to somebody."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.demo.report import DemoResult, result_rows
+from opendr_panoptic_ros.files import write_whole
+from opendr_panoptic_ros.labels import CITYSCAPES
+
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality
+
+_PAGE = Template(
+    """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>opendr_panoptic_ros: demo</title>
+<style>
+  :root { color-scheme: light dark; --line: light-dark(#d4d4d8, #3f3f46); --soft: light-dark(#52525b, #a1a1aa) }
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
+  h1, h2 { line-height: 1.2; margin: 2rem 0 .8rem }
+  p, figcaption { color: var(--soft) }
+  img, video { width: 100%; display: block; border-radius: 4px } video { max-width: 64rem }
+  .moment { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .6rem; margin: 0 0 1.2rem }
+  figure { margin: 0 } figcaption { font-size: .85rem }
+  .tables { display: flex; flex-wrap: wrap; gap: 1rem 4rem; align-items: flex-start }
+  table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; border-bottom: 1px solid var(--line) }
+  td + td, th + th { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+  th { text-align: left; font-weight: 600 }
+  .swatch { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em }
+  pre { padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 4px; overflow-x: auto }
+</style>
+<h1>Which thing is this pixel, and which one of them</h1>
+<p>$summary</p>
+$video
+<h2>Moments</h2>
+$moments
+<h2>Figures</h2>
+<div class="tables"><table>$figures</table>$classes</div>
+<h2>On your own camera</h2>
+<pre>ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw rviz:=true</pre>
+<p>The results are on <code>/opendr/panoptic/…</code>. The demo's network has seen synthetic streets only; for real ones
+take the released Cityscapes weights:</p>
+<pre>opendr-panoptic download cityscapes
+ros2 launch opendr_panoptic_ros panoptic.launch.py checkpoint:=cityscapes image_topic:=/camera/image_raw</pre>
+<p>After <code>make demo</code>, <code>. .venv/bin/activate &amp;&amp; . install/setup.bash</code> gives a shell with
+these commands, but for <code>ros2</code>, which comes with a ROS installation.</p>
+<p>A video without a camera: <code>make demo VIDEO=drive.mp4</code>. The bag beside this page holds every input and
+output, for Foxglove or <code>ros2 bag play</code>.</p>
+</html>
+"""
+)
+
+
+def write_page(
+    path: Path,
+    result: DemoResult,
+    video: Path,
+    moments: Sequence[tuple[float, dict[str, NDArray[np.uint8]]]],
+) -> None:
+    """Write the page of a run. Nothing in it is read from anywhere else.
+
+    moments: seconds from the first answer, and pictures `(H, W, 3)` uint8 RGB by title.
+    """
+    summary = (
+        f"{result.answered} of {result.published} frames answered by the node over ROS 2 topics on "
+        f"{html.escape(result.device)}, weights: {html.escape(result.checkpoint)}."
+    )
+    figures = "".join(_row(*row) for section in result_rows(result) for row in section)
+    content = _PAGE.substitute(
+        summary=summary,
+        video=_video(video),
+        moments="\n".join(_moment(*moment) for moment in moments),
+        figures=figures,
+        classes=_classes(result.quality) if result.quality is not None else "",
+    )
+    write_whole(path, lambda partial: partial.write_text(content, "utf-8"))
+
+
+def _video(path: Path) -> str:
+    if path.suffix != ".webm":  # what browsers do not play stays a file beside the page
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<video src="data:video/webm;base64,{data}" controls loop muted autoplay playsinline></video>'
+
+
+def _moment(seconds: float, pictures: dict[str, NDArray[np.uint8]]) -> str:
+    figures = (
+        f'<figure><img alt="{html.escape(title)}" src="{_data_url(picture)}">'
+        f"<figcaption>{html.escape(title)}, {seconds:.1f} s</figcaption></figure>"
+        for title, picture in pictures.items()
+    )
+    return f'<div class="moment">{"".join(figures)}</div>'
+
+
+def _data_url(picture: NDArray[np.uint8]) -> str:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 90))
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def _classes(quality: PanopticQuality) -> str:
+    """A table of the classes that occur: colour, name, quality in percent."""
+    rows = []
+    for name, color in zip(CITYSCAPES.names, CITYSCAPES.palette[: len(CITYSCAPES)].tolist(), strict=True):
+        found = quality.per_class[name]
+        if found.occurs:
+            swatch = f'<span class="swatch" style="background: rgb{tuple(color)}"></span>{html.escape(name)}'
+            figures = (f"{100 * value:.1f}" for value in (found.pq, found.sq, found.rq))
+            rows.append(f"<tr><td>{swatch}</td>{_cells(figures)}</tr>")
+    return f"<table><tr><th>class</th><th>PQ</th><th>SQ</th><th>RQ</th></tr>{''.join(rows)}</table>"
+
+
+def _row(name: str, value: str) -> str:
+    return f"<tr><td>{html.escape(name)}</td>{_cells([html.escape(value)])}</tr>"
+
+
+def _cells(values: Iterable[str]) -> str:
+    return "".join(f"<td>{value}</td>" for value in values)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Child processes that end with the command that started them, however it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from opendr_panoptic_ros.errors import PanopticError
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
+_PATIENCE_S = {signal.SIGINT: 5.0, signal.SIGTERM: 3.0, signal.SIGKILL: 3.0}
+
+
+class ChildProcesses:
+    """Starts processes, each in a group of its own; `close` ends all of them.
+
+    On Linux they are also told to end when this process is killed.
+    """
+
+    def __init__(self, log_folder: Path) -> None:
+        self._log_folder = log_folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start a process; what it prints goes into the file `NAME.log` of the folder."""
+        with (self._log_folder / f"{name}.log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this process alone; it ends the others in order
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here yet
+            )
+
+    def is_running(self, name: str) -> bool:
+        """Whether the process runs.
+
+        Raises PanopticError when it has ended with an error.
+        """
+        status = self._processes[name].poll()
+        if status:
+            raise PanopticError(f"The {name} has ended with status {status}. It says:\n{self.last_words(name)}")
+        return status is None
+
+    def last_words(self, name: str) -> str:
+        """The last lines a process has printed."""
+        log = (self._log_folder / f"{name}.log").read_text("utf-8", "replace")
+        return "\n".join(log.splitlines()[-15:])
+
+    def close(self) -> None:
+        """End all processes and what they started, politely first; takes at most some seconds."""
+        # A second Ctrl-C must not interrupt this and leave somebody behind.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        running = list(self._processes.values())
+        try:
+            for number, patience_s in _PATIENCE_S.items():
+                for process in running:
+                    if process.poll() is None:
+                        os.killpg(process.pid, number)
+                end = time.monotonic() + patience_s
+                while any(process.poll() is None for process in running) and time.monotonic() < end:
+                    time.sleep(0.02)
+            self._processes.clear()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def _end_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""The COCO and Cityscapes file formats of panoptic truth and predictions, as arrays, dicts and back.
+
+All of it starts from one map, `ids`: `(H, W)` int32, void 0, a stuff region its class's dataset id, a crowd region of
+things its class's dataset id, an instance dataset id · 1000 + k. Cityscapes calls it instance ids; it is also what
+`PanopticPrediction.panoptic_ids` holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from scipy import ndimage
+
+from opendr_panoptic_ros.labels import VOID, ClassTable
+
+MAX_IDS = 1_000_000
+"""One more than the largest id: dataset ids end at 999, instance numbers too."""
+
+
+def ids_to_rgb(ids: NDArray[Any]) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8: the ids with R + 256 · G + 65536 · B = id. ids: `(H, W)`, 0 to 2²⁴ - 1."""
+    little_endian = np.ascontiguousarray(ids, dtype="<u4").view(np.uint8)
+    return np.ascontiguousarray(little_endian.reshape(*ids.shape, 4)[:, :, :3])
+
+
+def rgb_to_ids(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """`(H, W)` int32: R + 256 · G + 65536 · B of an `(H, W, 3)` uint8 image."""
+    channels = rgb.astype(np.int32)
+    return channels[:, :, 0] + 256 * channels[:, :, 1] + 65536 * channels[:, :, 2]
+
+
+def known_ids(ids: NDArray[Any], classes: ClassTable) -> NDArray[np.int32]:
+    """`(H, W)` int32: `ids` with 0 where `classes` has no such class, and stuff without instance numbers.
+
+    ids: `(H, W)` integers from 0 to MAX_IDS - 1.
+    """
+    table = np.zeros(MAX_IDS, np.int32)
+    for train_id, dataset_id in enumerate(classes.dataset_ids):
+        instances = slice(dataset_id * 1000, (dataset_id + 1) * 1000)
+        table[dataset_id] = dataset_id
+        table[instances] = np.arange(instances.start, instances.stop) if classes.is_thing(train_id) else dataset_id
+    return table[ids]
+
+
+def semantic_map(ids: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
+    """`(H, W)` uint8: the train id of each pixel, crowd regions included; 255 where `ids` is void."""
+    table = np.full(1000, VOID, np.uint8)
+    table[list(classes.dataset_ids)] = np.arange(len(classes))
+    return table[np.where(ids >= 1000, ids // 1000, ids)]
+
+
+def segments_info(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str, Any]]:
+    """The segments of `ids` as COCO's panoptic JSON names them, ascending: id, category_id (dataset id), area,
+    bbox (x, y, width, height) and iscrowd, 1 for a region of things that has no instance number.
+    """  # fmt: skip
+    infos = []
+    for segment_id, area_px, rows, columns in _regions(ids):
+        category_id = segment_id // 1000 if segment_id >= 1000 else segment_id
+        is_thing = classes.is_thing(classes.dataset_ids.index(category_id))
+        infos.append(
+            {
+                "id": segment_id,
+                "category_id": category_id,
+                "area": area_px,
+                "bbox": _coco_box(rows, columns),
+                "iscrowd": int(is_thing and segment_id < 1000),
+            }
+        )
+    return infos
+
+
+def instance_annotations(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str, Any]]:
+    """The things of `ids` as COCO's instance JSON describes them, ascending by id; crowd regions have iscrowd 1.
+
+    Each has category_id (train id), area, bbox (x, y, width, height), iscrowd, and its exact mask as compressed RLE.
+    """
+    annotations = []
+    columns_first = np.asfortranarray(ids)  # as the run lengths go: transposed once, not for each mask
+    for info in segments_info(ids, classes):
+        train_id = classes.dataset_ids.index(info["category_id"])
+        if classes.is_thing(train_id):
+            annotations.append(
+                {
+                    "category_id": train_id,
+                    "area": info["area"],
+                    "bbox": info["bbox"],
+                    "iscrowd": info["iscrowd"],
+                    "segmentation": encode_mask(columns_first == info["id"]),
+                }
+            )
+    return annotations
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """COCO's compressed run lengths of an `(H, W)` mask: size and counts, as JSON can hold them."""
+    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def decode_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
+    """`(H, W)` bool: the mask that `encode_mask` wrote."""
+    return coco_mask.decode(rle).astype(np.bool_)
+
+
+def categories(classes: ClassTable) -> list[dict[str, Any]]:
+    """The categories of the panoptic JSON, by train id: id (dataset id), name, color, isthing."""
+    return [
+        {"id": dataset_id, "name": name, "color": list(color), "isthing": int(classes.is_thing(train_id))}
+        for train_id, (dataset_id, name, color) in enumerate(
+            zip(classes.dataset_ids, classes.names, classes.colors, strict=True)
+        )
+    ]
+
+
+def _regions(ids: NDArray[np.int32]) -> list[tuple[int, int, slice, slice]]:
+    """Id, area in pixels, rows and columns of everything in `ids` but void, ascending by id."""
+    areas_px = np.bincount(ids.ravel())
+    present = np.flatnonzero(areas_px)
+    present = present[present > 0]
+    table = np.zeros(len(areas_px), np.int32)
+    table[present] = np.arange(1, len(present) + 1)
+    boxes = ndimage.find_objects(table[ids])
+    return [(int(i), int(areas_px[i]), rows, columns) for i, (rows, columns) in zip(present, boxes, strict=True)]
+
+
+def _coco_box(rows: slice, columns: slice) -> list[int]:
+    return [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Canvas: the picture and its truth, painted together from far to near, so that the frontmost object's id stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.synthetic.render.camera import NEAR_M, Camera, Floats, Light, Picture
+from opendr_panoptic_ros.synthetic.render.mesh import Mesh
+
+_SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
+_LEVELS = np.arange(256.0)[:, None]
+_TOWARDS_CAMERA = np.array([0.0, 0.5, -0.6])
+_FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where an object stands, in metres, and where it faces: yaw 0 looks along z, positive to the right."""
+
+    x: float
+    z: float
+    yaw: float = 0.0
+    y: float = 0.0
+
+    def to_world(self, points: Floats) -> Floats:
+        """`(..., 3)` local points in world axes."""
+        return self.turn(points) + np.array([self.x, self.y, self.z])
+
+    def turn(self, directions: Floats) -> Floats:
+        """`(..., 3)` local directions in world axes."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        return directions @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+
+
+class Canvas:
+    """A picture and an id map of the same geometry.
+
+    image: `(H, W, 3)` uint8 RGB, anti-aliased. ids: `(H, W)` int32, not anti-aliased, 0 where nothing was painted.
+    """
+
+    def __init__(self, camera: Camera, light: Light) -> None:
+        shape = (camera.height_px, camera.width_px)
+        self.camera, self.light = camera, light
+        self.image = np.zeros((*shape, 3), np.uint8)
+        self.ids = np.zeros(shape, np.int32)
+        self._contact, self._sun_shadow = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+
+    def lit(self, colors: Floats, normals: Floats, depth_m: Floats) -> Floats:
+        """`(..., 3)` colours with shading and haze."""
+        return self.light.through_haze(np.minimum(colors * self.light.shade(normals), 255.0), depth_m)
+
+    def polygon(self, pixels: Floats, color: Sequence[float], segment_id: int | None) -> None:
+        """Paint a polygon of `(n, 2)` pixel coordinates; the id map is left alone when `segment_id` is None."""
+        points = fixed_point(pixels)
+        cv2.fillPoly(self.image, [points], color, cv2.LINE_AA, _SHIFT)
+        if segment_id is not None:
+            cv2.fillPoly(self.ids, [points], segment_id, cv2.LINE_8, _SHIFT)
+
+    def mesh(self, mesh: Mesh, pose: Pose, ids: Sequence[int], *, haze: bool = True) -> None:
+        """Paint a mesh's faces that look at the camera, in their order."""
+        camera = self.camera
+        points = camera.to_camera(pose.to_world(mesh.vertices))
+        first = mesh.starts[:-1]
+        normals = pose.turn(mesh.normals)
+        facing = np.einsum("ij,ij->i", normals @ camera.rotation.T, points[first]) < 0
+        ahead = points[:, 2] > NEAR_M
+        count_ahead = np.add.reduceat(ahead, first, dtype=np.int64)
+        counts = np.diff(mesh.starts)
+        pixels = camera.to_pixels(points)
+        low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
+        inside = ((high > -1) & (low < (camera.width_px + 1, camera.height_px + 1))).all(axis=1)
+        whole = count_ahead == counts
+        visible = (facing | mesh.two_sided) & ((whole & inside) | (~whole & (count_ahead > 0)))
+        if not visible.any():
+            return
+        depth = np.add.reduceat(points[:, 2], first) / counts if haze else np.zeros(len(first))
+        colors = self.lit(mesh.colors, normals, depth)
+        if mesh.glows.any():
+            colors[mesh.glows] = self.light.through_haze(mesh.colors[mesh.glows], depth[mesh.glows])
+        rows = colors.tolist()
+        fixed = fixed_point(pixels)
+        image, id_map = self.image, self.ids
+        for i in np.flatnonzero(visible):
+            begin, end = mesh.starts[i], mesh.starts[i + 1]
+            if whole[i]:
+                outline = fixed[begin:end]
+            else:
+                outline = fixed_point(camera.to_pixels(clip_near(points[begin:end])))
+            cv2.fillPoly(image, [outline], rows[i], cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
+
+    def shadow(self, points: Floats, strength: float, *, contact: bool) -> None:
+        """Darken the ground inside the hull of `(n, 3)` world points that lie on it.
+
+        contact: under an object; else thrown by the sun. Each kind has one strength in a picture.
+        """
+        mask = self._contact if contact else self._sun_shadow
+        camera_points = self.camera.to_camera(points)
+        if (camera_points[:, 2] < NEAR_M).all():
+            return
+        if (camera_points[:, 2] < NEAR_M).any():
+            hull_m = cv2.convexHull(points[:, [0, 2]].astype(np.float32))[:, 0]
+            outline = np.column_stack([hull_m[:, 0], np.zeros(len(hull_m)), hull_m[:, 1]]).astype(float)
+            camera_points = clip_near(self.camera.to_camera(outline))
+            if len(camera_points) < 3:
+                return
+        hull = cv2.convexHull(np.clip(self.camera.to_pixels(camera_points), -_FAR_PX, _FAR_PX).astype(np.float32))
+        cv2.fillPoly(mask, [fixed_point(np.asarray(hull[:, 0], float))], (255 * strength,), cv2.LINE_AA, _SHIFT)
+
+    @cached_property
+    def shadows(self) -> Picture:
+        """`(H, W)` how much light the ground lacks, 0-255; complete once all shadows are thrown."""
+        thrown = cv2.GaussianBlur(self._sun_shadow, (0, 0), max(len(self.ids) / 300, 0.5))
+        contact = cv2.GaussianBlur(self._contact, (0, 0), max(len(self.ids) / 150, 0.5))
+        return np.asarray(cv2.max(thrown, contact), np.uint8)
+
+    def panel(
+        self,
+        draw: Callable[[], tuple[Picture, Picture | None]],
+        corners: Floats,
+        normal: Floats,
+        segment_id: int,
+    ) -> None:
+        """Paint a textured upright rectangle, if it is in the picture.
+
+        draw: gives the texture, `(h, w, 3)`, or `(h, w, 4)` whose alpha only thins the picture (the truth is the whole
+        rectangle), and where it shines by itself, `(h, w)` not 0, if anywhere.
+        corners: `(4, 3)` in the world: bottom left, bottom right, top right, top left of the texture.
+        """
+        camera = self.camera
+        points = camera.to_camera(corners)
+        outline = clip_near(points)
+        if len(outline) < 3:
+            return
+        pixels = camera.to_pixels(outline)
+        x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 1, 0)
+        x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 2, (camera.width_px, camera.height_px))
+        if x1 <= x0 or y1 <= y0:
+            return
+        local = fixed_point(pixels - (x0, y0))
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        cv2.fillPoly(mask, [local], (255,), cv2.LINE_AA, _SHIFT)
+        texture, glow = draw()
+        texture = _reduced(texture, pixels)
+        if glow is not None:
+            glow = cv2.resize(glow, texture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        texture = self._shaded(texture, normal, float(np.median(outline[:, 2])), glow)
+        height, width = texture.shape[:2]
+        across, up, origin = (points[1] - points[0]) / width, (points[0] - points[3]) / height, points[3]
+        to_camera = np.column_stack([across, up, origin])
+        to_image = np.array(
+            [
+                [camera.focal_px, 0, 0.5 * camera.width_px - x0],
+                [0, -camera.focal_px, 0.5 * camera.height_px - y0],
+                [0, 0, 1],
+            ]
+        )
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixel centres lie at integers in OpenCV
+        homography = np.linalg.inv(half) @ to_image @ to_camera @ half
+        warped = cv2.warpPerspective(
+            texture, homography, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        weight = mask if warped.shape[2] == 3 else cv2.multiply(mask, warped[..., 3], scale=1 / 255)
+        _blend(self.image[y0:y1, x0:x1], warped, weight)
+        cv2.fillPoly(self.ids[y0:y1, x0:x1], [local], segment_id, cv2.LINE_8, _SHIFT)
+
+    def sprite(
+        self, draw: Callable[[], Picture], base: Floats, width_m: float, height_m: float, segment_id: int
+    ) -> None:
+        """Paint an RGBA cut-out that faces the camera, its bottom middle at the world point `base`, if it is seen.
+
+        draw: gives the cut-out, `(h, w, 4)`; its truth is where alpha is at least 128.
+        """
+        camera = self.camera
+        point = camera.to_camera(base)
+        if point[2] < 2 * NEAR_M:
+            return
+        scale = camera.focal_px / point[2]
+        foot = camera.to_pixels(point)
+        size = (max(round(width_m * scale), 1), max(round(height_m * scale), 1))
+        left, top = round(foot[0] - 0.5 * size[0]), round(foot[1] - size[1])
+        x0, y0 = max(left, 0), max(top, 0)
+        x1, y1 = min(left + size[0], camera.width_px), min(top + size[1], camera.height_px)
+        if x1 <= x0 or y1 <= y0:
+            return
+        texture = draw()
+        height, width = texture.shape[:2]
+        if size[0] <= width:
+            cut = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)[y0 - top : y1 - top, x0 - left : x1 - left]
+        else:  # a sprite larger than its texture may be far larger than the picture: enlarge only what is seen
+            ratio = (width / size[0], height / size[1])
+            matrix = np.array(
+                [[ratio[0], 0, (x0 - left + 0.5) * ratio[0] - 0.5], [0, ratio[1], (y0 - top + 0.5) * ratio[1] - 0.5]]
+            )
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            cut = cv2.warpAffine(texture, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cut[..., 3]
+        _blend(self.image[y0:y1, x0:x1], self._shaded(cut, _TOWARDS_CAMERA, point[2], None), alpha)
+        self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
+
+    def _shaded(self, texture: Picture, normal: Floats, depth_m: float, glow: Picture | None) -> Picture:
+        """The texture with shading and haze; alpha is kept."""
+        haze = float(np.exp(-depth_m / self.light.haze_distance_m))
+        offset = np.asarray(self.light.haze_rgb) * (1 - haze)
+        table = np.empty((256, texture.shape[2]), np.uint8)
+        table[:, :3] = np.minimum(_LEVELS * (self.light.shade(normal) * haze) + offset, 255)
+        table[:, 3:] = _LEVELS
+        shaded = np.asarray(cv2.LUT(texture, table[None]), np.uint8)
+        if glow is not None:
+            table = np.minimum(_LEVELS * haze + offset, 255).astype(np.uint8)
+            cv2.copyTo(cv2.LUT(texture, table[None]), glow, shaded)
+        return shaded
+
+
+def fixed_point(pixels: Floats) -> NDArray[np.int32]:
+    """Pixel coordinates (centre of the first pixel at 0.5) as OpenCV's fixed point (centre at 0)."""
+    return np.rint((np.clip(pixels, -_FAR_PX, _FAR_PX) - 0.5) * (1 << _SHIFT)).astype(np.int32)
+
+
+def clip_near(points: Floats) -> Floats:
+    """The polygon's part before the near plane: `(m, 3)` in camera axes, m is 0 when there is none."""
+    inside = points[:, 2] >= NEAR_M
+    if inside.all():
+        return points
+    kept: list[Floats] = []
+    for i in range(len(points)):
+        before, here = points[i - 1], points[i]
+        if inside[i - 1] != inside[i]:
+            kept.append(before + (here - before) * (NEAR_M - before[2]) / (here[2] - before[2]))
+        if inside[i]:
+            kept.append(here)
+    return np.array(kept).reshape(-1, 3)
+
+
+def _reduced(texture: Picture, pixels: Floats) -> Picture:
+    """The texture made smaller, each way, to about the size it is seen at: warping alone would let it flicker."""
+    height, width = texture.shape[:2]
+    span = np.ptp(pixels, axis=0)
+    size = (int(np.clip(span[0], 4, width)), int(np.clip(span[1], 4, height)))
+    return texture if size == (width, height) else cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
+
+
+def _blend(target: Picture, source: Picture, weight: Picture) -> None:
+    """Mix `source` into `target` in place, by weights 0-255."""
+    if source.shape[2] == 4:
+        source = np.asarray(cv2.cvtColor(source, cv2.COLOR_RGBA2RGB))
+    share = cv2.cvtColor(weight, cv2.COLOR_GRAY2RGB)
+    kept = cv2.multiply(target, cv2.bitwise_not(share), scale=1 / 255)
+    target[:] = cv2.add(cv2.multiply(source, share, scale=1 / 255), kept)

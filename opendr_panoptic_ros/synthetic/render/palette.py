@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Colours, drawn at random. Most ranges overlap between classes on purpose: colour alone must not tell a class."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+Rgb = tuple[float, float, float]
+
+BLACK: Rgb = (28.0, 28.0, 30.0)
+RUBBER: Rgb = (38.0, 38.0, 40.0)
+STEEL: Rgb = (150.0, 152.0, 156.0)
+
+
+def hsv(hue: float, saturation: float, value: float) -> Rgb:
+    """An RGB colour 0-255 from parts 0-1."""
+    r, g, b = colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0))
+    return 255 * r, 255 * g, 255 * b
+
+
+def paint(rng: np.random.Generator) -> Rgb:
+    """Lacquer: often white, grey or black, else a strong colour."""
+    if rng.random() < 0.55:
+        return hsv(rng.random(), rng.uniform(0, 0.08), rng.choice([0.16, 0.3, 0.5, 0.68, 0.88, 0.95]))
+    return hsv(rng.random(), rng.uniform(0.35, 0.9), rng.uniform(0.3, 0.9))
+
+
+def cloth(rng: np.random.Generator) -> Rgb:
+    """Clothing: mostly muted, sometimes bright."""
+    if rng.random() < 0.6:
+        return hsv(rng.random(), rng.uniform(0, 0.35), rng.uniform(0.12, 0.6))
+    return hsv(rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.4, 0.95))
+
+
+def skin(rng: np.random.Generator) -> Rgb:
+    """Skin."""
+    return hsv(rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.95))
+
+
+def hair(rng: np.random.Generator) -> Rgb:
+    """Hair, hats and helmets."""
+    return hsv(rng.uniform(0.03, 0.12), rng.uniform(0.1, 0.6), rng.uniform(0.1, 0.7))
+
+
+def masonry(rng: np.random.Generator) -> Rgb:
+    """Plaster, brick, concrete, stone."""
+    kind = rng.random()
+    if kind < 0.3:
+        return hsv(rng.uniform(0.0, 0.06), rng.uniform(0.3, 0.6), rng.uniform(0.4, 0.7))
+    if kind < 0.55:
+        return hsv(rng.uniform(0.0, 1.0), rng.uniform(0, 0.08), rng.uniform(0.4, 0.85))
+    return hsv(rng.uniform(0.05, 0.17), rng.uniform(0.1, 0.45), rng.uniform(0.6, 0.92))
+
+
+def leaf(rng: np.random.Generator) -> Rgb:
+    """Leaves: green, at times autumnal."""
+    if rng.random() < 0.15:
+        return hsv(rng.uniform(0.04, 0.13), rng.uniform(0.4, 0.75), rng.uniform(0.4, 0.7))
+    return hsv(rng.uniform(0.18, 0.36), rng.uniform(0.3, 0.65), rng.uniform(0.25, 0.5))
+
+
+def scaled(color: Rgb, factor: float) -> Rgb:
+    """A lighter or darker tone."""
+    return tuple(min(255.0, c * factor) for c in color)  # type: ignore[return-value]
+
+
+def mixed(a: Rgb, b: Rgb, share: float) -> Rgb:
+    """`a` with a share of `b`."""
+    return tuple(p * (1 - share) + q * share for p, q in zip(a, b, strict=True))  # type: ignore[return-value]

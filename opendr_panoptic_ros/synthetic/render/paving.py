@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""What is painted on the ground: road, kerbs, sidewalks, grass, lane lines, zebras, arrows, rails, patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from opendr_panoptic_ros.synthetic.render.ground import KERB_M, ROAD, SIDEWALK, TERRAIN, Ground, Street
+from opendr_panoptic_ros.synthetic.render.mesh import MeshBuilder
+from opendr_panoptic_ros.synthetic.render.palette import Rgb, hsv, mixed, scaled
+
+_SNOW: Rgb = (238.0, 241.0, 246.0)
+_STEEL: Rgb = (110.0, 108.0, 106.0)
+_ABOVE_CROSSING_M = KERB_M + 0.012  # side streets lie on top of the sidewalks they cut
+
+
+def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Ground:
+    """Colours and markings for a street."""
+    asphalt = mixed(hsv(rng.random(), rng.uniform(0, 0.1), rng.uniform(0.3, 0.52)), _SNOW, 0.35 * snow)
+    paving = mixed(hsv(rng.choice([0.08, 0.6, 0.02]), rng.uniform(0, 0.18), rng.uniform(0.42, 0.72)), _SNOW, 0.8 * snow)
+    grass = mixed(hsv(rng.uniform(0.14, 0.3), rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.55)), _SNOW, 0.85 * snow)
+    mesh = MeshBuilder()
+    z0, z1 = street.z_range[0], street.z_range[1] + 160
+    for side, green in enumerate(street.green):
+        edge = street.fronts[side]
+        if not green:
+            plots = (edge, edge + 80) if side else (edge - 80, edge)
+            _strip(mesh, plots, z0, z1, mixed(paving, asphalt, 0.3), SIDEWALK, KERB_M)
+    for walk in street.walks:
+        _strip(mesh, walk, z0, z1, paving, SIDEWALK, KERB_M)
+    for verge in street.verges:
+        _strip(mesh, verge, z0, z1, grass, TERRAIN, KERB_M)
+    _strip(mesh, street.kerbs, z0, z1, asphalt, ROAD, 0.0)
+    for side, x in enumerate(street.kerbs):
+        _kerb(mesh, x, -1 if side else 1, z0, z1, scaled(paving, 1.15))
+    mesh.slot = ROAD
+    for a, b in street.crossings:
+        _bar(mesh, -90, 90, a, b, asphalt, KERB_M + 0.01)
+    line: Rgb = scaled((232.0, 232.0, 226.0), rng.uniform(0.75, 1.05))
+    _wear(mesh, rng, street, asphalt, z0, z1)
+    _lane_lines(mesh, rng, street, line, z0, z1)
+    if rng.random() < 0.35:
+        _arrows(mesh, rng, street, line, z0, z1)
+    for a, b in street.crossings:
+        _junction(mesh, street, a, b, line)
+    _rails(mesh, street, asphalt, z0, z1)
+    return Ground(mesh.build(), grass)
+
+
+def _strip(mesh: MeshBuilder, x: Sequence[float], z0: float, z1: float, color: Rgb, slot: int, y: float) -> None:
+    """A band along z with corners every 6 m, so that it can bend."""
+    z = np.append(np.arange(z0, z1, 6.0), z1)
+    mesh.slot = slot
+    mesh.face([(x[0], y, p) for p in z] + [(x[1], y, p) for p in z[::-1]], color, normal=(0, 1, 0))
+
+
+def _kerb(mesh: MeshBuilder, x: float, facing: int, z0: float, z1: float, color: Rgb) -> None:
+    z = np.append(np.arange(z0, z1, 6.0), z1)
+    mesh.slot = SIDEWALK
+    mesh.face([(x, 0.0, p) for p in z] + [(x, KERB_M, p) for p in z[::-1]], scaled(color, 0.8), normal=(facing, 0, 0))
+    _strip(mesh, (x, x - facing * 0.16), z0, z1, color, SIDEWALK, KERB_M)
+
+
+def _bar(mesh: MeshBuilder, x0: float, x1: float, z0: float, z1: float, color: Rgb, y: float = 0.0) -> None:
+    mesh.face([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], color, normal=(0, 1, 0))
+
+
+def _wear(mesh: MeshBuilder, rng: np.random.Generator, street: Street, asphalt: Rgb, z0: float, z1: float) -> None:
+    """Patches, cracks and manholes."""
+    left, right = street.kerbs
+    angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    for _ in range(int(0.16 * (z1 - z0))):
+        x, z = rng.uniform(left, right), rng.uniform(z0, z1)
+        if rng.random() < 0.3:
+            ring = [(x + 0.34 * np.cos(a), 0, z + 0.34 * np.sin(a)) for a in angle]
+            mesh.face(ring, scaled(asphalt, 0.6), normal=(0, 1, 0))
+            continue
+        half, tone = rng.uniform(0.2, 1.4), rng.choice([0.72, 0.8, 0.88, 1.1])
+        _bar(mesh, max(left, x - half), min(right, x + half), z, z + rng.uniform(0.4, 6.0), scaled(asphalt, tone))
+
+
+def _lane_lines(mesh: MeshBuilder, rng: np.random.Generator, street: Street, line: Rgb, z0: float, z1: float) -> None:
+    xs = sorted(x for x, _ in street.lanes)
+    dash, gap = rng.uniform(2.5, 4.0), rng.uniform(3.5, 6.0)
+    solid_middle = rng.random() < 0.3
+    lines = [((a + b) / 2, solid_middle and a < 0 < b) for a, b in pairwise(xs)]
+    if street.parking or rng.random() < 0.5:
+        lines += [(xs[0] - street.lane_m / 2, True), (xs[-1] + street.lane_m / 2, True)]
+    for x, solid in lines:
+        for z in np.arange(z0, z1, dash if solid else dash + gap):
+            if street.is_clear(z, 4.0) and street.is_clear(z + dash, 4.0):
+                _bar(mesh, x - 0.07, x + 0.07, z, z + dash, line)
+
+
+def _arrows(mesh: MeshBuilder, rng: np.random.Generator, street: Street, line: Rgb, z0: float, z1: float) -> None:
+    shape = [(-0.09, 0), (0.09, 0), (0.09, 2.2), (0.32, 2.2), (0, 3.6), (-0.32, 2.2), (-0.09, 2.2)]
+    for x, direction in street.lanes:
+        for z in np.arange(z0 + rng.uniform(0, 20), z1, 28.0):
+            if street.is_clear(z, 8.0):
+                mesh.face([(x + p, 0, z + direction * q) for p, q in shape], line, normal=(0, 1, 0))
+
+
+def _junction(mesh: MeshBuilder, street: Street, a: float, b: float, line: Rgb) -> None:
+    """Zebras and stop lines before and after a side street, and the side street's middle line."""
+    left, right = street.kerbs
+    for near in (a - 3.4, b + 0.6):
+        for x in np.arange(left + 0.4, right - 0.4, 1.0):
+            _bar(mesh, x, x + 0.5, near, near + 2.8, line)
+    xs = [x for x, _ in street.lanes]
+    _bar(mesh, 0.1, max(xs) + street.lane_m / 2, a - 5.0, a - 4.6, line)
+    _bar(mesh, min(xs) - street.lane_m / 2, -0.1, b + 4.8, b + 5.2, line)
+    middle = (a + b) / 2
+    for x in (*np.arange(-70, left - 6, 7.0), *np.arange(right + 4, 70, 7.0)):
+        _bar(mesh, x, x + 3, middle - 0.07, middle + 0.07, line, _ABOVE_CROSSING_M)
+
+
+def _rails(mesh: MeshBuilder, street: Street, asphalt: Rgb, z0: float, z1: float) -> None:
+    """Tram rails along a lane and along the side street; rails belong to the road."""
+    groove = scaled(asphalt, 0.7)
+    if street.rails_x is not None:
+        for x in (street.rails_x - 0.72, street.rails_x + 0.72):
+            _strip(mesh, (x - 0.12, x + 0.12), z0, z1, groove, ROAD, 0.0)
+            _strip(mesh, (x - 0.045, x + 0.045), z0, z1, _STEEL, ROAD, 0.0)
+    if street.rails_cross is not None:
+        a, b = street.crossings[street.rails_cross]
+        for z in ((a + b) / 2 - 0.72, (a + b) / 2 + 0.72):
+            _bar(mesh, -90, 90, z - 0.12, z + 0.12, groove, _ABOVE_CROSSING_M)
+            _bar(mesh, -90, 90, z - 0.045, z + 0.045, _STEEL, _ABOVE_CROSSING_M)

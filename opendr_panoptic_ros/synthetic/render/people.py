@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""People, bicycles, motorcycles and their riders as figures; they face positive z and stand on y = 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from opendr_panoptic_ros.synthetic.render.figure import Figure
+from opendr_panoptic_ros.synthetic.render.palette import (
+    BLACK,
+    RUBBER,
+    STEEL,
+    Rgb,
+    cloth,
+    hair,
+    hsv,
+    paint,
+    scaled,
+    skin,
+)
+
+Vec = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one person looks: height in metres, girth as a factor, clothes."""
+
+    height: float
+    girth: float
+    skin: Rgb
+    hair: Rgb
+    top: Rgb
+    trousers: Rgb
+    shoes: Rgb
+    coat: bool
+    skirt: bool
+    shorts: bool
+    long_hair: bool
+    hat: bool
+    bag: Rgb | None
+    helmet: Rgb
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, *, adult: bool = False) -> Look:
+        """Anybody."""
+        child = not adult and rng.random() < 0.12
+        return cls(
+            height=rng.uniform(1.1, 1.35) if child else rng.uniform(1.58, 1.92),
+            girth=rng.uniform(0.9, 1.3),
+            skin=skin(rng),
+            hair=hair(rng),
+            top=cloth(rng),
+            trousers=cloth(rng),
+            shoes=scaled(cloth(rng), 0.7),
+            coat=rng.random() < 0.25,
+            skirt=rng.random() < 0.18,
+            shorts=rng.random() < 0.15,
+            long_hair=rng.random() < 0.4,
+            hat=rng.random() < 0.2,
+            bag=cloth(rng) if rng.random() < 0.35 else None,
+            helmet=hsv(rng.random(), rng.uniform(0, 0.9), rng.uniform(0.2, 0.95)),
+        )
+
+
+def _head(figure: Figure, look: Look, neck: Vec, lean: float, helmet: bool) -> None:
+    h, (x, y, z) = look.height, neck
+    center = (x, y + 0.1 * h, z + lean * 0.06)
+    figure.limb(neck, center, 0.03 * h, scaled(look.skin, 0.85))
+    figure.limb(
+        (x, center[1] - 0.015 * h, center[2] + 0.012), (x, center[1] + 0.02 * h, center[2] + 0.01), 0.056 * h, look.skin
+    )
+    crown = look.helmet if helmet or look.hat else look.hair
+    size = 0.07 if helmet else 0.06
+    figure.limb(
+        (x, center[1] + 0.035 * h, center[2] - 0.03), (x, center[1] + 0.045 * h, center[2] + 0.02), size * h, crown
+    )
+    if look.long_hair and not helmet:
+        figure.limb((x, center[1], center[2] - 0.05), (x, y - 0.01 * h, z - 0.06), 0.045 * h, look.hair)
+
+
+def person(look: Look, phase: float, *, walking: bool) -> Figure:
+    """A pedestrian; `phase` 0-1 is the place in the stride of two steps."""
+    figure = Figure()
+    h, g = look.height, look.girth
+    swing = 0.42 * np.sin(2 * np.pi * phase) if walking else 0.04
+    hip, shoulder = 0.5 * h, 0.81 * h
+    for side in (-1, 1):
+        angle = swing * side
+        bend = max(0.0, -angle) * 1.1 + 0.05 if walking else 0.03
+        knee = (side * 0.05 * h, hip - 0.25 * h * np.cos(angle), 0.25 * h * np.sin(angle))
+        ankle = (
+            side * 0.05 * h,
+            max(knee[1] - 0.22 * h * np.cos(angle - bend), 0.04),
+            knee[2] + 0.22 * h * np.sin(angle - bend),
+        )
+        bare = look.shorts or look.skirt
+        figure.limb((side * 0.045 * h, hip, 0), knee, 0.047 * h * g, look.trousers, 0.036 * h * g)
+        figure.limb(knee, ankle, 0.034 * h * g, look.skin if bare else look.trousers, 0.026 * h)
+        figure.limb(
+            (ankle[0], ankle[1] - 0.01, ankle[2] - 0.02),
+            (ankle[0], ankle[1] - 0.015, ankle[2] + 0.07 * h),
+            0.024 * h,
+            look.shoes,
+        )
+        arm = -angle * 0.9
+        elbow = (side * (0.13 * h * g), shoulder - 0.17 * h * np.cos(arm), 0.17 * h * np.sin(arm))
+        hand = (elbow[0], elbow[1] - 0.14 * h * np.cos(arm + 0.25), elbow[2] + 0.14 * h * np.sin(arm + 0.25))
+        figure.limb((side * 0.105 * h * g, shoulder - 0.01 * h, 0), elbow, 0.032 * h * g, look.top)
+        figure.limb(elbow, hand, 0.028 * h, scaled(look.top, 0.93), 0.022 * h)
+        figure.limb(hand, (hand[0], hand[1] - 0.03 * h, hand[2]), 0.022 * h, look.skin)
+    low = 0.3 * h if look.coat else 0.5 * h
+    if look.skirt:
+        figure.limb((0, 0.5 * h, 0), (0, 0.33 * h, 0), 0.07 * h * g, look.trousers, 0.1 * h * g)
+    for side in (-1, 1):  # two capsules: a chest is wider than deep
+        figure.limb(
+            (side * 0.055 * h * g, shoulder - 0.035 * h, 0),
+            (side * 0.035 * h * g, low, 0),
+            0.055 * h * g,
+            look.top,
+            0.06 * h * g if look.coat else 0.05 * h * g,
+        )
+    if look.bag:
+        figure.limb((0, 0.76 * h, -0.1 * h), (0, 0.6 * h, -0.11 * h), 0.07 * h, look.bag)
+    _head(figure, look, (0, 0.83 * h, 0), 0.0, False)
+    return figure
+
+
+def _rider(figure: Figure, look: Look, seat: Vec, grip: Vec, pedals: tuple[Vec, Vec], helmet: bool) -> None:
+    """A seated person; `grip` and the pedals are given for the right side or per side."""
+    h, g = look.height, look.girth
+    lean = 0.5 * (grip[2] - seat[2])
+    neck = (0.0, seat[1] + 0.31 * h, seat[2] + 0.62 * lean)
+    for side, foot in zip((-1, 1), pedals, strict=True):
+        hip = (side * 0.05 * h, seat[1] + 0.03, seat[2])
+        knee = (side * 0.075 * h, 0.5 * (hip[1] + foot[1]) + 0.09 * h, 0.5 * (hip[2] + foot[2]) + 0.13 * h)
+        figure.limb(hip, knee, 0.05 * h * g, look.trousers, 0.04 * h)
+        figure.limb(knee, foot, 0.036 * h, look.skin if look.shorts else look.trousers, 0.028 * h)
+        figure.limb(foot, (foot[0], foot[1] - 0.01, foot[2] + 0.07 * h), 0.026 * h, look.shoes)
+        shoulder = (side * 0.11 * h * g, neck[1] - 0.03 * h, neck[2])
+        elbow = (side * 0.15 * h * g, 0.5 * (shoulder[1] + grip[1]) - 0.05 * h, 0.5 * (shoulder[2] + grip[2]))
+        hand = (side * grip[0], grip[1] + 0.03, grip[2])
+        figure.limb(shoulder, elbow, 0.033 * h * g, look.top)
+        figure.limb(elbow, hand, 0.029 * h, scaled(look.top, 0.93), 0.024 * h)
+        figure.limb(
+            (side * 0.055 * h * g, neck[1] - 0.04 * h, neck[2]),
+            (side * 0.04 * h, seat[1] + 0.03 * h, seat[2]),
+            0.055 * h * g,
+            look.top,
+        )
+    if look.bag:
+        figure.limb(
+            (0, neck[1] - 0.07 * h, neck[2] - 0.1 * h),
+            (0, seat[1] + 0.12 * h, seat[2] + 0.2 * lean - 0.09 * h),
+            0.065 * h,
+            look.bag,
+        )
+    _head(figure, look, neck, lean, helmet)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A bicycle or motorcycle: colours and proportions."""
+
+    motor: bool
+    color: Rgb
+    second: Rgb
+    size: float
+    basket: bool
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, *, motor: bool) -> Cycle:
+        """Any."""
+        return cls(motor, paint(rng), paint(rng), rng.uniform(0.95, 1.1), rng.random() < 0.25)
+
+
+def cycle(machine: Cycle, look: Look | None = None, phase: float = 0.0) -> Figure:
+    """A bicycle or motorcycle (slot 0), and its rider (slot 1) when there is one."""
+    figure = Figure()
+    if machine.motor:
+        _motorcycle(figure, machine)
+    else:
+        _bicycle(figure, machine)
+    if look is None:
+        return figure
+    figure.slot = 1
+    s = machine.size
+    if machine.motor:
+        foot = 0.34 * s
+        _rider(
+            figure,
+            look,
+            (0, 0.84 * s, -0.22 * s),
+            (0.33, 1.0 * s, 0.36 * s),
+            ((-0.2, foot, 0.0), (0.2, foot, 0.0)),
+            True,
+        )
+    else:
+        turn = 2 * np.pi * phase
+        pedals = [
+            (side * 0.12, 0.3 * s + side * 0.15 * np.cos(turn), 0.02 + side * 0.15 * np.sin(turn)) for side in (-1, 1)
+        ]
+        _rider(figure, look, (0, 0.95 * s, -0.22 * s), (0.25, 1.05 * s, 0.42 * s), (pedals[0], pedals[1]), look.hat)
+    return figure
+
+
+def _bicycle(figure: Figure, machine: Cycle) -> None:
+    s, color = machine.size, machine.color
+    front, rear, radius = 0.56 * s, -0.54 * s, 0.34 * s
+    crank, seat, head = (0.0, 0.3 * s, 0.0), (0.0, 0.88 * s, -0.2 * s), (0.0, 0.82 * s, 0.36 * s)
+    figure.wheel((0, radius, rear), radius, RUBBER)
+    figure.wheel((0, radius, front), radius, RUBBER)
+    tube = 0.026
+    for a, b in (
+        (crank, seat),
+        (crank, head),
+        ((0.0, 0.78 * s, -0.17 * s), head),
+        ((0.0, radius, rear), crank),
+        ((0.0, radius, rear), (0.0, 0.76 * s, -0.16 * s)),
+        ((0.0, radius, front), head),
+    ):
+        figure.limb(a, b, tube, color)
+    figure.limb(head, (0.0, 1.0 * s, 0.33 * s), tube, STEEL)
+    figure.limb((-0.26, 1.03 * s, 0.36 * s), (0.26, 1.03 * s, 0.36 * s), 0.024, scaled(BLACK, 1.3))
+    figure.limb((0, 0.93 * s, -0.28 * s), (0, 0.93 * s, -0.1 * s), 0.055, BLACK)
+    figure.limb((-0.06, crank[1], 0), (0.06, crank[1], 0), 0.07, scaled(STEEL, 0.7))
+    figure.limb((0, 0.78 * s, rear - 0.1), (0, 0.78 * s, -0.3 * s), 0.03, scaled(STEEL, 0.6))
+    figure.limb((0, 0.7 * s, rear - 0.27 * s), (0, 0.72 * s, rear - 0.22 * s), 0.035, (200, 30, 25))
+    if machine.basket:
+        figure.limb((-0.12, 0.9 * s, 0.52 * s), (0.12, 0.9 * s, 0.52 * s), 0.13, machine.second)
+
+
+def _motorcycle(figure: Figure, machine: Cycle) -> None:
+    s, color = machine.size, machine.color
+    front, rear, radius = 0.72 * s, -0.68 * s, 0.33 * s
+    for z in (rear, front):
+        figure.wheel((0, radius, z), radius, RUBBER)
+        figure.limb((-0.05, radius, z), (0.05, radius, z), 0.2 * s, scaled(BLACK, 1.7))
+        figure.limb((0, radius * 2 + 0.02, z - 0.12), (0, radius * 2 + 0.02, z + 0.12), 0.06, color)
+    for side in (-0.08, 0.08):
+        figure.limb((side, radius, front), (side, 0.92 * s, 0.42 * s), 0.035, STEEL)
+        figure.limb((side * 2, 0.3 * s, 0.1), (side * 2, 0.36 * s, rear - 0.05), 0.055, scaled(STEEL, 1.1))
+    figure.limb((0, 0.42 * s, -0.12 * s), (0, 0.42 * s, 0.2 * s), 0.2 * s, scaled(BLACK, 1.9))
+    figure.limb((0, 0.42 * s, 0.0), (0, radius, rear), 0.07 * s, scaled(BLACK, 1.4))
+    figure.limb((0, 0.8 * s, 0.02 * s), (0, 0.82 * s, 0.3 * s), 0.16 * s, color, 0.13 * s)
+    figure.limb((0, 0.77 * s, -0.2 * s), (0, 0.82 * s, -0.72 * s), 0.13 * s, scaled(BLACK, 1.2), 0.09 * s)
+    figure.limb((0, 0.62 * s, -0.3 * s), (0, 0.72 * s, -0.74 * s), 0.1 * s, machine.second, 0.07 * s)
+    figure.limb((-0.36, 1.0 * s, 0.38 * s), (0.36, 1.0 * s, 0.38 * s), 0.03, BLACK)
+    figure.limb((0, 0.9 * s, 0.48 * s), (0, 0.9 * s, 0.55 * s), 0.13 * s, (228, 228, 215))
+    figure.limb((0, 0.78 * s, -0.8 * s), (0, 0.78 * s, -0.78 * s), 0.06, (210, 25, 20))

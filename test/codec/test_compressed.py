@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""JPEG and PNG: what a compressed image message holds, and the node on such a camera."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from opendr_panoptic_ros.codec.compressed import decode_compressed
+from opendr_panoptic_ros.errors import ImageEncodingError
+from opendr_panoptic_ros.inference import PanopticSegmenter
+
+pytestmark = pytest.mark.ros
+sensor_msgs = pytest.importorskip("sensor_msgs.msg")
+pytest.importorskip("rclpy")
+from std_msgs.msg import Header  # noqa: E402
+
+from opendr_panoptic_ros.codec.compressed import encode_jpeg  # noqa: E402
+from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+
+
+def message(pixels: np.ndarray, extension: str = ".png", image_format: str = "") -> Any:
+    """A compressed image message; colours in OpenCV's order, BGR."""
+    compressed = sensor_msgs.CompressedImage(format=image_format)
+    compressed.data.frombytes(cv2.imencode(extension, pixels)[1].data)
+    return compressed
+
+
+COLOUR = [[[10, 20, 30], [40, 50, 60]]]
+BGR = np.array([[[30, 20, 10], [60, 50, 40]]], np.uint8)
+GREY = np.array([[7, 200]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (BGR, COLOUR),
+        (BGR.astype(np.uint16) * 256 + 99, COLOUR),
+        (np.dstack([BGR, GREY]), COLOUR),
+        (np.dstack([BGR, GREY]).astype(np.uint16) * 256 + 99, COLOUR),
+        (GREY, [[[7] * 3, [200] * 3]]),
+        (GREY.astype(np.uint16) * 256 + 99, [[[7] * 3, [200] * 3]]),
+    ],
+    ids=["colour", "16-bit colour", "alpha", "16-bit alpha", "grey", "16-bit grey"],
+)
+def test_png(stored, expected):
+    rgb = decode_compressed(message(stored))
+    assert rgb.dtype == np.uint8
+    assert rgb.tolist() == expected
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_jpeg(grey):
+    stored = np.full((16, 16) if grey else (16, 16, 3), 200, np.uint8)
+    if not grey:
+        stored[:] = 30, 60, 200
+    rgb = decode_compressed(message(stored, ".jpg"))
+    expected = (200, 200, 200) if grey else (200, 60, 30)
+    assert np.abs(rgb.astype(int) - expected).max() <= 3
+
+
+def test_a_mosaic_is_demosaiced():
+    """RGGB with red 200, green 100 and blue 50 everywhere."""
+    mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (4, 4))
+    for depth, stored in ((8, mosaic), (16, mosaic.astype(np.uint16) * 256)):
+        rgb = decode_compressed(message(stored, image_format=f"bayer_rggb{depth}; png compressed"))
+        assert (rgb == [200, 100, 50]).all()
+
+
+def test_data_as_the_rosbags_library_gives_it():
+    data = np.frombuffer(cv2.imencode(".png", BGR)[1].tobytes(), np.uint8)
+    assert decode_compressed(SimpleNamespace(format="png", data=data)).tolist() == COLOUR
+
+
+def cut(extension: str) -> bytes:
+    data = cv2.imencode(extension, np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))[1].tobytes()
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", cut(".jpg"), cut(".png")], ids=["nothing", "text", "half a JPEG", "half a PNG"]
+)
+def test_broken_data(data):
+    with pytest.raises(
+        ImageEncodingError, match=rf"\({len(data)} bytes, format 'jpeg'\) cannot be read; .*JPEG or PNG"
+    ):
+        decode_compressed(SimpleNamespace(format="jpeg", data=data))
+
+
+def test_half_a_jpeg_is_refused_where_opencv_reads_it(monkeypatch):
+    """OpenCV 4, as Ubuntu has it, repeats the last row in place of the others."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(ImageEncodingError, match="cannot be read; expected a whole JPEG"):
+        decode_compressed(SimpleNamespace(format="jpeg", data=cut(".jpg")))
+
+
+def test_half_a_jpeg_with_a_preview_in_its_header(monkeypatch):
+    """The preview's end is not that of the picture."""
+    preview = cv2.imencode(".jpg", BGR)[1].tobytes()
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    data = cut(".jpg")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(ImageEncodingError, match="cannot be read; expected a whole JPEG"):
+        decode_compressed(SimpleNamespace(format="jpeg", data=data[:2] + segment + data[2:]))
+
+
+def test_a_jpeg_may_be_padded():
+    padded = message(BGR, ".jpg")
+    expected = decode_compressed(padded)
+    padded.data.extend([0] * 100)
+    assert np.array_equal(decode_compressed(padded), expected)
+
+
+def test_floating_point_pictures_are_refused():
+    data = cv2.imencode(".tiff", np.zeros((2, 2), np.float32))[1].tobytes()
+    with pytest.raises(ImageEncodingError, match="float32 in 1 channels; expected 8 or 16 bits"):
+        decode_compressed(SimpleNamespace(format="tiff", data=data))
+
+
+def test_encode_jpeg():
+    pixels = np.full((16, 24, 3), (200, 60, 30), np.uint8)
+    header = Header(frame_id="optical")
+    encoded = encode_jpeg(pixels, header, quality=90)
+    assert encoded.format == "rgb8; jpeg compressed bgr8"  # as image_transport writes it
+    assert encoded.header == header
+    assert encoded.header is not header
+    assert np.abs(decode_compressed(encoded).astype(int) - pixels).max() <= 3
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert len(encode_jpeg(noise, header, quality=10).data) < len(encode_jpeg(noise, header, quality=90).data) / 2
+
+
+def send(bench, camera, compressed, *, stamp_ns):
+    bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
+    compressed.header.stamp.sec, compressed.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    camera.publish(compressed)
+
+
+def test_a_compressed_camera(bench, checkpoint, picture):
+    node = bench.active_node(checkpoint=str(checkpoint), image_transport="compressed")
+    heard = bench.listen("panoptic/panoptic")
+    camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "image_raw/compressed", 10)
+    bgr = picture[:, :, ::-1].copy()
+    broken = message(bgr, ".jpg")
+    del broken.data[2000:]
+    send(bench, camera, message(bgr), stamp_ns=1)
+    bench.wait_for(lambda: node.counts[""].answered == 1, "the PNG's answer")
+    send(bench, camera, broken, stamp_ns=2)
+    bench.wait_for(lambda: node.counts[""].failed == 1, "the broken JPEG to be counted")
+    assert node._cameras[0].last_error.startswith("ImageEncodingError: The compressed image (2000 bytes")
+    send(bench, camera, message(bgr, ".jpg"), stamp_ns=3)
+    bench.wait_for(lambda: len(heard) == 2, "the JPEG's answer")
+    bench.wait_for(lambda: node.counts[""] == FrameCounts(received=3, answered=2, failed=1), "the counts")
+    assert [bench.stamp_ns(answer) for answer in heard] == [1, 3]
+    got = np.frombuffer(heard[0].data, np.int32).reshape(picture.shape[:2])
+    assert np.array_equal(got, PanopticSegmenter(checkpoint)(picture).panoptic_ids)
+
+
+def test_remapping_the_image_applies_to_both_sides(bench, checkpoint, picture):
+    remap = ["--ros-args", "-r", "image_raw:=/robot/eye/image", "-r", "panoptic/rgb_visualization:=/people/picture"]
+    bench.active_node(checkpoint=str(checkpoint), image_transport="compressed", cli_args=remap)
+    heard = bench.listen("/people/picture/compressed", sensor_msgs.CompressedImage)
+    camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "/robot/eye/image/compressed", 10)
+    send(bench, camera, message(picture[:, :, ::-1].copy()), stamp_ns=1)
+    bench.wait_for(lambda: heard, "the picture")
+    assert bench.stamp_ns(heard[0]) == 1
+    assert decode_compressed(heard[0]).shape == picture.shape
