@@ -11,7 +11,8 @@ import time
 
 import cv2
 
-from opendr_panoptic_ros.synthetic.scenes import SyntheticDrive, SyntheticScenes
+from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
+from opendr_panoptic_ros.synthetic.scenes import SyntheticScenes
 
 
 def draw(seeds: list[int], height: int, width: int) -> int:

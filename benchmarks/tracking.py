@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
-from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticDrive
+from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM
 from opendr_panoptic_ros.tracking import InstanceTracker
 
 MIN_AREA_PX = 20  # a network finds nothing smaller

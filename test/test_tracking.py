@@ -212,7 +212,7 @@ def test_wrong_options(options):
 
 def test_on_a_generated_drive_objects_keep_their_ids():
     """Objects that cross, leave and return; shuffled ids in every frame. benchmarks/tracking.py has the figures."""
-    from opendr_panoptic_ros.synthetic.scenes import SyntheticDrive
+    from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 
     rng = np.random.default_rng(0)
     tracker = InstanceTracker()

@@ -15,7 +15,7 @@ from rosbags.highlevel import AnyReader
 from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality, PanopticQualityCounter
 from opendr_panoptic_ros.labels import CITYSCAPES
-from opendr_panoptic_ros.synthetic.scenes import SyntheticDrive
+from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 
 
 def drive_quality(

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticDrive
+from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
+from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM
 
 _DEFAULT_RATE_HZ = 10.0
 _DRIVE_SIZE_PX = (512, 256)

@@ -13,7 +13,9 @@ import pytest
 
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
-from opendr_panoptic_ros.synthetic.scenes import SyntheticDrive, SyntheticScenes, write_cityscapes
+from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
+from opendr_panoptic_ros.synthetic.scenes import SyntheticScenes
+from opendr_panoptic_ros.synthetic.writer import write_cityscapes
 
 SEEDS = {"train": [1, 2], "val": [900_000_003]}
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from opendr_panoptic_ros.labels import CITYSCAPES
+from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 from opendr_panoptic_ros.synthetic.render.actors import Cast
 from opendr_panoptic_ros.synthetic.render.builder import Builder
 from opendr_panoptic_ros.synthetic.render.camera import Camera, stream
@@ -23,7 +24,7 @@ from opendr_panoptic_ros.synthetic.render.canvas import Canvas
 from opendr_panoptic_ros.synthetic.render.drive import Timetable
 from opendr_panoptic_ros.synthetic.render.items import fixed, painting_order
 from opendr_panoptic_ros.synthetic.render.weather import Lens, draw_light
-from opendr_panoptic_ros.synthetic.scenes import SyntheticDrive, SyntheticScenes
+from opendr_panoptic_ros.synthetic.scenes import SyntheticScenes
 
 
 def digest(sample):

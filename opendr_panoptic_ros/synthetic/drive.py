@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Synthetic drives: image sequences whose objects keep their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opendr_panoptic_ros.synthetic.render.camera import stream
+from opendr_panoptic_ros.synthetic.render.drive import draw_drive
+from opendr_panoptic_ros.synthetic.render.world import SENSOR_TAG
+from opendr_panoptic_ros.synthetic.samples import Sample, check_size, checked_seed, make_sample
+
+
+class SyntheticDrive:
+    """A drive down one street that waits at a junction: `drive[i]` is the image of frame i and its ground truth.
+
+    Images and ground truth are as in `SyntheticScenes`, but the id of a segment is the id of the object in all frames,
+    also after the object was hidden or out of view. The length of the street depends on the duration of the drive:
+    another duration gives another street. Drives of 6 s or more contain a red light and cross traffic.
+
+    Args:
+        seed: Seed of the drive, 0 or more.
+        num_frames: Number of frames, at least 1.
+        height: Height of the images in pixels, at least 32.
+        width: Width of the images in pixels, at least 32.
+        fps: Frames per second, above 0.
+
+    Raises:
+        ValueError: An argument is out of its range. `drive[i]` raises IndexError beyond the last frame.
+    """
+
+    def __init__(
+        self, seed: int, *, num_frames: int = 120, height: int = 256, width: int = 512, fps: float = 10.0
+    ) -> None:
+        check_size(height, width)
+        if num_frames < 1 or not fps > 0:
+            raise ValueError(f"num_frames is {num_frames} and fps {fps}; expected at least 1 frame and fps above 0.")
+        self.seed, self.num_frames, self.fps = checked_seed(seed), num_frames, fps
+        self._world, self._camera, self._lens = draw_drive(self.seed, num_frames / fps, height=height, width=width)
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(self.num_frames))
+
+    def __getitem__(self, index: int) -> Sample:
+        frame = range(self.num_frames)[index]
+        time_s = frame / self.fps
+        image, ids = self._lens.bend(*self._world.paint(self._camera(time_s), time_s))
+        image = self._lens.expose(image, stream(self.seed, SENSOR_TAG, frame))
+        return make_sample(image, ids, self._world.class_of)
