@@ -54,13 +54,31 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Replacements for the values of the same names in a TestConfig; None keeps the value of the configuration.
+
+    Attributes:
+        score_threshold: Smallest score of a detection that is kept, 0 to 1.
+        overlap_threshold: Largest share of an instance's mask that instances of higher scores may cover, 0 to 1.
+        min_stuff_area: Smallest area of a stuff segment that is kept, in pixels of the resized image.
+        contain_instances: Whether an instance is restricted to the box of its detection.
+    """
+
+    score_threshold: float | None = None
+    overlap_threshold: float | None = None
+    min_stuff_area: int | None = None
+    contain_instances: bool | None = None
+
+
+@dataclass(frozen=True)
 class TestConfig:
     """How the network is run. The defaults are the published test settings for Cityscapes.
 
     long_side_px, short_side_px: the image is resized, keeping its shape, to fit into these.
     score_threshold, box_nms_threshold, max_detections: detections kept by the box head.
     mask_threshold, overlap_threshold, min_stuff_area: the panoptic fusion (paper section 3.5); the area is in pixels
-    of the resized image. rpn_*: proposals per level before and after NMS and in total, and its IoU.
+    of the resized image. contain_instances: no pixel of an instance lies outside the box of its detection; false is the
+    published rule. rpn_*: proposals per level before and after NMS and in total, and its IoU.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
@@ -73,6 +91,7 @@ class TestConfig:
     mask_threshold: float = 0.5
     overlap_threshold: float = 0.5
     min_stuff_area: int = 2048
+    contain_instances: bool = True
     rpn_max_per_level: int = 1000
     rpn_max_proposals: int = 1000
     rpn_nms_threshold: float = 0.7
@@ -87,20 +106,19 @@ class TestConfig:
                  f"at least test.short_side_px ({self.short_side_px})")  # fmt: skip
         _require(self.min_stuff_area >= 0, "test.min_stuff_area", self.min_stuff_area, "0 or more pixels")
 
-    def with_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        overlap_threshold: float | None = None,
-        min_stuff_area: int | None = None,
-    ) -> TestConfig:
-        """The same settings with these replaced; None keeps a value. Raises ConfigError outside their ranges."""
-        given = {
-            "score_threshold": score_threshold,
-            "overlap_threshold": overlap_threshold,
-            "min_stuff_area": min_stuff_area,
-        }
-        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    def with_thresholds(self, thresholds: Thresholds) -> TestConfig:
+        """Return these settings with some thresholds replaced.
+
+        Args:
+            thresholds: The replacements; None keeps a value.
+
+        Returns:
+            A copy with the replaced values.
+
+        Raises:
+            ConfigError: A value is outside its range.
+        """
+        values = {name: value for name, value in vars(thresholds).items() if value is not None}
         return dataclasses.replace(self, **values)
 
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint
-from opendr_panoptic_ros.config import Config, TestConfig
+from opendr_panoptic_ros.config import Config, TestConfig, Thresholds
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
+from opendr_panoptic_ros.network.fusion import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -38,9 +39,9 @@ class PanopticSegmenter:
     backend: "torch".
     inference_size: None fits the image into the config's test size as published; "native" keeps the image's size; an
         integer is the longer side in pixels.
-    score_threshold, overlap_threshold, min_stuff_area: replace the config's values.
+    score_threshold, overlap_threshold, min_stuff_area, contain_instances: replace the config's values.
 
-    `given_config`: the configuration without these replacements; `config`: with the present ones.
+    `config`: the configuration with these replacements.
     Raises CheckpointError, ConfigError, and ValueError for an unknown device, precision, backend or inference size.
     """
 
@@ -56,6 +57,7 @@ class PanopticSegmenter:
         score_threshold: float | None = None,
         overlap_threshold: float | None = None,
         min_stuff_area: int | None = None,
+        contain_instances: bool | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}; expected one of {', '.join(BACKENDS)}.")
@@ -71,56 +73,49 @@ class PanopticSegmenter:
             config = network.config
         config = config if isinstance(config, Config) else Config.load(config)
 
+        thresholds = Thresholds(score_threshold, overlap_threshold, min_stuff_area, contain_instances)
+        self.config = dataclasses.replace(config, test=config.test.with_thresholds(thresholds))
         self._network = network.fold_norms()
-        self.given_config = config
-        self.set_thresholds(
-            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
-        )
         self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
 
     @overload
-    def __call__(self, images: NDArray[np.uint8]) -> PanopticPrediction: ...
+    def __call__(self, images: NDArray[np.uint8], *, thresholds: Thresholds | None = None) -> PanopticPrediction: ...
 
     @overload
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[PanopticPrediction]: ...
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], *, thresholds: Thresholds | None = None
+    ) -> list[PanopticPrediction]: ...
 
     def __call__(
-        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, thresholds: Thresholds | None = None
     ) -> PanopticPrediction | list[PanopticPrediction]:
-        """The prediction of one image, or of each image of a list, at the image's own resolution.
+        """Segment one image, or each image of a list, at the image's own resolution.
 
-        images: uint8 RGB `(H, W, 3)`, or a list of them; those of one size run as one batch.
-        Raises TypeError for anything but uint8 arrays and ValueError for other shapes.
+        Args:
+            images: uint8 RGB `(H, W, 3)`, or a list of them; images of equal size run as one batch.
+            thresholds: Replacements for the thresholds of `config`, for this call only.
+
+        Returns:
+            One prediction, or a list of predictions in the order of the images.
+
+        Raises:
+            TypeError: An image is no uint8 array.
+            ValueError: An image has another shape.
+            ConfigError: A threshold is outside its range.
         """
+        test = self.config.test if thresholds is None else self.config.test.with_thresholds(thresholds)
         if isinstance(images, np.ndarray):
-            return self._predict([_checked(images)])[0]
+            return self._predict([_checked(images)], test)[0]
         if not isinstance(images, Sequence) or isinstance(images, (str, bytes)):
             raise TypeError(f"images is {type(images).__name__}; expected a uint8 array (H, W, 3) or a list of them.")
         batch = [_checked(image) for image in images]
         predictions: dict[int, PanopticPrediction] = {}
         for shape in dict.fromkeys(image.shape for image in batch):
             places = [place for place, image in enumerate(batch) if image.shape == shape]
-            predictions.update(zip(places, self._predict([batch[place] for place in places]), strict=True))
+            predictions.update(zip(places, self._predict([batch[place] for place in places], test), strict=True))
         return [predictions[place] for place in range(len(batch))]
-
-    def set_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        overlap_threshold: float | None = None,
-        min_stuff_area: int | None = None,
-    ) -> None:
-        """From the next call on these thresholds hold; None is the config's value. Raises ConfigError as they do there.
-
-        Not to be called while another thread is inside a call.
-        """
-        test = self.given_config.test.with_thresholds(
-            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
-        )
-        self.config = dataclasses.replace(self.given_config, test=test)
-        self._network.config = self.config
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Run once on a grey image, so that the first real one does not wait for kernels to be chosen."""
@@ -138,11 +133,14 @@ class PanopticSegmenter:
             return self._network(x, fitted, self.config.test)[0]
 
     @torch.inference_mode()
-    def _predict(self, images: list[NDArray[np.uint8]]) -> list[PanopticPrediction]:
+    def _predict(self, images: list[NDArray[np.uint8]], test: TestConfig) -> list[PanopticPrediction]:
         x, fitted = self._input(images)
         height, width = images[0].shape[:2]
         with self._exactness():
-            return self._network.predict(x, image_size=fitted, output_size=(height, width))
+            return [
+                to_prediction(self._network.fusion(logits, detections, test), self.config.classes, (height, width))
+                for logits, detections in self._network(x, fitted, test)
+            ]
 
     def _input(self, images: list[NDArray[np.uint8]]) -> tuple[Tensor, tuple[int, int]]:
         """The network's input, and height and width of the images inside its padding."""

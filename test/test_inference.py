@@ -9,6 +9,7 @@ import dataclasses
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from support.random_weights import seed_weights_
 
-from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
 from opendr_panoptic_ros.network import EfficientPS
@@ -33,6 +34,12 @@ def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """Smooth random blobs: something to recognise at every scale."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8)
     return np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width])
+
+
+def scene() -> NDArray[np.uint8]:
+    """One image that holds things and stuff: `(256, 512, 3)`."""
+    image, _ = SyntheticScenes([EVALUATION_SEEDS_FROM])[0]
+    return image.convert("channels_last")
 
 
 def assert_whole(prediction: PanopticPrediction, size: tuple[int, int]) -> None:
@@ -181,6 +188,30 @@ def test_thresholds_replace_the_config() -> None:
     assert prediction.segments == ()
     assert (prediction.semantic_map == 255).all()
     assert strict.config.test.score_threshold == 1.0
+
+
+def test_thresholds_of_one_call(demo: PanopticSegmenter) -> None:
+    """They hold for this call alone, and the network's configuration stays as it is."""
+    image, config = scene(), demo.config
+    usual = demo(image)
+    assert usual.segments
+    assert demo(image, thresholds=Thresholds(score_threshold=1.0, min_stuff_area=10**9)).segments == ()
+    (strict,) = demo([image], thresholds=Thresholds(min_stuff_area=10**9))
+    assert not any(not segment.is_thing for segment in strict.segments)
+    assert demo(image).segments == usual.segments
+    assert demo.config is config
+    with pytest.raises(ConfigError, match="score_threshold"):
+        demo(image, thresholds=Thresholds(score_threshold=2.0))
+
+
+def test_thresholds_from_several_threads(demo: PanopticSegmenter) -> None:
+    image = scene()
+    loose, strict = Thresholds(min_stuff_area=0), Thresholds(score_threshold=1.0, min_stuff_area=10**9)
+    expected = [demo(image, thresholds=thresholds).segment_map for thresholds in (loose, strict)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda i: demo(image, thresholds=(loose, strict)[i % 2]).segment_map, range(12)))
+    for i, segment_map in enumerate(found):
+        np.testing.assert_array_equal(segment_map, expected[i % 2])
 
 
 def test_given_network_is_left_alone() -> None:

@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig, Thresholds
 from opendr_panoptic_ros.network.backbone import Backbone
 from opendr_panoptic_ros.network.fusion import PanopticFusion, to_prediction
 from opendr_panoptic_ros.network.layers import fold_norms_
@@ -72,6 +72,7 @@ class EfficientPS(nn.Module):
         score_threshold: float | None = None,
         overlap_threshold: float | None = None,
         min_stuff_area: int | None = None,
+        contain_instances: bool | None = None,
         image_size: tuple[int, int] | None = None,
         output_size: tuple[int, int] | None = None,
     ) -> list[PanopticPrediction]:
@@ -79,7 +80,7 @@ class EfficientPS(nn.Module):
 
         x: `(B, 3, H, W)`, normalised with the config's mean and std, H and W multiples of 32; of the dtype and on the
             device of the weights.
-        score_threshold, overlap_threshold, min_stuff_area: the config's values where None.
+        score_threshold, overlap_threshold, min_stuff_area, contain_instances: the config's values where None.
         image_size: height and width of the image inside the padding at the bottom and right; all of x where None.
         output_size: height and width of the predictions; image_size where None.
 
@@ -94,10 +95,8 @@ class EfficientPS(nn.Module):
         if self.training:
             raise ValueError("The network is in training mode; call .eval() before predict.")
         image_size = image_size or (x.shape[2], x.shape[3])
-        test = self.config.test.with_thresholds(
-            score_threshold=score_threshold, overlap_threshold=overlap_threshold, min_stuff_area=min_stuff_area
-        )
-
+        thresholds = Thresholds(score_threshold, overlap_threshold, min_stuff_area, contain_instances)
+        test = self.config.test.with_thresholds(thresholds)
         return [
             to_prediction(self.fusion(logits, detections, test), self.config.classes, output_size)
             for logits, detections in self(x, image_size, test)

@@ -141,7 +141,8 @@ def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuf
         kept.append(keep)
 
     visit = Visit(winner, order, _stack(areas, order), _stack(intersections, order), _stack(kept, order).bool())
-    _give_negative_pixels(visit, best, windows)
+    if not test.contain_instances:
+        _give_negative_pixels(visit, best, windows)
     return visit
 
 

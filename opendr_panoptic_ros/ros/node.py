@@ -182,10 +182,10 @@ class PanopticNode(ManagedNode):
     def _publish_label_info(self) -> None:
         """Say what the values of each camera's label images mean, where vision_msgs is installed."""
         assert self.segmenter is not None  # noqa: S101 - there are cameras
-        test, thresholds = self.segmenter.given_config.test, self.settings().thresholds()
+        test = self.segmenter.config.test.with_thresholds(self.settings().thresholds())
         message = label_info(
             self.segmenter.config.classes,
-            score_threshold=test.with_thresholds(**thresholds).score_threshold,
+            score_threshold=test.score_threshold,
             header=Header(stamp=self.get_clock().now().to_msg()),
         )
         if message is None:

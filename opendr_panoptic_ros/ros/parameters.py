@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from opendr_panoptic_ros.config import Thresholds
+
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.parameter import Parameter
@@ -199,13 +201,13 @@ class NodeParameters:
         True, "Whether the node configures and activates itself, or waits for a lifecycle manager.", read_at="start"
     )
 
-    def thresholds(self) -> dict[str, Any]:
-        """The keyword arguments of `PanopticSegmenter.set_thresholds`; None stands for the configuration's value."""
-        return {
-            "score_threshold": None if self.score_threshold < 0 else self.score_threshold,
-            "overlap_threshold": None if self.overlap_threshold < 0 else self.overlap_threshold,
-            "min_stuff_area": None if self.min_stuff_area < 0 else self.min_stuff_area,
-        }
+    def thresholds(self) -> Thresholds:
+        """Return the thresholds of the present frame; None stands for the configuration's value."""
+        return Thresholds(
+            score_threshold=None if self.score_threshold < 0 else self.score_threshold,
+            overlap_threshold=None if self.overlap_threshold < 0 else self.overlap_threshold,
+            min_stuff_area=None if self.min_stuff_area < 0 else self.min_stuff_area,
+        )
 
     def segmenter_options(self) -> dict[str, Any]:
         """The keyword arguments of `PanopticSegmenter`; what stands for the configuration's value is None."""
@@ -215,7 +217,6 @@ class NodeParameters:
             "device": self.device,
             "precision": self.precision,
             "inference_size": (int(size) if size.isdecimal() else size) or None,
-            **self.thresholds(),
         }
 
     @property

@@ -76,8 +76,7 @@ class Server:
     ) -> Sequence[PanopticPrediction | None]:
         """The network's result for each frame, None where it failed. What fails together is tried one by one."""
         try:
-            segmenter.set_thresholds(**settings.thresholds())
-            return segmenter([frame.image_rgb for frame in frames])
+            return segmenter([frame.image_rgb for frame in frames], thresholds=settings.thresholds())
         except Exception as error:  # noqa: BLE001 - as above
             if len(frames) == 1:
                 self._fail(frames[0].stream, error)

@@ -8,7 +8,7 @@ The limits are those of test/data/README.md. Each stage gets our own output of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.fusion import Visit, to_prediction, visit_instances
 from opendr_panoptic_ros.network.roi_heads import Detections, roi_features
@@ -45,6 +46,7 @@ class Run:
     network: EfficientPS
     detections: Detections
     visit: Visit
+    test: TestConfig
 
 
 @pytest.fixture(scope="module", params=["as trained", "folded"])
@@ -65,14 +67,14 @@ def run(request: pytest.FixtureRequest, network: EfficientPS, make_checkpoint: A
         backbone = network.backbone(x)
         fpn = network.neck(backbone)
         rpn_cls, rpn_reg = network.rpn(fpn)
-        test = network.config.test
+        test = replace(network.config.test, contain_instances=False)
         (proposals,), (scores,) = network.rpn.proposals(rpn_cls, rpn_reg, size, test)
         (detections,) = network.roi_heads(fpn, [proposals], size, test)
         semantic = network.semantic_head(fpn)[0]
         return Run(
             golden, size, x, backbone, fpn, rpn_cls, rpn_reg, network.semantic_head.stride4(fpn)[0], semantic,
             proposals, scores, network, detections,
-            visit_instances(semantic, detections, num_stuff=network.config.model.num_stuff, test=test),
+            visit_instances(semantic, detections, num_stuff=network.config.model.num_stuff, test=test), test,
         )  # fmt: skip
 
 
@@ -148,8 +150,8 @@ def test_visits(run: Run) -> None:
 
 def test_panoptic_map(run: Run) -> None:
     with torch.inference_mode():
-        fused = run.network.fusion(run.semantic, run.detections, run.network.config.test)
-        (predicted,) = run.network.predict(run.x)
+        fused = run.network.fusion(run.semantic, run.detections, run.test)
+        (predicted,) = run.network.predict(run.x, contain_instances=False)
     assert [255, *fused.class_ids] == run.golden["categories"].tolist()
     assert not (differs(fused.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()
     assert not (differs(predicted.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()

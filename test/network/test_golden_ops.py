@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +119,7 @@ def fuse(case: str) -> tuple[np.ndarray, list[int]]:
         Detections(
             detections[:, :4], detections[:, 4], tensor(f"fusion_{case}_labels"), tensor(f"fusion_{case}_mask_logits")
         ),
-        dataclasses.replace(TestConfig(), min_stuff_area=int(OPS[f"fusion_{case}_min_stuff_area"])),
+        TestConfig(min_stuff_area=int(OPS[f"fusion_{case}_min_stuff_area"]), contain_instances=False),
     )
     return fused.segment_map.numpy(), [255, *fused.class_ids]
 

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 from rclpy.exceptions import InvalidParameterValueException  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
+from opendr_panoptic_ros.config import Thresholds  # noqa: E402
 from opendr_panoptic_ros.ros.parameters import NodeParameters, read  # noqa: E402
 
 
@@ -38,17 +39,15 @@ def test_defaults(make):
         "device": "auto",
         "precision": "auto",
         "inference_size": None,
-        "score_threshold": None,
-        "overlap_threshold": None,
-        "min_stuff_area": None,
     }
+    assert values.thresholds() == Thresholds()
 
 
 def test_integers_stand_for_floats(make):
     values = read(make(score_threshold=1, overlap_threshold=0, visualization_opacity=1))
     assert (values.score_threshold, values.overlap_threshold, values.visualization_opacity) == (1.0, 0.0, 1.0)
     assert isinstance(values.score_threshold, float)
-    assert values.segmenter_options()["overlap_threshold"] == 0.0
+    assert values.thresholds() == Thresholds(score_threshold=1.0, overlap_threshold=0.0)
 
 
 @pytest.mark.parametrize(
