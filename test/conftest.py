@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What all tests share: the golden checkpoint, files of the shared folder, ROS domains, and which skips are allowed."""
+"""Fixtures of all tests: the golden checkpoint, files of the shared folder, ROS domains, commands."""
 
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,26 +14,12 @@ from typing import Any
 
 import pytest
 from support.bags import write_bag
+from support.paper_case import PaperCase, make_paper_case
 from support.paths import SHARED_DATA
 
 HERE = Path(__file__).resolve().parent
 
-# What a machine may lack under --strict-skips; tests marked gpu may skip as well.
-ALLOWED_SKIPS = re.compile(r"shared/(data|reference)|'launch(_ros)?(\.\w+)*'|this CPU has no bfloat16")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--strict-skips",
-        action="store_true",
-        help="Fail when a test was skipped for another reason than what a machine may lack: a GPU, a CPU's bfloat16, "
-        "launch_ros, a file of shared/data.",
-    )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--strict-skips"):
-        config.pluginmanager.register(StrictSkips(), "strict-skips")
+pytest_plugins = ["support.strict_skips"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -43,37 +28,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
-
-
-class StrictSkips:
-    """Fails the run when a test was skipped that `make setup` has installed everything for."""
-
-    def __init__(self) -> None:
-        self._refused: list[str] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if "gpu" not in report.keywords:
-            self._judge(report)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self._judge(report)
-
-    def _judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
-        if not report.skipped or hasattr(report, "wasxfail"):
-            return
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not ALLOWED_SKIPS.search(reason):
-            self._refused.append(f"{report.nodeid}: {reason}")
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self._refused and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._refused:
-            terminalreporter.section("skipped, but must run (--strict-skips)", red=True)
-            for line in self._refused:
-                terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -136,6 +90,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.tiny_network import write_tiny_checkpoint
 
     return write_tiny_checkpoint(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def paper_case() -> PaperCase:
+    """An annotation and a prediction of 4×6 pixels."""
+    return make_paper_case()
 
 
 @pytest.fixture

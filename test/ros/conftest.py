@@ -1,38 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Real nodes on real DDS: a node under test and a client beside it, each with an executor thread of its own."""
+"""Fixtures of the tests with real nodes."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from opendr_panoptic_ros.inference import PanopticSegmenter
+if TYPE_CHECKING:
+    from support.ros_bench import Bench, Gate
 
-try:
-    import rclpy
-    from rclpy.context import Context
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.node import Node
-    from rclpy.parameter import Parameter
-    from sensor_msgs.msg import Image
-    from std_msgs.msg import Header
-
-    from opendr_panoptic_ros.codec.image import encode
     from opendr_panoptic_ros.ros.node import PanopticNode
-except ModuleNotFoundError as error:
-    MISSING = error.name
-else:
-    MISSING = None
-
-PATIENCE_S = 60.0  # for what must happen; a test that passes does not wait for it
 
 
 @pytest.fixture
@@ -41,124 +23,18 @@ def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
 
-class Bench:
-    """A ROS context with nodes that spin, each in a thread of its own, until the bench is closed."""
-
-    def __init__(self) -> None:
-        self.context = Context()
-        rclpy.init(context=self.context)
-        self._stack = contextlib.ExitStack()
-        self._stack.callback(rclpy.try_shutdown, context=self.context)
-        self.client = Node("client", context=self.context)
-        self.spin(self.client)
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def spin(self, node: Node) -> None:
-        executor = SingleThreadedExecutor(context=self.context)
-        executor.add_node(node)
-
-        def run() -> None:
-            with contextlib.suppress(ExternalShutdownException):
-                executor.spin()
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-
-        def stop() -> None:
-            executor.shutdown()
-            thread.join()
-            node.destroy_node()
-
-        self._stack.callback(stop)
-
-    def node(self, *, cli_args: list[str] | None = None, **parameters: Any) -> PanopticNode:
-        """A node that does not spin yet. cli_args: such as a command line has them."""
-        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
-        return PanopticNode(context=self.context, parameter_overrides=overrides, cli_args=cli_args)
-
-    def active_node(self, *, cli_args: list[str] | None = None, **parameters: Any) -> PanopticNode:
-        """A node that serves."""
-        node = self.node(cli_args=cli_args, **parameters)
-        self.spin_after_start(node)
-        return node
-
-    def spin_after_start(self, node: PanopticNode) -> None:
-        started = node.start()
-        self.spin(node)
-        assert started, node.last_error
-
-    def listen(self, topic: str, message_type: Any = None, qos: Any = 10) -> list[Any]:
-        """The list to which every message of the topic will be appended; of type Image unless said otherwise."""
-        heard: list[Any] = []
-        self.client.create_subscription(message_type or Image, topic, heard.append, qos)
-        return heard
-
-    def camera(self, topic: str = "image_raw", qos: Any = 10) -> Any:
-        return self.client.create_publisher(Image, topic, qos)
-
-    def send(self, camera: Any, pixels: np.ndarray, *, stamp_ns: int, encoding: str = "rgb8") -> None:
-        """Publish an image once somebody receives."""
-        self.wait_for(camera.get_subscription_count, "a subscription to the camera")
-        header = Header(frame_id="optical")
-        header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 10**9)
-        message = encode(pixels, "rgb8", header)
-        message.encoding = encoding
-        camera.publish(message)
-
-    @staticmethod
-    def wait_for(condition: Callable[[], Any], what: str) -> None:
-        """Return once the condition holds; fail the test, naming `what` was waited for, when it never does."""
-        end = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end, f"waited {PATIENCE_S:.0f} s in vain for {what}"
-            time.sleep(0.005)
-
-    @staticmethod
-    def stamp_ns(message: Any) -> int:
-        return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
-
-
 @pytest.fixture
 def bench(ros_domain: int) -> Iterator[Bench]:
-    if MISSING:
-        pytest.skip(f"needs ROS 2 ({MISSING} is missing)")
-    bench = Bench()
+    """A ROS context with a client; skips the test on a machine without ROS 2."""
+    bench: Bench = pytest.importorskip("support.ros_bench").Bench()
     yield bench
     bench.close()
 
 
-class Gate:
-    """A segmenter that waits before each batch until it is let through.
-
-    batches: number, height and width of the images it was given together. seen: the first value of each image.
-    largest_batch: larger ones fail.
-    """
-
-    largest_batch = 64
-
-    def __init__(self, segmenter: PanopticSegmenter) -> None:
-        self.batches: list[tuple[int, ...]] = []
-        self.seen: list[int] = []
-        self.permits = threading.Semaphore(0)
-        self._segmenter = segmenter
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._segmenter, name)
-
-    def __call__(self, images: list[np.ndarray]) -> Any:
-        self.seen.extend(int(image[0, 0, 0]) for image in images)
-        self.batches.append((len(images), *images[0].shape[:2]))
-        assert self.permits.acquire(timeout=60)
-        if len(images) > self.largest_batch:
-            raise RuntimeError("CUDA out of memory")
-        return self._segmenter(images)
-
-
 @pytest.fixture
 def gate_of() -> Callable[[PanopticNode], Gate]:
-    """Puts a gate before a node's network."""
+    """A function that puts a gate before a node's network."""
+    from support.ros_bench import Gate
 
     def put_gate(node: PanopticNode) -> Gate:
         assert node.segmenter is not None

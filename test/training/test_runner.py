@@ -20,6 +20,8 @@ import torch
 
 pytest.importorskip("mmdet")
 
+from support.paths import ROOT
+
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError, PanopticError
 from opendr_panoptic_ros.evaluation.run import evaluate
@@ -178,8 +180,7 @@ def test_two_processes_equal_one_with_twice_the_batch(with_schedule, toy_scenes,
         (folder / "job.pickle").write_bytes(pickle.dumps((config.to_dict(), scenes)))
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world_size}"]
         script = Path(__file__).with_name("two_processes.py")
-        root = str(Path(__file__).parents[2])
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'test'}"}
         subprocess.run([*launcher, str(script), str(folder)], check=True, env=environment, timeout=240)
         histories.append(json.loads((folder / "run" / "history.json").read_text())["train"])
     for one, two in zip(*histories, strict=True):

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The paper-sized case that the tests of all metrics share."""
+"""A case of 4×6 pixels, small enough to compute every metric by hand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
-from opendr_panoptic_ros.datasets import PanopticAnnotation
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
@@ -19,13 +18,14 @@ ROAD, CAR = 0, 13  # train ids; Cityscapes' ids are 7 and 26
 
 @dataclass(frozen=True)
 class PaperCase:
+    """An annotation and a prediction of the same image."""
+
     truth: PanopticAnnotation
     prediction: PanopticPrediction
 
 
-@pytest.fixture
-def paper_case() -> PaperCase:
-    """4×6 pixels: road (r), cars A and B, a crowd of cars (C), void (.), and what was predicted.
+def make_paper_case() -> PaperCase:
+    """Return 4×6 pixels of road (r), cars A and B, a crowd of cars (C) and void (.), with a prediction.
 
     truth            prediction
     r r r r r r      r r r r r r
