@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Pixels that shall not be in any output: those of the robot itself, and those of classes nobody asked for."""
+"""Postprocessing of predictions: class filter and ego mask. Pixels that are removed become void."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,13 +19,25 @@ from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 @dataclasses.dataclass(frozen=True)
 class EgoMask:
-    """The pixels of a camera that show the robot itself. is_ego: `(H, W)` bool. path: where it was read from."""
+    """The pixels of a camera that show the robot itself.
+
+    Attributes:
+        is_ego: `(H, W)` bool, true where the robot is visible.
+        path: The file that the mask was read from, for error messages.
+    """
 
     is_ego: NDArray[np.bool_]
     path: str
 
     def check_size(self, image: NDArray[np.uint8]) -> None:
-        """Raises ImageEncodingError unless the image, `(H, W, 3)`, has the mask's size."""
+        """Check that an image has the size of the mask.
+
+        Args:
+            image: `(H, W, 3)` uint8.
+
+        Raises:
+            ImageEncodingError: The sizes differ.
+        """
         if image.shape[:2] != self.is_ego.shape:
             (height, width), (mask_height, mask_width) = image.shape[:2], self.is_ego.shape
             raise ImageEncodingError(
@@ -34,8 +46,19 @@ class EgoMask:
             )
 
 
-def read_ego_mask(path: str) -> EgoMask:
-    """The mask in an image file: true where any colour is not 0. Raises ConfigError when it cannot be read."""
+def read_ego_mask(path: str | Path) -> EgoMask:
+    """Read an ego mask from an image file.
+
+    Args:
+        path: A PNG file of the size of the camera's images; `~` is expanded. Pixels that are not black belong to the
+            robot; an alpha channel is ignored.
+
+    Returns:
+        The mask.
+
+    Raises:
+        ConfigError: The file does not exist or is not an image.
+    """
     file = Path(path).expanduser()
     if not file.is_file():
         raise ConfigError(f"There is no ego_mask {file}; expected a PNG as large as the camera's images.")
@@ -43,37 +66,65 @@ def read_ego_mask(path: str) -> EgoMask:
     if pixels is None:
         raise ConfigError(f"The ego_mask {file} cannot be read; expected a PNG as large as the camera's images.")
     is_ego: NDArray[np.bool_] = np.asarray(pixels.reshape(*pixels.shape[:2], -1)[:, :, :3].any(axis=2))
-    return EgoMask(is_ego, path)
+    return EgoMask(is_ego, str(path))
+
+
+def check_class_names(names: Collection[str], known: Sequence[str]) -> None:
+    """Check the class names of a class filter.
+
+    Args:
+        names: Class names to keep.
+        known: Names of the classes that the network distinguishes.
+
+    Raises:
+        ConfigError: At least one of `names` is not a class of the network.
+    """
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(f"classes has {', '.join(map(repr, unknown))}; expected some of {', '.join(known)}.")
 
 
 def keep_classes(prediction: PanopticPrediction, names: Collection[str]) -> PanopticPrediction:
-    """The prediction with the segments of these classes alone; the pixels of all others are void."""
+    """Keep the segments of the given classes; the pixels of all other segments become void.
+
+    Args:
+        prediction: The prediction, which is not modified.
+        names: Names of the classes to keep.
+
+    Returns:
+        The filtered prediction; `prediction` itself if nothing was removed.
+    """
     kept = tuple(segment for segment in prediction.segments if segment.label in names)
     if len(kept) == len(prediction.segments):
         return prediction
-    stays = np.zeros(max(segment.id for segment in prediction.segments) + 1, np.int32)
+    new_ids = np.zeros(max(segment.id for segment in prediction.segments) + 1, np.int32)
     ids = [segment.id for segment in kept]
-    stays[ids] = ids
-    return dataclasses.replace(prediction, segment_map=stays[prediction.segment_map], segments=kept)
+    new_ids[ids] = ids
+    return dataclasses.replace(prediction, segment_map=new_ids[prediction.segment_map], segments=kept)
 
 
-def cut_out(prediction: PanopticPrediction, is_void: NDArray[np.bool_]) -> PanopticPrediction:
-    """The prediction with these pixels void; areas and boxes shrink, segments that lose every pixel go.
+def mask_out(prediction: PanopticPrediction, is_void: NDArray[np.bool_]) -> PanopticPrediction:
+    """Make pixels void. Areas and boxes are updated; segments without remaining pixels are removed.
 
-    is_void: `(H, W)` bool, as large as the prediction.
+    Args:
+        prediction: The prediction, which is not modified.
+        is_void: `(H, W)` bool of the size of the prediction, true for the pixels to remove.
+
+    Returns:
+        The masked prediction; `prediction` itself if no segment has pixels in the mask.
     """
     touched = set(np.unique(prediction.segment_map[is_void]).tolist()) - {0}
     if not touched:
         return prediction
     segment_map = np.where(is_void, np.int32(0), prediction.segment_map)
-    segments = [_fitted(s, segment_map) if s.id in touched else s for s in prediction.segments]
+    segments = [_shrunk(s, segment_map) if s.id in touched else s for s in prediction.segments]
     return dataclasses.replace(
         prediction, segment_map=segment_map, segments=tuple(segment for segment in segments if segment.area_px)
     )
 
 
-def _fitted(segment: Segment, segment_map: NDArray[np.int32]) -> Segment:
-    """The segment with the area and the box that it has in this map, which is a part of its box before."""
+def _shrunk(segment: Segment, segment_map: NDArray[np.int32]) -> Segment:
+    """Return the segment with its area and box in `segment_map`, which lie inside its previous box."""
     left, top, right, bottom = segment.box_xyxy_px
     is_here = segment_map[top:bottom, left:right] == segment.id
     columns, rows = np.flatnonzero(is_here.any(axis=0)), np.flatnonzero(is_here.any(axis=1))

@@ -9,7 +9,7 @@ import pytest
 
 from opendr_panoptic_ros.errors import ConfigError, ImageEncodingError
 from opendr_panoptic_ros.labels import VOID
-from opendr_panoptic_ros.postprocess import cut_out, keep_classes, read_ego_mask
+from opendr_panoptic_ros.postprocess import keep_classes, mask_out, read_ego_mask
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 NAN = float("nan")
@@ -40,9 +40,9 @@ def test_keep_classes_that_are_all_or_none_of_it(prediction):
     assert keep_classes(nothing, {"sky"}) is nothing
 
 
-def test_cut_out(prediction):
+def test_mask_out(prediction):
     is_void = np.array([[0, 1, 0, 0], [0, 0, 0, 1]], bool)
-    left = cut_out(prediction, is_void)
+    left = mask_out(prediction, is_void)
     assert left.segment_map.tolist() == [[1, 0, 2, 1], [1, 1, 2, 0]]
     road, car = left.segments  # the person is gone
     assert road == ROAD
@@ -50,8 +50,8 @@ def test_cut_out(prediction):
     assert prediction.segment_map.tolist() == MAP
 
 
-def test_cut_out_where_nothing_is(prediction):
-    assert cut_out(prediction, np.zeros((2, 4), bool)) is prediction
+def test_mask_out_of_void_pixels(prediction):
+    assert mask_out(prediction, np.zeros((2, 4), bool)) is prediction
 
 
 def test_an_ego_mask_is_what_is_not_black(tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.time import Time
 
-from opendr_panoptic_ros.postprocess import cut_out, keep_classes
+from opendr_panoptic_ros.postprocess import keep_classes, mask_out
 from opendr_panoptic_ros.ros.camera import CameraStream, Timing
 from opendr_panoptic_ros.ros.messages import CAMERA_INFO, MAKE_MESSAGE, Answer
 
@@ -93,7 +93,7 @@ class Server:
             if settings.class_filter:
                 prediction = keep_classes(prediction, settings.class_filter)
             if stream.ego_mask is not None:
-                prediction = cut_out(prediction, stream.ego_mask.is_ego)
+                prediction = mask_out(prediction, stream.ego_mask.is_ego)
             if stream.tracker is not None:
                 prediction = stream.tracker.update(prediction, time_s=stamp_ns / 1e9)
             answer = Answer(

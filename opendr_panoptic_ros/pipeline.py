@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""FramePipeline: from decoded frames to final predictions, for the node, bags and files alike."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros import postprocess
+from opendr_panoptic_ros.config import Thresholds
+from opendr_panoptic_ros.errors import ImageEncodingError
+from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.postprocess import EgoMask
+from opendr_panoptic_ros.prediction import PanopticPrediction
+from opendr_panoptic_ros.tracking import InstanceTracker
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded image of one camera.
+
+    Attributes:
+        image_rgb: `(H, W, 3)` uint8 RGB.
+        camera: Name of the camera, which selects the ego mask and the tracker.
+        time_s: Time of the exposure in seconds, from any origin; None if unknown. Tracking uses it to detect gaps.
+    """
+
+    image_rgb: NDArray[np.uint8]
+    camera: str = ""
+    time_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """The outcome of one frame: either a prediction or an error.
+
+    Attributes:
+        frame: The frame that was processed.
+        prediction: The final prediction at the frame's resolution, or None if the frame failed.
+        error: The reason of the failure, or None.
+        batch_error: The error of the batch in which the frame was tried first, if the frame was retried alone.
+    """
+
+    frame: Frame
+    prediction: PanopticPrediction | None = None
+    error: Exception | None = None
+    batch_error: Exception | None = None
+
+
+class FramePipeline:
+    """Predicts, filters classes, applies the ego mask and tracks, in this order.
+
+    A pipeline keeps one tracker for each camera and must therefore be used by one thread at a time.
+
+    Args:
+        segmenter: The network, ready for inference.
+        ego_masks: Ego mask by camera name; cameras that are not listed have none.
+        track_ids: Whether instances keep their ids over the consecutive frames of a camera.
+        max_batch: Largest number of frames in one batch of the network, 1 or more; None means no limit.
+    """
+
+    def __init__(
+        self,
+        segmenter: PanopticSegmenter,
+        *,
+        ego_masks: Mapping[str, EgoMask] | None = None,
+        track_ids: bool = False,
+        max_batch: int | None = None,
+    ) -> None:
+        self.segmenter = segmenter
+        self._ego_masks = dict(ego_masks or {})
+        self._track_ids = track_ids
+        self._max_batch = max_batch
+        self._trackers: dict[str, InstanceTracker] = {}
+
+    def process(
+        self, frames: Sequence[Frame], *, thresholds: Thresholds | None = None, keep_classes: Collection[str] = ()
+    ) -> list[FrameResult]:
+        """Process frames of one or several cameras.
+
+        Frames of equal size run through the network in batches. If a batch fails, its frames are retried one by one,
+        so that a frame that fails does not affect the others.
+
+        Args:
+            frames: Frames in any order; those of one camera must be in temporal order if `track_ids` is set.
+            thresholds: Thresholds that replace those of the segmenter; None keeps all of them.
+            keep_classes: Names of the classes to keep; pixels of other classes become void. Empty keeps all.
+
+        Returns:
+            One result for each frame, in the order of `frames`. Errors of frames are returned, not raised.
+        """
+        results: dict[int, FrameResult] = {}
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, frame in enumerate(frames):
+            try:
+                if frame.camera in self._ego_masks:
+                    self._ego_masks[frame.camera].check_size(frame.image_rgb)
+            except ImageEncodingError as error:
+                results[index] = FrameResult(frame, error=error)
+            else:
+                by_size.setdefault(frame.image_rgb.shape, []).append(index)
+        for indices in by_size.values():
+            length = self._max_batch or len(indices)
+            for start in range(0, len(indices), length):
+                batch = indices[start : start + length]
+                predicted = self._predict([frames[index] for index in batch], thresholds)
+                results.update(zip(batch, predicted, strict=True))
+        return [self._postprocess(results[index], keep_classes) for index in range(len(frames))]
+
+    def reset_tracking(self, camera: str) -> None:
+        """End all tracks of a camera. Call this when its next frame does not follow the previous one.
+
+        Args:
+            camera: Name of the camera.
+        """
+        self._trackers.pop(camera, None)
+
+    def _predict(self, frames: Sequence[Frame], thresholds: Thresholds | None) -> list[FrameResult]:
+        """Predict frames of equal size. If several fail together, each of them is tried alone."""
+        try:
+            predictions = self.segmenter([frame.image_rgb for frame in frames], thresholds=thresholds)
+        except Exception as error:  # noqa: BLE001 - a frame fails alone, whatever the reason
+            # After running out of memory, the local variables in the traceback would hold the memory of the batch.
+            traceback.clear_frames(error.__traceback__)
+            failure = error
+        else:
+            return [FrameResult(frame, prediction) for frame, prediction in zip(frames, predictions, strict=True)]
+        if len(frames) == 1:
+            return [FrameResult(frames[0], error=failure)]
+        return [replace(self._predict([frame], thresholds)[0], batch_error=failure) for frame in frames]
+
+    def _postprocess(self, result: FrameResult, keep_classes: Collection[str]) -> FrameResult:
+        frame, prediction = result.frame, result.prediction
+        if prediction is None:
+            return result
+        try:
+            if keep_classes:
+                prediction = postprocess.keep_classes(prediction, keep_classes)
+            if frame.camera in self._ego_masks:
+                prediction = postprocess.mask_out(prediction, self._ego_masks[frame.camera].is_ego)
+            if self._track_ids:
+                tracker = self._trackers.setdefault(frame.camera, InstanceTracker())
+                prediction = tracker.update(prediction, time_s=frame.time_s)
+        except Exception as error:  # noqa: BLE001 - as above
+            return replace(result, prediction=None, error=error)
+        return replace(result, prediction=prediction)
