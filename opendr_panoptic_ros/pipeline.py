@@ -98,13 +98,11 @@ class FramePipeline:
         results: dict[int, FrameResult] = {}
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, frame in enumerate(frames):
-            try:
-                if frame.camera in self._ego_masks:
-                    self._ego_masks[frame.camera].check_size(frame.image_rgb)
-            except ImageEncodingError as error:
-                results[index] = FrameResult(frame, error=error)
-            else:
+            error = self._size_error(frame)
+            if error is None:
                 by_size.setdefault(frame.image_rgb.shape, []).append(index)
+            else:
+                results[index] = FrameResult(frame, error=error)
         for indices in by_size.values():
             length = self._max_batch or len(indices)
             for start in range(0, len(indices), length):
@@ -120,6 +118,15 @@ class FramePipeline:
             camera: Name of the camera.
         """
         self._trackers.pop(camera, None)
+
+    def _size_error(self, frame: Frame) -> ImageEncodingError | None:
+        """Return the error of a frame whose size is not that of its ego mask."""
+        try:
+            if frame.camera in self._ego_masks:
+                self._ego_masks[frame.camera].check_size(frame.image_rgb)
+        except ImageEncodingError as error:
+            return error
+        return None
 
     def _predict(self, frames: Sequence[Frame], thresholds: Thresholds | None) -> list[FrameResult]:
         """Predict frames of equal size. If several fail together, each of them is tried alone."""

@@ -103,7 +103,32 @@ def source_files() -> list[Path]:
 
 
 # Folders and files whose docstrings are not yet in Google style.
-PENDING: set[str] = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+PENDING = {
+    "annotation.py",
+    "bags",
+    "checkpoint.py",
+    "cli",
+    "codec",
+    "config.py",
+    "data.py",
+    "datasets",
+    "demo",
+    "download.py",
+    "evaluation",
+    "files.py",
+    "formats",
+    "inference.py",
+    "labels.py",
+    "learner.py",
+    "network",
+    "opendr_arguments.py",
+    "prediction.py",
+    "ros",
+    "synthetic",
+    "tracking.py",
+    "training",
+    "visualize.py",
+}
 
 
 def test_public_functions_document_their_parameters() -> None:
