@@ -34,7 +34,7 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.codec.image import encode
+from opendr_panoptic_ros.ros.messages import image_message
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = ("received", "answered", "dropped", "failed")
@@ -78,7 +78,7 @@ def publish(size: str, rate_hz: float, frames: int) -> None:
         time.sleep(max(0.0, due_s - time.monotonic()))
         due_s += 1 / rate_hz
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id="camera")
-        camera.publish(encode(np.roll(picture, number, axis=1), "rgb8", header))
+        camera.publish(image_message(np.roll(picture, number, axis=1), "rgb8", header))
     time.sleep(0.5)
 
 

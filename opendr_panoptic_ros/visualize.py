@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from opendr_panoptic_ros.labels import VOID
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
+OPACITY = 0.5
+"""Default opacity of the class colours in an overlay."""
+
 _STUFF_GREY = 56
 _BORDER = (255, 255, 255)
 _PAPER = (24, 24, 27)
@@ -40,7 +43,7 @@ def instance_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
 
 
 def overlay(
-    image_rgb: NDArray[np.uint8], prediction: PanopticPrediction, *, opacity: float = 0.5, labels: bool = False
+    image_rgb: NDArray[np.uint8], prediction: PanopticPrediction, *, opacity: float = OPACITY, labels: bool = False
 ) -> NDArray[np.uint8]:
     """`(H, W, 3)` uint8 RGB: the image with each class's colour over it, instances shaded apart and outlined.
 

@@ -1,28 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""From a PanopticPrediction to the serialised messages of a bag, equal to those the node publishes."""
+"""Reading the frames of a bag, and serialising results as the messages that the node publishes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.bags.files import COMPRESSED_IMAGE, IMAGE, Message, typestore
 from opendr_panoptic_ros.codec.compressed import decode_compressed
-from opendr_panoptic_ros.codec.image import decode
-from opendr_panoptic_ros.errors import ImageEncodingError
+from opendr_panoptic_ros.codec.image import decode, encode
+from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
+from opendr_panoptic_ros.outputs import OUTPUTS, SEGMENTATION, VISUALIZATION, RenderContext
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
-SEGMENTATION = "opendr_panoptic_ros/msg/PanopticSegmentation"
+SEGMENTATION_TYPE = "opendr_panoptic_ros/msg/PanopticSegmentation"
+LABELS = (*(topic for topic, output in OUTPUTS.items() if output.audience == "machine"), SEGMENTATION)
+"""Topics below `panoptic/` of labels and ids; every labelled bag has them."""
+COLORS = tuple(topic for topic, output in OUTPUTS.items() if output.audience == "people" and topic != VISUALIZATION)
+"""Topics below `panoptic/` of colour maps."""
+TYPE_NAMES = dict.fromkeys(OUTPUTS, IMAGE) | {SEGMENTATION: SEGMENTATION_TYPE}
+"""Message types of the outputs that a bag can hold, by topic below `panoptic/`."""
 
 
 class Frame(NamedTuple):
-    """A camera's message and the picture in it. header: of rosbags' kind. image_rgb: `(H, W, 3)` uint8."""
+    """A camera's message and its image.
+
+    Attributes:
+        message: The message.
+        header: Its header, an object of the rosbags library.
+        image_rgb: Its image, `(H, W, 3)` uint8 RGB.
+    """
 
     message: Message
     header: Any
@@ -30,9 +41,16 @@ class Frame(NamedTuple):
 
 
 def read_frame(message: Message) -> Frame:
-    """The picture in a message of type Image or CompressedImage.
+    """Decode an image message of a bag.
 
-    Raises ImageEncodingError when it cannot be decoded.
+    Args:
+        message: A message of type Image or CompressedImage.
+
+    Returns:
+        The frame.
+
+    Raises:
+        ImageEncodingError: If it cannot be decoded.
     """
     content: Any
     try:
@@ -43,38 +61,41 @@ def read_frame(message: Message) -> Frame:
     return Frame(message, content.header, read(content))
 
 
-_Pixels = Callable[[Frame, PanopticPrediction], NDArray[Any]]
-
-_IMAGES: dict[str, tuple[str, _Pixels]] = {
-    "semantic": ("mono8", lambda _, prediction: prediction.semantic_map),
-    "instance": ("mono16", lambda _, prediction: prediction.instance_map),
-    "panoptic": ("32SC1", lambda _, prediction: prediction.panoptic_ids),
-    "semantic_color": ("rgb8", lambda _, prediction: visualize.semantic_color(prediction)),
-    "instance_color": ("rgb8", lambda _, prediction: visualize.instance_color(prediction)),
-    "rgb_visualization": ("rgb8", lambda frame, prediction: visualize.overlay(frame.image_rgb, prediction)),
-}
-LABELS = ("semantic", "instance", "panoptic", "segmentation")
-COLORS = ("semantic_color", "instance_color")
-VISUALIZATION = "rgb_visualization"
-TYPE_NAMES = dict.fromkeys(_IMAGES, IMAGE) | {"segmentation": SEGMENTATION}
-"""Topic below `panoptic/` to its type."""
-
-
 def serialized(output: str, frame: Frame, prediction: PanopticPrediction) -> memoryview:
-    """The message of an output, one of TYPE_NAMES, for a frame; it carries the frame's header."""
-    if output == "segmentation":
+    """Serialise an output of a frame as the message that the node publishes.
+
+    Args:
+        output: Topic below `panoptic/`, a key of `TYPE_NAMES`.
+        frame: The frame; the message gets its header.
+        prediction: The result of the frame.
+
+    Returns:
+        The message in CDR.
+
+    Raises:
+        PanopticError: If there is no such output.
+    """
+    if output not in TYPE_NAMES:
+        raise PanopticError(f"There is no output panoptic/{output}; expected one of {', '.join(TYPE_NAMES)}.")
+    if output == SEGMENTATION:
         message = _segmentation(frame, prediction)
     else:
-        encoding, pixels = _IMAGES[output]
-        message = _image(frame, encoding, pixels(frame, prediction))
+        row = OUTPUTS[output]
+        message = _image(frame, row.encoding, row.pixels(RenderContext(frame.image_rgb, prediction)))
     return typestore().serialize_cdr(message, TYPE_NAMES[output])
 
 
 def _image(frame: Frame, encoding: str, pixels: NDArray[Any]) -> Any:
-    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
-    height, width = pixels.shape[:2]
-    data = pixels.reshape(-1).view(np.uint8)
-    return typestore().types[IMAGE](frame.header, height, width, encoding, 0, pixels.strides[0], data)
+    fields = encode(pixels, encoding)
+    return typestore().types[IMAGE](
+        header=frame.header,
+        height=fields.height,
+        width=fields.width,
+        encoding=fields.encoding,
+        is_bigendian=fields.is_bigendian,
+        step=fields.step,
+        data=fields.data,
+    )
 
 
 def _segmentation(frame: Frame, prediction: PanopticPrediction) -> Any:
@@ -91,4 +112,4 @@ def _segmentation(frame: Frame, prediction: PanopticPrediction) -> Any:
         )
         for s in prediction.segments
     ]
-    return types[SEGMENTATION](frame.header, _image(frame, "32SC1", prediction.segment_map), segments)
+    return types[SEGMENTATION_TYPE](frame.header, _image(frame, "32SC1", prediction.segment_map), segments)

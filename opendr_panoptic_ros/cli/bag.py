@@ -51,7 +51,8 @@ def bag(
     """
     with user_errors():
         from opendr_panoptic_ros.bags.files import BagReader, BagWriter
-        from opendr_panoptic_ros.bags.results import COLORS, LABELS, VISUALIZATION
+        from opendr_panoptic_ros.bags.results import COLORS, LABELS
+        from opendr_panoptic_ros.outputs import VISUALIZATION
 
         source, out = source.expanduser(), out.expanduser()
         BagWriter.check_free(out)

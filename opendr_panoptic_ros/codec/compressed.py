@@ -1,35 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Between `sensor_msgs/CompressedImage` and NumPy arrays: JPEG and PNG."""
+"""Conversion between the fields of `sensor_msgs/CompressedImage` and NumPy arrays: JPEG and PNG."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.codec.image import decode
+from opendr_panoptic_ros.codec.image import ImageFields, decode
 from opendr_panoptic_ros.errors import ImageEncodingError
-
-if TYPE_CHECKING:
-    from sensor_msgs.msg import CompressedImage
-    from std_msgs.msg import Header
 
 
 class CompressedImageMessage(Protocol):
-    """The fields of `sensor_msgs/CompressedImage` that are read. `data`: anything with the buffer interface."""
+    """The fields of `sensor_msgs/CompressedImage` that are read. `data`: any object with the buffer interface."""
 
     format: str
     data: Any
 
 
-_ENCODINGS = {  # what OpenCV gives: dtype and number of channels
+@dataclass(frozen=True)
+class CompressedImageFields:
+    """The content of a compressed image message, apart from its header.
+
+    Attributes:
+        format: As in `sensor_msgs/CompressedImage`.
+        data: The compressed bytes, `(N,)` uint8.
+    """
+
+    format: str
+    data: NDArray[np.uint8]
+
+
+_ENCODINGS = {  # of what OpenCV returns, by dtype and number of channels
     (np.dtype(np.uint8), 1): "mono8",
     (np.dtype(np.uint8), 3): "bgr8",
     (np.dtype(np.uint8), 4): "bgra8",
@@ -39,20 +47,29 @@ _ENCODINGS = {  # what OpenCV gives: dtype and number of channels
 }
 
 
-def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
-    """The picture in a compressed image message, `(H, W, 3)` uint8, RGB.
+def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -> NDArray[np.uint8]:
+    """Return the pixels of a compressed image message.
 
-    JPEG or PNG, grey or colour; 16-bit values lose their low byte, alpha is left out. The data say themselves what
-    they are; of `format` only a Bayer pattern is read, as in "bayer_rggb8; png compressed".
+    JPEG and PNG are read, greyscale or colour. 16-bit values lose their low byte and an alpha channel is ignored. The
+    kind of the data is detected from the data; `format` only tells a Bayer pattern, as in "bayer_rggb8; png
+    compressed".
 
-    Raises ImageEncodingError for data that are no picture, or were cut short. A JPEG has no checksum: one that was
-    damaged in the middle, which no transport of ROS does, is read with wrong pixels.
+    A JPEG has no checksum: one that was damaged in the middle, which no ROS transport does, yields wrong pixels.
+
+    Args:
+        message: A message of ROS or of the rosbags library. It is not modified.
+
+    Returns:
+        The pixels, `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        ImageEncodingError: If the data are not an image, or are truncated.
     """
     data = np.frombuffer(message.data, np.uint8)
     pixels: NDArray[Any] | None = None
     with contextlib.suppress(cv2.error):
-        if data.size and not _is_cut_jpeg(data):
-            # Unchanged: neither turned as EXIF says, which CameraInfo knows nothing of, nor made 8-bit by stretching.
+        if data.size and not _is_truncated_jpeg(data):
+            # Unchanged: neither rotated by EXIF, of which CameraInfo knows nothing, nor stretched to 8 bits.
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageEncodingError(
@@ -71,31 +88,29 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     if channels == 1 and original.startswith("bayer_"):
         encoding = original.removesuffix("16") + "8" if original.endswith("16") else original
     height, width = pixels.shape[:2]
-    return decode(
-        SimpleNamespace(
-            height=height, width=width, encoding=encoding, is_bigendian=False, step=width * channels, data=pixels
-        )
-    )
+    return decode(ImageFields(height, width, encoding, 0, width * channels, pixels.reshape(-1)))
 
 
-def _is_cut_jpeg(data: NDArray[np.uint8]) -> bool:
-    """Whether this is a JPEG without its end, which OpenCV 4 fills up with repeated rows and calls read.
+def _is_truncated_jpeg(data: NDArray[np.uint8]) -> bool:
+    """Whether this is a JPEG without an end marker. OpenCV 4 fills the missing rows and reports success.
 
-    The end is looked for behind the last scan: a preview in the header has an end of its own. Padding may follow it.
+    The marker is searched for behind the last scan, because a preview in the header has an end marker of its own.
+    Padding may follow it.
     """
     stored = data.tobytes()
     return stored.startswith(b"\xff\xd8") and stored.rfind(b"\xff\xd9") < stored.rfind(b"\xff\xda")
 
 
-def encode_jpeg(pixels_rgb: NDArray[np.uint8], header: Header, *, quality: int) -> CompressedImage:
-    """A compressed image message that holds `pixels_rgb`, `(H, W, 3)` uint8, as JPEG, with a copy of `header`.
+def encode_jpeg(pixels_rgb: NDArray[np.uint8], *, quality: int) -> CompressedImageFields:
+    """Encode an image as JPEG, as image_transport's compressed publisher does.
 
-    quality: 1 to 100.
+    Args:
+        pixels_rgb: The image, `(H, W, 3)` uint8 RGB.
+        quality: JPEG quality, 1 to 100; higher is better and larger.
+
+    Returns:
+        The fields of the compressed image message.
     """
-    from sensor_msgs.msg import CompressedImage
-
     bgr = cv2.cvtColor(pixels_rgb, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    message = CompressedImage(header=copy.deepcopy(header), format="rgb8; jpeg compressed bgr8")
-    message.data.frombytes(data.data)  # one copy, as in image.encode
-    return message
+    return CompressedImageFields("rgb8; jpeg compressed bgr8", np.asarray(data, np.uint8))

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Between `sensor_msgs/Image` and NumPy arrays.
+"""Conversion between the fields of `sensor_msgs/Image` and NumPy arrays.
 
-`decode` reads messages of ROS and of the `rosbags` library alike, so it needs no ROS installation.
+Messages of ROS and of the rosbags library have the same fields, so no ROS installation is needed.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -19,15 +18,11 @@ from numpy.typing import NDArray
 
 from opendr_panoptic_ros.errors import ImageEncodingError
 
-if TYPE_CHECKING:
-    from sensor_msgs.msg import Image
-    from std_msgs.msg import Header
-
 Pixels = NDArray[np.uint8]
 
 
 class ImageMessage(Protocol):
-    """The fields of `sensor_msgs/Image` that `decode` reads. `data`: anything with the buffer interface."""
+    """The fields of `sensor_msgs/Image` that `decode` reads. `data`: any object with the buffer interface."""
 
     height: int
     width: int
@@ -38,10 +33,34 @@ class ImageMessage(Protocol):
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """How one encoding stores its pixels: `bytes_per_px` of them, and what makes RGB of `(H, W, bytes_per_px)`.
+class ImageFields:
+    """The content of an image message, apart from its header.
 
-    even_width: pixels are stored in pairs.
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        encoding: As in `sensor_msgs/image_encodings.hpp`.
+        is_bigendian: 1 where values of more than one byte are stored with the most significant byte first, else 0.
+        step: Length of a row in bytes, padding included.
+        data: The bytes of all rows, `(height * step,)` uint8.
+    """
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How one encoding stores its pixels.
+
+    Attributes:
+        bytes_per_px: Bytes of one pixel.
+        to_rgb: Converts `(H, W, bytes_per_px)` to RGB.
+        even_width: Whether pixels are stored in pairs.
     """
 
     bytes_per_px: int
@@ -49,14 +68,21 @@ class _Layout:
     even_width: bool = False
 
 
-def decode(message: ImageMessage) -> Pixels:
-    """The picture in an image message, `(H, W, 3)` uint8, RGB.
+def decode(message: ImageMessage | ImageFields) -> Pixels:
+    """Return the pixels of an image message.
 
-    The message stays as it is; for rgb8 and rgba8 the result is a read-only view into its data. Rows may be padded
-    (`step`), `is_bigendian` is obeyed. 16-bit grey values lose their low byte; alpha is left out; 8UC3 and 8UC4 are
-    taken for BGR and BGRA, as RViz does. An encoding not listed here is passed to cv_bridge, if that is installed.
+    16-bit grey values lose their low byte and an alpha channel is ignored. 8UC3 and 8UC4 are read as BGR and BGRA, as
+    RViz does.
 
-    Raises ImageEncodingError for an unknown encoding and for data that does not fit the message's own header.
+    Args:
+        message: A message of ROS or of the rosbags library, or `ImageFields`. It is not modified. Padded rows (`step`)
+            and both byte orders (`is_bigendian`) are supported.
+
+    Returns:
+        The pixels, `(H, W, 3)` uint8 RGB; for rgb8 and rgba8 a read-only view into the data of the message.
+
+    Raises:
+        ImageEncodingError: If the encoding is not in `ENCODINGS`, or the data do not fit the other fields.
     """
     height, width = int(message.height), int(message.width)
     if height < 1 or width < 1:
@@ -64,7 +90,10 @@ def decode(message: ImageMessage) -> Pixels:
     layouts = _BIG_ENDIAN if message.is_bigendian else _LITTLE_ENDIAN
     layout = layouts.get(message.encoding)
     if layout is None:
-        return _decode_with_cv_bridge(message)
+        raise ImageEncodingError(
+            f"The encoding is {message.encoding!r}; expected one of {', '.join(sorted(ENCODINGS))}. "
+            "Convert the images before they are published or recorded."
+        )
     stored_width = width + width % 2 if layout.even_width else width
     row_bytes = stored_width * layout.bytes_per_px
     step = int(message.step)
@@ -85,14 +114,19 @@ def decode(message: ImageMessage) -> Pixels:
     return layout.to_rgb(stored)[:, :width]
 
 
-def encode(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
-    """An image message that holds a copy of `pixels`, with a copy of `header`, no padding, little-endian.
+def encode(pixels: NDArray[Any], encoding: str) -> ImageFields:
+    """Return the fields of an image message: no row padding, little-endian.
 
-    encoding and pixels: rgb8 `(H, W, 3)` uint8, mono8 `(H, W)` uint8, mono16 `(H, W)` uint16, 32SC1 `(H, W)` int32.
-    Raises ImageEncodingError for any other encoding, or when `pixels` has another shape or dtype.
+    Args:
+        pixels: The pixels, of the shape and dtype that `encoding` names.
+        encoding: "rgb8" `(H, W, 3)` uint8, "mono8" `(H, W)` uint8, "mono16" `(H, W)` uint16 or "32SC1" `(H, W)` int32.
+
+    Returns:
+        The fields. Their data are a view of `pixels` where these are contiguous, else a copy.
+
+    Raises:
+        ImageEncodingError: If the encoding is another one, or the pixels do not fit it.
     """
-    from sensor_msgs.msg import Image
-
     if encoding not in _ENCODABLE:
         raise ImageEncodingError(f"The encoding is {encoding!r}; expected one of {', '.join(_ENCODABLE)}.")
     dtype, channels = _ENCODABLE[encoding]
@@ -102,31 +136,25 @@ def encode(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
             f"The pixels are {pixels.dtype} of shape {pixels.shape}; {encoding} needs {dtype} of shape ({shape})."
         )
     pixels = np.ascontiguousarray(pixels, dtype.newbyteorder("<"))
-    message = Image(header=copy.deepcopy(header))
-    message.height, message.width = pixels.shape[:2]
-    message.encoding = encoding
-    message.is_bigendian = 0
-    message.step = pixels.strides[0]
-    # Straight into the message's own array.array: one copy. Assigning a list or bytes checks or copies each element.
-    message.data.frombytes(pixels.reshape(-1).view(np.uint8).data)
-    return message
+    height, width = pixels.shape[:2]
+    return ImageFields(height, width, encoding, 0, pixels.strides[0], pixels.reshape(-1).view(np.uint8))
 
 
 def _convert(code: int) -> Callable[[Pixels], Pixels]:
-    """OpenCV's conversion `code`. Its loops are vectorised: 30 times faster than turning the channels with NumPy."""
+    """Return OpenCV's conversion `code`, which is vectorised: 30 times faster than reversing the channels in NumPy."""
     return lambda stored: np.asarray(cv2.cvtColor(stored, code), np.uint8)
 
 
 def _bayer(code: int) -> Callable[[Pixels], Pixels]:
-    """OpenCV's bilinear demosaicing. It leaves images with a side below 3 pixels black; those are continued first."""
+    """Return OpenCV's bilinear demosaicing; smaller images than 3x3, which OpenCV leaves black, are padded for it."""
     to_rgb = _convert(code)
 
     def demosaic(stored: Pixels) -> Pixels:
         if min(stored.shape[:2]) >= 3:
             return to_rgb(stored)
         # Mirroring at an even distance keeps the pattern's phase.
-        continued = np.pad(stored[:, :, 0], 2, mode="reflect")
-        return to_rgb(continued)[2:-2, 2:-2]
+        padded = np.pad(stored[:, :, 0], 2, mode="reflect")
+        return to_rgb(padded)[2:-2, 2:-2]
 
     return demosaic
 
@@ -164,22 +192,12 @@ _LITTLE_ENDIAN = {
 }
 _BIG_ENDIAN = {**_LITTLE_ENDIAN, "mono16": _GREY_16_BIG, "16UC1": _GREY_16_BIG}
 
+ENCODINGS = frozenset(_LITTLE_ENDIAN)
+"""The encodings that `decode` reads."""
+
 _ENCODABLE: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "rgb8": (np.dtype(np.uint8), (3,)),
     "mono8": (np.dtype(np.uint8), ()),
     "mono16": (np.dtype(np.uint16), ()),
     "32SC1": (np.dtype(np.int32), ()),
 }
-
-
-def _decode_with_cv_bridge(message: ImageMessage) -> Pixels:
-    known = ", ".join(sorted(_LITTLE_ENDIAN))
-    advice = f"The encoding is {message.encoding!r}; expected one of {known}. Convert the image before it comes here"
-    try:
-        from cv_bridge import CvBridge
-    except Exception as error:  # missing, or compiled for another NumPy: then its import fails in many ways
-        raise ImageEncodingError(f"{advice}, or install cv_bridge, which knows more.") from error
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
-    except Exception as error:
-        raise ImageEncodingError(f"{advice}; cv_bridge cannot read it either: {error}") from error

@@ -30,10 +30,10 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.codec.image import encode
 from opendr_panoptic_ros.demo.source import FrameSource, open_source
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.ros.main import StopSignals
+from opendr_panoptic_ros.ros.messages import image_message
 
 Frames: TypeAlias = Queue[NDArray[np.uint8] | Exception | None]
 
@@ -116,7 +116,7 @@ def _publish(node: Node, publisher: Publisher[Image], frames: Frames, rate_hz: f
         time.sleep(max(0.0, due - time.monotonic()))
         due = max(due, time.monotonic() - 1 / rate_hz) + 1 / rate_hz  # a late frame is not made good by a burst
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id="camera")
-        publisher.publish(encode(frame, "rgb8", header))
+        publisher.publish(image_message(frame, "rgb8", header))
         published += 1
     return published
 

@@ -21,9 +21,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32
 
 from opendr_panoptic_ros.codec.compressed import decode_compressed
-from opendr_panoptic_ros.codec.image import decode
+from opendr_panoptic_ros.outputs import CAMERA_INFO
 from opendr_panoptic_ros.ros import qos
-from opendr_panoptic_ros.ros.messages import CAMERA_INFO
+from opendr_panoptic_ros.ros.messages import decode_image
 from opendr_panoptic_ros.ros.rate import RateLimit
 from opendr_panoptic_ros.tracking import InstanceTracker
 
@@ -40,8 +40,9 @@ except ModuleNotFoundError:  # Humble
 
 PROCESSING_TIME = "debug/processing_time_ms"
 PIPELINE_LATENCY = "debug/pipeline_latency_ms"
+DEBUG_TOPICS = (PROCESSING_TIME, PIPELINE_LATENCY)
 TRANSPORTS: dict[str, tuple[type, Any]] = {
-    "raw": (Image, decode),
+    "raw": (Image, decode_image),
     "compressed": (CompressedImage, decode_compressed),
 }
 """Value of the parameter image_transport to message type and what makes an RGB array of the message."""
@@ -130,7 +131,7 @@ class CameraStream:
         self.is_active = False
         self._publishers: dict[str, Publisher[Any]] = {}
         try:
-            for topic, message_type in {**output_types, PROCESSING_TIME: Float32, PIPELINE_LATENCY: Float32}.items():
+            for topic, message_type in {**output_types, **dict.fromkeys(DEBUG_TOPICS, Float32)}.items():
                 self._publishers[topic] = self._publisher(message_type, f"{prefix}panoptic", topic)
         except Exception:
             self.destroy()

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""From a PanopticPrediction to the messages of the node's image outputs."""
+"""Conversion between ROS messages and arrays: the camera's images, and the node's outputs."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,45 +17,129 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.codec.compressed import encode_jpeg
-from opendr_panoptic_ros.codec.image import encode
+from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode
+from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 from opendr_panoptic_ros.labels import ClassTable
-from opendr_panoptic_ros.prediction import PanopticPrediction
-
-CAMERA_INFO = "camera_info"
-LABEL_INFO = "label_info"
+from opendr_panoptic_ros.outputs import CAMERA_INFO, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A frame and its result: all that an output is made of.
+@dataclass(frozen=True, kw_only=True)
+class MessageContext(RenderContext):
+    """Everything that the messages of a frame are made of.
 
-    image_rgb: `(H, W, 3)` uint8. header: of the camera's message. camera_info: what the camera said of itself, if it
-    did. visualization, opacity, jpeg_quality: the parameters.
+    Attributes:
+        header: Header of the camera's message; every output carries it.
+        camera_info: The camera's latest CameraInfo at the time of the frame, or None.
+        jpeg_quality: Quality of the compressed outputs, 1 to 100.
     """
 
-    image_rgb: NDArray[np.uint8]
-    prediction: PanopticPrediction
     header: Header
     camera_info: CameraInfo | None = None
-    visualization: str = "overlay"
-    opacity: float = 0.5
     jpeg_quality: int = 80
 
-    @cached_property
-    def rgb_visualization(self) -> NDArray[np.uint8]:
-        """`(H, W, 3)` uint8: the picture for people, which two outputs carry."""
-        if self.visualization == "detailed":
-            return visualize.detailed(self.image_rgb, self.prediction)
-        return visualize.overlay(self.image_rgb, self.prediction, opacity=self.opacity)
+
+def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
+    """Return an image message with a copy of the pixels and of the header.
+
+    Args:
+        pixels: The pixels, of the shape and dtype that `encoding` names.
+        encoding: One that `codec.image.encode` writes: rgb8, mono8, mono16 or 32SC1.
+        header: Header of the message.
+
+    Returns:
+        The message.
+
+    Raises:
+        ImageEncodingError: If the encoding is another one, or the pixels do not fit it.
+    """
+    fields = encode(pixels, encoding)
+    message = Image(header=copy.deepcopy(header))
+    message.height, message.width, message.encoding = fields.height, fields.width, fields.encoding
+    message.is_bigendian, message.step = fields.is_bigendian, fields.step
+    # Appending to the message's own array.array copies once. Assigning a list or bytes checks or copies each element.
+    message.data.frombytes(fields.data.data)
+    return message
 
 
-def _segmentation(answer: Answer) -> Any:
+def jpeg_message(pixels_rgb: NDArray[np.uint8], header: Header, *, quality: int) -> CompressedImage:
+    """Return a compressed image message that holds an image as JPEG.
+
+    Args:
+        pixels_rgb: The image, `(H, W, 3)` uint8 RGB.
+        header: Header of the message; it is copied.
+        quality: JPEG quality, 1 to 100.
+
+    Returns:
+        The message.
+    """
+    fields = encode_jpeg(pixels_rgb, quality=quality)
+    message = CompressedImage(header=copy.deepcopy(header), format=fields.format)
+    message.data.frombytes(fields.data.data)  # one copy, as above
+    return message
+
+
+def decode_image(message: Image) -> NDArray[np.uint8]:
+    """Return the pixels of an image message; encodings that the codec does not know are passed to cv_bridge.
+
+    Args:
+        message: The message. It is not modified.
+
+    Returns:
+        The pixels, `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        ImageEncodingError: If the encoding is unknown to both or cv_bridge is not installed, or the data do not fit
+            the other fields.
+    """
+    try:
+        return decode(message)
+    except ImageEncodingError as error:
+        if message.encoding in ENCODINGS:
+            raise
+        bridge = _cv_bridge()
+        if isinstance(bridge, Exception):
+            raise ImageEncodingError(f"{error} Or install cv_bridge, which converts more of them.") from bridge
+        try:
+            return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
+        except Exception as refused:
+            raise ImageEncodingError(f"{error} cv_bridge cannot convert it either: {refused}") from refused
+
+
+@cache
+def _cv_bridge() -> Any:
+    """Return the converter of cv_bridge, or the exception that its import raised."""
+    try:
+        from cv_bridge import CvBridge
+
+        return CvBridge()
+    except Exception as error:  # noqa: BLE001 - missing, or compiled for another NumPy, which fails in several ways
+        return error
+
+
+def _image(topic: str) -> Callable[[MessageContext], Image]:
+    output = OUTPUTS[topic]
+    return lambda context: image_message(output.pixels(context), output.encoding, context.header)
+
+
+def _jpeg(topic: str) -> Callable[[MessageContext], CompressedImage]:
+    output = OUTPUTS[topic]
+    return lambda context: jpeg_message(output.pixels(context), context.header, quality=context.jpeg_quality)
+
+
+def _camera_info(context: MessageContext) -> CameraInfo | None:
+    if context.camera_info is None:
+        return None
+    message = copy.copy(context.camera_info)
+    message.header = context.header
+    return message
+
+
+def _segmentation(context: MessageContext) -> Any:
     from opendr_panoptic_ros.msg import PanopticSegmentation, SegmentInfo
 
-    message = PanopticSegmentation(header=copy.deepcopy(answer.header))
-    message.segment_map = encode(answer.prediction.segment_map, "32SC1", answer.header)
+    message = PanopticSegmentation(header=copy.deepcopy(context.header))
+    message.segment_map = image_message(context.prediction.segment_map, "32SC1", context.header)
     message.segments = [
         SegmentInfo(
             id=segment.id,
@@ -66,64 +150,90 @@ def _segmentation(answer: Answer) -> Any:
             area_px=segment.area_px,
             box_xyxy_px=segment.box_xyxy_px,
         )
-        for segment in answer.prediction.segments
+        for segment in context.prediction.segments
     ]
     return message
 
 
-def _camera_info(answer: Answer) -> CameraInfo | None:
-    if answer.camera_info is None:
-        return None
-    message = copy.copy(answer.camera_info)
-    message.header = answer.header
-    return message
-
-
-def _image(encoding: str, pixels: Callable[[Answer], NDArray[Any]]) -> Callable[[Answer], Image]:
-    return lambda answer: encode(pixels(answer), encoding, answer.header)
-
-
-MAKE_MESSAGE: dict[str, Callable[[Answer], Any]] = {
-    "semantic": _image("mono8", lambda answer: answer.prediction.semantic_map),
-    "instance": _image("mono16", lambda answer: answer.prediction.instance_map),
-    "panoptic": _image("32SC1", lambda answer: answer.prediction.panoptic_ids),
-    "semantic_color": _image("rgb8", lambda answer: visualize.semantic_color(answer.prediction)),
-    "instance_color": _image("rgb8", lambda answer: visualize.instance_color(answer.prediction)),
-    "rgb_visualization": _image("rgb8", lambda answer: answer.rgb_visualization),
-    "rgb_visualization/compressed": lambda answer: encode_jpeg(
-        answer.rgb_visualization, answer.header, quality=answer.jpeg_quality
-    ),
+MAKE_MESSAGE: dict[str, Callable[[MessageContext], Any]] = {
+    **{topic: _image(topic) for topic in OUTPUTS},
+    **{compressed: _jpeg(topic) for compressed, topic in COMPRESSED.items()},
     CAMERA_INFO: _camera_info,
-    "segmentation": _segmentation,
+    SEGMENTATION: _segmentation,
 }
-"""Topic below `panoptic/` to what makes its message, or None if there is nothing to say.
-
-Each message carries the frame's header.
-"""
+"""Makes the message of each topic below `panoptic/`, or None where there is nothing to publish."""
 
 
-def message_types() -> dict[str, type]:
-    """Topic below `panoptic/` to message type; without `segmentation` when this package's messages are not built."""
-    special = {"rgb_visualization/compressed": CompressedImage, CAMERA_INFO: CameraInfo}
-    types: dict[str, type] = {topic: special.get(topic, Image) for topic in MAKE_MESSAGE if topic != "segmentation"}
+def make_message(topic: str, context: MessageContext) -> Any:
+    """Return the message of an output.
+
+    Args:
+        topic: Topic below `panoptic/`, a key of `MAKE_MESSAGE`.
+        context: The frame and its result.
+
+    Returns:
+        The message, with the header of the frame; None where there is nothing to publish.
+
+    Raises:
+        PanopticError: If there is no such output.
+    """
+    if topic not in MAKE_MESSAGE:
+        raise PanopticError(f"There is no output panoptic/{topic}; expected one of {', '.join(MAKE_MESSAGE)}.")
+    return MAKE_MESSAGE[topic](context)
+
+
+class MessageTypes(NamedTuple):
+    """The message types that this ROS installation has.
+
+    Attributes:
+        outputs: Message type by topic below `panoptic/`, for the outputs made of each frame that can be published.
+        unavailable: The topics below `panoptic/` that cannot be published, with the exception that tells why.
+    """
+
+    outputs: dict[str, type]
+    unavailable: dict[str, Exception]
+
+
+def message_types() -> MessageTypes:
+    """Return the message types of the outputs.
+
+    Returns:
+        The types. `segmentation` is unavailable where the messages of this package are not built or not sourced,
+        `label_info` where vision_msgs is not installed.
+    """
+    outputs: dict[str, type] = dict.fromkeys(OUTPUTS, Image)
+    outputs |= dict.fromkeys(COMPRESSED, CompressedImage) | {CAMERA_INFO: CameraInfo}
+    unavailable: dict[str, Exception] = {}
     try:
         from opendr_panoptic_ros.msg import PanopticSegmentation
 
         serialize_message(PanopticSegmentation())  # needs the compiled libraries, as publishing does
-    except Exception:  # noqa: BLE001 - not built, not sourced, or built for another Python: each fails differently
-        return types
-    return {**types, "segmentation": PanopticSegmentation}
+        outputs[SEGMENTATION] = PanopticSegmentation
+    except Exception as error:  # noqa: BLE001 - not built, not sourced, or built for another Python
+        unavailable[SEGMENTATION] = error
+    try:
+        from vision_msgs.msg import LabelInfo
+
+        serialize_message(LabelInfo())  # as above
+    except Exception as error:  # noqa: BLE001 - as above
+        unavailable[LABEL_INFO] = error
+    return MessageTypes(outputs, unavailable)
 
 
 def label_info(classes: ClassTable, *, score_threshold: float, header: Header) -> Any:
-    """A `vision_msgs/LabelInfo` that names the values of `panoptic/semantic`; None where vision_msgs is missing."""
-    try:
-        from vision_msgs.msg import LabelInfo, VisionClass
+    """Return a `vision_msgs/LabelInfo` that names the values of `panoptic/semantic`. Needs vision_msgs.
 
-        serialize_message(LabelInfo())  # as above
-    except Exception:  # noqa: BLE001 - as above
-        return None
+    Args:
+        classes: The classes of the network.
+        score_threshold: Minimum detection score, 0 to 1.
+        header: Header of the message.
+
+    Returns:
+        The message.
+    """
+    from vision_msgs.msg import LabelInfo, VisionClass
+
     message = LabelInfo(header=header, threshold=score_threshold)
-    # 255, void, is not listed: the message's definition keeps the largest value for what has no label.
+    # 255, void, is not listed: the message's definition keeps the largest value for pixels without a label.
     message.class_map = [VisionClass(class_id=i, class_name=name) for i, name in enumerate(classes.names)]
     return message

@@ -23,12 +23,13 @@ from std_msgs.msg import Header
 
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.postprocess import EgoMask, read_ego_mask
 from opendr_panoptic_ros.ros import camera, parameters, qos
 from opendr_panoptic_ros.ros.camera import CameraStream, FrameCounts
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnosis, diagnostics, memory_mb
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
-from opendr_panoptic_ros.ros.messages import LABEL_INFO, label_info, message_types
+from opendr_panoptic_ros.ros.messages import label_info, message_types
 from opendr_panoptic_ros.ros.serving import Server
 from opendr_panoptic_ros.ros.worker import Worker
 
@@ -69,12 +70,9 @@ class PanopticNode(ManagedNode):
         self._polling: Timer | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
         parameters.declare(self)
-        self._output_types = message_types()
-        if "segmentation" not in self._output_types:
-            self.get_logger().warning(
-                "The messages of opendr_panoptic_ros are not built or not sourced: there is no panoptic/segmentation, "
-                "the image topics work. Run 'colcon build', then source install/setup.bash."
-            )
+        self._message_types = message_types()
+        for topic, error in self._message_types.unavailable.items():
+            self._warn_unavailable(topic, error)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # The steady clock goes on while simulated time stands still.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -169,7 +167,7 @@ class PanopticNode(ManagedNode):
             stream = CameraStream(
                 self,
                 name,
-                self._output_types,
+                self._message_types.outputs,
                 self._frame_waits,
                 transport=settings.image_transport,
                 ego_mask=ego_mask,
@@ -179,8 +177,23 @@ class PanopticNode(ManagedNode):
         self._publish_label_info()
         self.get_logger().info(f"Ready on {self.segmenter.device}, {self.segmenter.precision}.")
 
+    def _warn_unavailable(self, topic: str, error: Exception) -> None:
+        """Log that an output cannot be published, and why."""
+        reason = f"There is no panoptic/{topic}: {type(error).__name__}: {error}."
+        if topic == SEGMENTATION:
+            self.get_logger().warning(
+                f"{reason} The messages of opendr_panoptic_ros are not built or not sourced; the image topics work. "
+                "Run 'colcon build', then source install/setup.bash."
+            )
+        elif isinstance(error, ModuleNotFoundError):  # optional
+            self.get_logger().info(f"{reason} Install it for this topic.")
+        else:
+            self.get_logger().warning(f"{reason} The package is installed but cannot be used.")
+
     def _publish_label_info(self) -> None:
         """Say what the values of each camera's label images mean, where vision_msgs is installed."""
+        if LABEL_INFO in self._message_types.unavailable:
+            return
         assert self.segmenter is not None  # noqa: S101 - there are cameras
         test = self.segmenter.config.test.with_thresholds(self.settings().thresholds())
         message = label_info(
@@ -188,8 +201,6 @@ class PanopticNode(ManagedNode):
             score_threshold=test.score_threshold,
             header=Header(stamp=self.get_clock().now().to_msg()),
         )
-        if message is None:
-            return
         for stream in self._cameras[len(self._label_infos) :]:
             topic = f"{camera.topic_prefix(stream.name)}panoptic/{LABEL_INFO}"
             self._label_infos.append(self.create_publisher(type(message), topic, qos.latched_qos()))

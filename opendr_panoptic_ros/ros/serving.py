@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.time import Time
 
+from opendr_panoptic_ros.outputs import CAMERA_INFO
 from opendr_panoptic_ros.postprocess import keep_classes, mask_out
-from opendr_panoptic_ros.ros.camera import CameraStream, Timing
-from opendr_panoptic_ros.ros.messages import CAMERA_INFO, MAKE_MESSAGE, Answer
+from opendr_panoptic_ros.ros.camera import DEBUG_TOPICS, CameraStream, Timing
+from opendr_panoptic_ros.ros.messages import MessageContext, make_message
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,16 +97,16 @@ class Server:
                 prediction = mask_out(prediction, stream.ego_mask.is_ego)
             if stream.tracker is not None:
                 prediction = stream.tracker.update(prediction, time_s=stamp_ns / 1e9)
-            answer = Answer(
-                frame.image_rgb,
-                prediction,
-                frame.header,
+            context = MessageContext(
+                image_rgb=frame.image_rgb,
+                prediction=prediction,
+                header=frame.header,
                 camera_info=stream.camera_info(frame.header.stamp) if CAMERA_INFO in frame.wanted else None,
                 visualization=settings.visualization,
                 opacity=settings.visualization_opacity,
                 jpeg_quality=settings.jpeg_quality,
             )
-            messages = {topic: MAKE_MESSAGE[topic](answer) for topic in frame.wanted if topic in MAKE_MESSAGE}
+            messages = {topic: make_message(topic, context) for topic in frame.wanted if topic not in DEBUG_TOPICS}
             stream.publish({topic: message for topic, message in messages.items() if message is not None})
             latency_ns = self.now_ns() - stamp_ns
             stream.count_answered(Timing((time.monotonic_ns() - start_ns) / 1e6, latency_ns / 1e6))

@@ -22,7 +22,7 @@ from support.commands import run_command, start_command
 from support.paths import ROOT
 
 from opendr_panoptic_ros.bags.files import IMAGE, BagWriter, Message, typestore
-from opendr_panoptic_ros.bags.results import SEGMENTATION, Frame, serialized
+from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, Frame, serialized
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 rclpy = pytest.importorskip("rclpy")
@@ -142,7 +142,7 @@ def test_our_own_messages_are_played(ear, tmp_path):
     header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 2), "optical")
     frame = Frame(Message("/image_raw", IMAGE, 0, b""), header, np.zeros((1, 3, 3), np.uint8))
     writer = BagWriter(tmp_path / "out.mcap")
-    writer.add_topic("/panoptic/segmentation", SEGMENTATION)
+    writer.add_topic("/panoptic/segmentation", SEGMENTATION_TYPE)
     writer.write(1, {"/panoptic/segmentation": serialized("segmentation", frame, prediction)})
     writer.close()
     process = start_command("play", tmp_path / "out.mcap", "--wait", 60)

@@ -21,7 +21,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.codec.image import encode
+from opendr_panoptic_ros.ros.messages import image_message
 
 PERIOD_S = 1 / 25
 
@@ -43,7 +43,7 @@ def main(video: str, stamps: str) -> None:
         if not more:
             break
         stamp = node.get_clock().now()
-        message = encode(bgr, "rgb8", Header(stamp=stamp.to_msg(), frame_id="camera"))
+        message = image_message(bgr, "rgb8", Header(stamp=stamp.to_msg(), frame_id="camera"))
         message.encoding = "bgr8"
         publisher.publish(message)
         sent.append(stamp.nanoseconds)

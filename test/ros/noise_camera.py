@@ -19,7 +19,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.codec.image import encode
+from opendr_panoptic_ros.ros.messages import image_message
 
 
 def main(topic: str, rate_hz: float, frames: int, count_file: Path) -> None:
@@ -35,7 +35,7 @@ def main(topic: str, rate_hz: float, frames: int, count_file: Path) -> None:
         time.sleep(max(0.0, due_s - time.monotonic()))
         due_s += 1 / rate_hz
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id=topic)
-        publisher.publish(encode(random.integers(0, 256, (48, 64, 3), np.uint8), "rgb8", header))
+        publisher.publish(image_message(random.integers(0, 256, (48, 64, 3), np.uint8), "rgb8", header))
         written = count_file.with_suffix(".new")
         written.write_text(str(number))
         written.replace(count_file)  # whole, whenever we are killed

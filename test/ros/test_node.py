@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from opendr_panoptic_ros import visualize
-from opendr_panoptic_ros.codec.image import decode, encode
+from opendr_panoptic_ros.codec.image import decode
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
 pytestmark = pytest.mark.ros
@@ -165,7 +165,7 @@ def test_nobody_listens_nothing_is_done(bench, tiny_checkpoint, picture, monkeyp
     made: list[str] = []
 
     def noted(topic: str, make: Any) -> Any:
-        def make_and_note(answer: messages.Answer) -> Any:
+        def make_and_note(answer: messages.MessageContext) -> Any:
             made.append(topic)
             return make(answer)
 
@@ -176,7 +176,7 @@ def test_nobody_listens_nothing_is_done(bench, tiny_checkpoint, picture, monkeyp
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     camera = bench.camera()
     for _ in range(5):
-        camera.publish(encode(picture, "rgb8", Header()))
+        camera.publish(messages.image_message(picture, "rgb8", Header()))
     assert camera.get_subscription_count() == 0
     assert node.counts[""] == FrameCounts()
 

@@ -20,8 +20,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.codec.image import encode
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.ros.messages import image_message
 from opendr_panoptic_ros.ros.node import PanopticNode
 
 PATIENCE_S = 60.0  # limit for an event that must happen; a test that passes does not reach it
@@ -89,7 +89,7 @@ class Bench:
         self.wait_for(camera.get_subscription_count, "a subscription to the camera")
         header = Header(frame_id="optical")
         header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 10**9)
-        message = encode(pixels, "rgb8", header)
+        message = image_message(pixels, "rgb8", header)
         message.encoding = encoding
         camera.publish(message)
 

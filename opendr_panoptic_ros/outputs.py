@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""The table of outputs: which images are made of a result, and how.
+
+The node, the bag labeller and the demo's recorder read this table. A new image output is one row of `OUTPUTS` and a
+row in the tables of topics in README.md and docs/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.prediction import PanopticPrediction
+
+
+@dataclass(frozen=True)
+class RenderContext:
+    """A frame, its result, and the settings of the images made of them.
+
+    Attributes:
+        image_rgb: The frame, `(H, W, 3)` uint8 RGB.
+        prediction: Its result, `H` × `W`.
+        visualization: "overlay" (class colours over the image) or "detailed" (input and results in a 2×2 view).
+        opacity: Opacity of the class colours in the overlay, 0 to 1.
+    """
+
+    image_rgb: NDArray[np.uint8]
+    prediction: PanopticPrediction
+    visualization: str = "overlay"
+    opacity: float = visualize.OPACITY
+
+    @cached_property
+    def rgb_visualization(self) -> NDArray[np.uint8]:
+        """Return the visualization, `(H, W, 3)` uint8 RGB. Cached, because the compressed output uses it as well."""
+        if self.visualization == "detailed":
+            return visualize.detailed(self.image_rgb, self.prediction)
+        return visualize.overlay(self.image_rgb, self.prediction, opacity=self.opacity)
+
+
+@dataclass(frozen=True)
+class ImageOutput:
+    """One image output.
+
+    Attributes:
+        encoding: Encoding of its `sensor_msgs/Image`, one that `codec.image.encode` writes.
+        pixels: Makes its pixels of a frame and its result; shape and dtype are those of the encoding.
+        audience: "machine" for maps of labels and ids, "people" for colour images.
+        compressed: Whether the node also publishes it as JPEG, on `<topic>/compressed`; rgb8 only.
+    """
+
+    encoding: str
+    pixels: Callable[[RenderContext], NDArray[Any]]
+    audience: Literal["machine", "people"]
+    compressed: bool = False
+
+
+VISUALIZATION = "rgb_visualization"
+
+OUTPUTS: dict[str, ImageOutput] = {
+    "semantic": ImageOutput("mono8", lambda context: context.prediction.semantic_map, "machine"),
+    "instance": ImageOutput("mono16", lambda context: context.prediction.instance_map, "machine"),
+    "panoptic": ImageOutput("32SC1", lambda context: context.prediction.panoptic_ids, "machine"),
+    "semantic_color": ImageOutput("rgb8", lambda context: visualize.semantic_color(context.prediction), "people"),
+    "instance_color": ImageOutput("rgb8", lambda context: visualize.instance_color(context.prediction), "people"),
+    VISUALIZATION: ImageOutput("rgb8", lambda context: context.rgb_visualization, "people", compressed=True),
+}
+"""Image outputs by their topic below `panoptic/`."""
+
+SEGMENTATION = "segmentation"
+"""Topic below `panoptic/` of the segment map with its list of segments, a PanopticSegmentation message."""
+
+CAMERA_INFO = "camera_info"
+"""Topic below `panoptic/` on which the node republishes the camera's CameraInfo with each result."""
+
+LABEL_INFO = "label_info"
+"""Topic below `panoptic/` of the class names, a latched `vision_msgs/LabelInfo`."""
+
+COMPRESSED: dict[str, str] = {f"{topic}/compressed": topic for topic, output in OUTPUTS.items() if output.compressed}
+"""Topics below `panoptic/` of the JPEG outputs, each with the topic of the image output that it holds."""
