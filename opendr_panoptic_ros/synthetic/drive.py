@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opendr_panoptic_ros.synthetic.render.camera import stream
 from opendr_panoptic_ros.synthetic.render.drive import draw_drive
-from opendr_panoptic_ros.synthetic.render.world import SENSOR_TAG
+from opendr_panoptic_ros.synthetic.render.rng import Purpose, rng_for
 from opendr_panoptic_ros.synthetic.samples import Sample, check_size, checked_seed, make_sample
 
 
@@ -49,6 +48,6 @@ class SyntheticDrive:
     def __getitem__(self, index: int) -> Sample:
         frame = range(self.num_frames)[index]
         time_s = frame / self.fps
-        image, ids = self._lens.bend(*self._world.paint(self._camera(time_s), time_s))
-        image = self._lens.expose(image, stream(self.seed, SENSOR_TAG, frame))
+        image, ids = self._lens.distort(*self._world.paint(self._camera(time_s), time_s))
+        image = self._lens.expose(image, rng_for(self.seed, Purpose.SENSOR, frame))
         return make_sample(image, ids, self._world.class_of)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from opendr_panoptic_ros.synthetic.render.camera import stream
-from opendr_panoptic_ros.synthetic.render.world import SENSOR_TAG, draw_scene
+from opendr_panoptic_ros.synthetic.render.rng import Purpose, rng_for
+from opendr_panoptic_ros.synthetic.render.scene import draw_scene
 from opendr_panoptic_ros.synthetic.samples import Sample, check_size, checked_seed, make_sample, segment_ids
 
 EVALUATION_SEEDS_FROM = 900_000_000
@@ -51,8 +51,8 @@ class SyntheticScenes:
     def __getitem__(self, index: int) -> Sample:
         seed = self.seeds[index]
         world, camera, lens = draw_scene(seed, height=self.height, width=self.width)
-        image, ids = lens.bend(*world.paint(camera))
-        image = lens.expose(image, stream(seed, SENSOR_TAG))
+        image, ids = lens.distort(*world.paint(camera))
+        image = lens.expose(image, rng_for(seed, Purpose.SENSOR))
         used = segment_ids(ids)
         renumbered = np.zeros(used[-1] + 1, np.int32)
         renumbered[used] = np.arange(1, len(used) + 1)

@@ -17,13 +17,16 @@ import pytest
 
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
-from opendr_panoptic_ros.synthetic.render.actors import Cast
-from opendr_panoptic_ros.synthetic.render.builder import Builder
-from opendr_panoptic_ros.synthetic.render.camera import Camera, stream
+from opendr_panoptic_ros.synthetic.render.camera import Camera
 from opendr_panoptic_ros.synthetic.render.canvas import Canvas
-from opendr_panoptic_ros.synthetic.render.drive import Timetable
-from opendr_panoptic_ros.synthetic.render.items import fixed, painting_order
-from opendr_panoptic_ros.synthetic.render.weather import Lens, draw_light
+from opendr_panoptic_ros.synthetic.render.lens import Lens
+from opendr_panoptic_ros.synthetic.render.light import draw_light
+from opendr_panoptic_ros.synthetic.render.objects import painting_order
+from opendr_panoptic_ros.synthetic.render.pose import stationary
+from opendr_panoptic_ros.synthetic.render.rng import rng_for
+from opendr_panoptic_ros.synthetic.render.static_objects import StaticObjectFactory
+from opendr_panoptic_ros.synthetic.render.things import ThingFactory
+from opendr_panoptic_ros.synthetic.render.timetable import Timetable
 from opendr_panoptic_ros.synthetic.scenes import SyntheticScenes
 
 
@@ -105,14 +108,14 @@ def camera():
     return Camera(width_px=256, height_px=192, focal_px=260.0, position_m=(0.0, 1.5, 0.0), pitch_rad=-0.05)
 
 
-def coverage(item, camera):
-    """How much of each pixel the item's picture covers, 0-1, seen before black and before white; and its truth."""
-    light, _ = draw_light(stream(1))
+def coverage(obj, camera):
+    """How much of each pixel the obj's picture covers, 0-1, seen before black and before white; and its truth."""
+    light, _ = draw_light(rng_for(1))
     pictures = []
     for background in (0, 255):
         canvas = Canvas(camera, light)
         canvas.image[:] = background
-        item.paint(canvas, 0.0)
+        obj.paint(canvas, 0.0)
         pictures.append(canvas.image.astype(float))
     return 1 - (pictures[1] - pictures[0]).mean(axis=2) / 255, canvas.ids > 0
 
@@ -130,34 +133,34 @@ def check_exact(covered_and_truth, least):
 @pytest.mark.parametrize("yaw", [0.0, 0.7, 1.6, 3.0])
 @pytest.mark.parametrize("name", ["car", "truck", "bus", "train"])
 def test_a_vehicle_covers_its_truth_but_for_smooth_borders(camera, name, yaw):
-    cast = Cast(stream(5), is_night=False)
-    part, size = cast.vehicle(name)
-    item = cast.place_vehicle(name, part, size, fixed(1.0, 22.0, yaw))
-    check_exact(coverage(item, camera), 0.8)
+    factory = ThingFactory(rng_for(5), is_night=False)
+    part, size = factory.draw_vehicle(name)
+    obj = factory.vehicle(name, part, size, stationary(1.0, 22.0, yaw))
+    check_exact(coverage(obj, camera), 0.8)
 
 
 def test_a_person_and_a_rider_cover_their_truth_but_for_smooth_borders_and_spokes(camera):
-    cast = Cast(stream(6), is_night=False)
-    check_exact(coverage(cast.place_person(fixed(0.3, 6.0, 0.4), walking=True), camera), 0.8)
-    rider = cast.place_cycle(motor=False, ridden=True, path=fixed(0.0, 6.0, 1.4))
+    factory = ThingFactory(rng_for(6), is_night=False)
+    check_exact(coverage(factory.person(stationary(0.3, 6.0, 0.4), walking=True), camera), 0.8)
+    rider = factory.cycle(motor=False, ridden=True, trajectory=stationary(0.0, 6.0, 1.4))
     check_exact(coverage(rider, camera), 0.4)
-    assert [CITYSCAPES.names[cast.class_of[i]] for i in rider.ids] == ["bicycle", "rider"]
+    assert [CITYSCAPES.names[factory.class_of[i]] for i in rider.ids] == ["bicycle", "rider"]
 
 
 @pytest.mark.parametrize("kind", ["house", "wall", "hedge"])
 def test_a_panel_covers_its_truth_but_for_smooth_borders(camera, kind):
-    builder = Builder(stream(7), is_night=False)
+    factory = StaticObjectFactory(rng_for(7), is_night=False)
     if kind == "house":
-        builder.house(1, 4.0, 8.0, 18.0)
+        factory.add_house(1, 4.0, 8.0, 18.0)
     else:
-        builder.boundary(3.0, 6.0, 16.0, kind)
-    check_exact(coverage(builder.items[0], camera), 0.8)
+        factory.add_boundary(3.0, 6.0, 16.0, kind)
+    check_exact(coverage(factory.objects[0], camera), 0.8)
 
 
 def test_a_trees_truth_is_where_it_hides_at_least_half(camera):
-    builder = Builder(stream(8), is_night=False)
-    builder.tree(0.0, 12.0)
-    covered, truth = coverage(builder.items[0], camera)
+    factory = StaticObjectFactory(rng_for(8), is_night=False)
+    factory.add_tree(0.0, 12.0)
+    covered, truth = coverage(factory.objects[0], camera)
     border = covered[(covered > 0) & (covered < 1)].size
     assert ((covered >= 0.5) != truth).sum() <= 0.25 * border
 
@@ -172,14 +175,14 @@ def test_what_stands_before_is_painted_last(camera):
 
 
 def test_the_lens_bends_picture_and_truth_alike():
-    rng = stream(9)
+    rng = rng_for(9)
     ids = cv2.resize(rng.integers(1, 5, (8, 16)).astype(np.uint8), (160, 80), interpolation=cv2.INTER_NEAREST).astype(
         np.int32
     )
     image = np.repeat((ids * 50).astype(np.uint8)[..., None], 3, axis=2)
     for k in range(30):
-        lens = Lens.random(stream(k), "", is_night=False)
-        bent_image, bent_ids = lens.bend(image, ids)
+        lens = Lens.random(rng_for(k), "", is_night=False)
+        bent_image, bent_ids = lens.distort(image, ids)
         if abs(lens.distortion) > 0.05:
             break
     assert (bent_ids != ids).any()

@@ -1,29 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Camera: a pinhole above a flat street that may bend, and light: sun, ambient and haze."""
+"""Camera: a pinhole above a flat street that may bend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Maps = NDArray[np.float32]
-Picture = NDArray[Any]
-"""8-bit pixels. OpenCV's own types do not say so."""
+from opendr_panoptic_ros.synthetic.render.arrays import Float32Array, FloatArray
 
 NEAR_M = 0.4
 """Nothing nearer to the camera's plane is drawn."""
-
-
-def stream(seed: int, *tags: int) -> np.random.Generator:
-    """The random numbers of one purpose: the same in every process, whatever else was drawn before."""
-    return np.random.Generator(np.random.PCG64([seed, *tags]))
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Camera:
     bend_per_m: float = 0.0
 
     @cached_property
-    def rotation(self) -> Floats:
+    def rotation(self) -> FloatArray:
         """`(3, 3)`: world to camera axes (x right, y up, z forward)."""
         (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (self.yaw_rad, self.pitch_rad, self.roll_rad))
         yaw = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -51,19 +41,19 @@ class Camera:
         roll = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
         return roll @ pitch @ yaw
 
-    def to_camera(self, points_m: Floats) -> Floats:
+    def to_camera(self, points_m: FloatArray) -> FloatArray:
         """`(..., 3)` world points in camera axes."""
         relative = points_m - np.asarray(self.position_m)
         if self.bend_per_m:
             relative[..., 0] += self.bend_per_m * np.maximum(relative[..., 2], 0.0) ** 2
         return relative @ self.rotation.T
 
-    def to_pixels(self, points: Floats) -> Floats:
+    def to_pixels(self, points: FloatArray) -> FloatArray:
         """`(..., 2)` pixel coordinates of points in camera axes that lie before the near plane."""
         scale = self.focal_px / np.maximum(points[..., 2:], NEAR_M)
         return points[..., :2] * scale * (1.0, -1.0) + (0.5 * self.width_px, 0.5 * self.height_px)
 
-    def rays(self, rows: slice, step: int = 1) -> tuple[Maps, Maps, Maps]:
+    def rays(self, rows: slice, step: int = 1) -> tuple[Float32Array, Float32Array, Float32Array]:
         """The world x, y and z of each pixel's direction, for these rows and every step-th column; its depth is 1."""
         x = (np.arange(0, self.width_px, step, dtype=np.float32) + 0.5 - 0.5 * self.width_px) / self.focal_px
         y = (0.5 * self.height_px - 0.5 - np.arange(self.height_px, dtype=np.float32)[rows]) / self.focal_px
@@ -79,7 +69,7 @@ class Camera:
         middle = 0.5 * self.height_px + self.focal_px * forward / up
         return middle - side, middle + side
 
-    def ground(self, rows: slice, far_m: float = 400.0) -> tuple[Maps, Maps, Maps]:
+    def ground(self, rows: slice, far_m: float = 400.0) -> tuple[Float32Array, Float32Array, Float32Array]:
         """x, z and depth in metres of the ground in each pixel of these rows; depth is `far_m` at the horizon."""
         across, up, forward = self.rays(rows)
         depth = np.minimum(np.float32(self.position_m[1]) / np.maximum(-up, np.float32(1e-6)), np.float32(far_m))
@@ -88,31 +78,3 @@ class Camera:
         if self.bend_per_m:
             x -= np.float32(self.bend_per_m) * np.square(np.maximum(ahead, 0.0))
         return x, ahead + np.float32(self.position_m[2]), depth
-
-
-@dataclass(frozen=True)
-class Light:
-    """Where light comes from. Colours are factors or RGB 0-255; haze hides 63 % at `haze_distance_m`."""
-
-    to_sun: tuple[float, float, float]
-    sun_rgb: tuple[float, float, float]
-    ambient_rgb: tuple[float, float, float]
-    shadow: float
-    haze_rgb: tuple[float, float, float]
-    haze_distance_m: float
-    zenith_rgb: tuple[float, float, float]
-    cloudiness: float
-    is_night: bool = False
-    wetness: float = 0.0
-    snow: float = 0.0
-
-    def shade(self, normals: Floats) -> Floats:
-        """`(..., 3)` factors for the albedo of faces with these outward normals."""
-        facing = np.maximum(normals @ np.asarray(self.to_sun), 0.0)
-        sky = 0.85 + 0.15 * normals[..., 1]  # what faces up sees more of the sky
-        return np.asarray(self.ambient_rgb) * sky[..., None] + np.asarray(self.sun_rgb) * facing[..., None]
-
-    def through_haze(self, colors: Floats, depth_m: Floats) -> Floats:
-        """`(..., 3)` colours as seen from that distance."""
-        clear = np.exp(-np.maximum(depth_m, 0.0) / self.haze_distance_m)[..., None]
-        return colors * clear + np.asarray(self.haze_rgb) * (1.0 - clear)

@@ -1,44 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Canvas: the picture and its truth, painted together from far to near, so that the frontmost object's id stays."""
+"""Canvas: the image and its ground truth, painted together from far to near."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.synthetic.render.camera import NEAR_M, Camera, Floats, Light, Picture
+from opendr_panoptic_ros.synthetic.render.arrays import FloatArray, PixelArray
+from opendr_panoptic_ros.synthetic.render.camera import NEAR_M, Camera
+from opendr_panoptic_ros.synthetic.render.light import Light
 from opendr_panoptic_ros.synthetic.render.mesh import Mesh
+from opendr_panoptic_ros.synthetic.render.pose import Pose
 
 _SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
 _LEVELS = np.arange(256.0)[:, None]
 _TOWARDS_CAMERA = np.array([0.0, 0.5, -0.6])
 _FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Where an object stands, in metres, and where it faces: yaw 0 looks along z, positive to the right."""
-
-    x: float
-    z: float
-    yaw: float = 0.0
-    y: float = 0.0
-
-    def to_world(self, points: Floats) -> Floats:
-        """`(..., 3)` local points in world axes."""
-        return self.turn(points) + np.array([self.x, self.y, self.z])
-
-    def turn(self, directions: Floats) -> Floats:
-        """`(..., 3)` local directions in world axes."""
-        c, s = np.cos(self.yaw), np.sin(self.yaw)
-        return directions @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
 
 
 class Canvas:
@@ -54,18 +37,18 @@ class Canvas:
         self.ids = np.zeros(shape, np.int32)
         self._contact, self._sun_shadow = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
 
-    def lit(self, colors: Floats, normals: Floats, depth_m: Floats) -> Floats:
+    def shaded(self, colors: FloatArray, normals: FloatArray, depth_m: FloatArray) -> FloatArray:
         """`(..., 3)` colours with shading and haze."""
         return self.light.through_haze(np.minimum(colors * self.light.shade(normals), 255.0), depth_m)
 
-    def polygon(self, pixels: Floats, color: Sequence[float], segment_id: int | None) -> None:
+    def fill_polygon(self, pixels: FloatArray, color: Sequence[float], segment_id: int | None) -> None:
         """Paint a polygon of `(n, 2)` pixel coordinates; the id map is left alone when `segment_id` is None."""
         points = fixed_point(pixels)
         cv2.fillPoly(self.image, [points], color, cv2.LINE_AA, _SHIFT)
         if segment_id is not None:
             cv2.fillPoly(self.ids, [points], segment_id, cv2.LINE_8, _SHIFT)
 
-    def mesh(self, mesh: Mesh, pose: Pose, ids: Sequence[int], *, haze: bool = True) -> None:
+    def draw_mesh(self, mesh: Mesh, pose: Pose, ids: Sequence[int], *, haze: bool = True) -> None:
         """Paint a mesh's faces that look at the camera, in their order."""
         camera = self.camera
         points = camera.to_camera(pose.to_world(mesh.vertices))
@@ -83,7 +66,7 @@ class Canvas:
         if not visible.any():
             return
         depth = np.add.reduceat(points[:, 2], first) / counts if haze else np.zeros(len(first))
-        colors = self.lit(mesh.colors, normals, depth)
+        colors = self.shaded(mesh.colors, normals, depth)
         if mesh.glows.any():
             colors[mesh.glows] = self.light.through_haze(mesh.colors[mesh.glows], depth[mesh.glows])
         rows = colors.tolist()
@@ -98,7 +81,7 @@ class Canvas:
             cv2.fillPoly(image, [outline], rows[i], cv2.LINE_AA, _SHIFT)
             cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
 
-    def shadow(self, points: Floats, strength: float, *, contact: bool) -> None:
+    def add_shadow(self, points: FloatArray, strength: float, *, contact: bool) -> None:
         """Darken the ground inside the hull of `(n, 3)` world points that lie on it.
 
         contact: under an object; else thrown by the sun. Each kind has one strength in a picture.
@@ -117,17 +100,17 @@ class Canvas:
         cv2.fillPoly(mask, [fixed_point(np.asarray(hull[:, 0], float))], (255 * strength,), cv2.LINE_AA, _SHIFT)
 
     @cached_property
-    def shadows(self) -> Picture:
+    def shadows(self) -> PixelArray:
         """`(H, W)` how much light the ground lacks, 0-255; complete once all shadows are thrown."""
         thrown = cv2.GaussianBlur(self._sun_shadow, (0, 0), max(len(self.ids) / 300, 0.5))
         contact = cv2.GaussianBlur(self._contact, (0, 0), max(len(self.ids) / 150, 0.5))
         return np.asarray(cv2.max(thrown, contact), np.uint8)
 
-    def panel(
+    def draw_panel(
         self,
-        draw: Callable[[], tuple[Picture, Picture | None]],
-        corners: Floats,
-        normal: Floats,
+        draw: Callable[[], tuple[PixelArray, PixelArray | None]],
+        corners: FloatArray,
+        normal: FloatArray,
         segment_id: int,
     ) -> None:
         """Paint a textured upright rectangle, if it is in the picture.
@@ -173,8 +156,8 @@ class Canvas:
         _blend(self.image[y0:y1, x0:x1], warped, weight)
         cv2.fillPoly(self.ids[y0:y1, x0:x1], [local], segment_id, cv2.LINE_8, _SHIFT)
 
-    def sprite(
-        self, draw: Callable[[], Picture], base: Floats, width_m: float, height_m: float, segment_id: int
+    def draw_billboard(
+        self, draw: Callable[[], PixelArray], base: FloatArray, width_m: float, height_m: float, segment_id: int
     ) -> None:
         """Paint an RGBA cut-out that faces the camera, its bottom middle at the world point `base`, if it is seen.
 
@@ -207,7 +190,7 @@ class Canvas:
         _blend(self.image[y0:y1, x0:x1], self._shaded(cut, _TOWARDS_CAMERA, point[2], None), alpha)
         self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
 
-    def _shaded(self, texture: Picture, normal: Floats, depth_m: float, glow: Picture | None) -> Picture:
+    def _shaded(self, texture: PixelArray, normal: FloatArray, depth_m: float, glow: PixelArray | None) -> PixelArray:
         """The texture with shading and haze; alpha is kept."""
         haze = float(np.exp(-depth_m / self.light.haze_distance_m))
         offset = np.asarray(self.light.haze_rgb) * (1 - haze)
@@ -221,17 +204,17 @@ class Canvas:
         return shaded
 
 
-def fixed_point(pixels: Floats) -> NDArray[np.int32]:
+def fixed_point(pixels: FloatArray) -> NDArray[np.int32]:
     """Pixel coordinates (centre of the first pixel at 0.5) as OpenCV's fixed point (centre at 0)."""
     return np.rint((np.clip(pixels, -_FAR_PX, _FAR_PX) - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
-def clip_near(points: Floats) -> Floats:
+def clip_near(points: FloatArray) -> FloatArray:
     """The polygon's part before the near plane: `(m, 3)` in camera axes, m is 0 when there is none."""
     inside = points[:, 2] >= NEAR_M
     if inside.all():
         return points
-    kept: list[Floats] = []
+    kept: list[FloatArray] = []
     for i in range(len(points)):
         before, here = points[i - 1], points[i]
         if inside[i - 1] != inside[i]:
@@ -241,7 +224,7 @@ def clip_near(points: Floats) -> Floats:
     return np.array(kept).reshape(-1, 3)
 
 
-def _reduced(texture: Picture, pixels: Floats) -> Picture:
+def _reduced(texture: PixelArray, pixels: FloatArray) -> PixelArray:
     """The texture made smaller, each way, to about the size it is seen at: warping alone would let it flicker."""
     height, width = texture.shape[:2]
     span = np.ptp(pixels, axis=0)
@@ -249,7 +232,7 @@ def _reduced(texture: Picture, pixels: Floats) -> Picture:
     return texture if size == (width, height) else cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
 
 
-def _blend(target: Picture, source: Picture, weight: Picture) -> None:
+def _blend(target: PixelArray, source: PixelArray, weight: PixelArray) -> None:
     """Mix `source` into `target` in place, by weights 0-255."""
     if source.shape[2] == 4:
         source = np.asarray(cv2.cvtColor(source, cv2.COLOR_RGBA2RGB))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""House fronts: windows, doors, balconies, shops with signs and awnings."""
+"""Facades of houses: windows, doors, balconies, shops with signs and awnings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.synthetic.render.palette import BLACK, Rgb, cloth, hsv, masonry, mixed, paint, scaled
+from opendr_panoptic_ros.synthetic.render.palette import (
+    BLACK,
+    Rgb,
+    cloth_color,
+    hsv,
+    masonry_color,
+    mixed,
+    paint_color,
+    scaled,
+)
 from opendr_panoptic_ros.synthetic.render.textures import Texture, bricks, plain
 
 _WORDS = ("CAFE", "HOTEL", "BOOKS", "MARKT", "BAR", "PIZZA", "BANK", "TEE", "OPTIK", "SHOP", "BLUMEN", "KINO")
@@ -22,7 +31,7 @@ def facade(
 ) -> tuple[Texture, Texture]:
     """A house front of `scale` pixels per metre, and where it shines by itself; with a shop, or as it comes if None."""
     height, width = int(height_m * scale), int(width_m * scale)
-    color = masonry(rng)
+    color = masonry_color(rng)
     texture, glow = plain(rng, height, width, color), np.zeros((height, width), np.uint8)
     style = rng.random()
     if style < 0.3:
@@ -33,9 +42,9 @@ def facade(
     pitch = int((rng.uniform(1.9, 3.4) if rng.random() < 0.88 else 1.5) * scale)
     size = (int(pitch * rng.uniform(0.42, 0.68)), int(storey * rng.uniform(0.45, 0.66)))
     trim = scaled(color, rng.choice([0.7, 1.25]))
-    shutters = paint(rng) if rng.random() < 0.2 else None
+    shutters = paint_color(rng) if rng.random() < 0.2 else None
     balcony = rng.random() < 0.2
-    frame = scaled(masonry(rng), 1.1)
+    frame = scaled(masonry_color(rng), 1.1)
     bays = [
         _bay(rng, size, frame, trim, shutters, balcony=balcony and rng.random() < 0.7, night=night) for _ in range(4)
     ]
@@ -73,7 +82,7 @@ def _window(rng: np.random.Generator, size: tuple[int, int], frame: Rgb, *, lit:
     pane = np.empty((height, width, 3), np.uint8)
     pane[:] = np.minimum(np.asarray(glass) * _fade(height), 255)[:, None]
     if rng.random() < 0.4:  # a curtain or blind
-        pane[: int(height * rng.uniform(0.2, 0.8))] = scaled(cloth(rng), 1.2)
+        pane[: int(height * rng.uniform(0.2, 0.8))] = scaled(cloth_color(rng), 1.2)
     if width > 6:
         cv2.line(pane, (0, height // 2), (width // 2, 0), mixed(glass, (230, 235, 240), 0.4), max(width // 8, 1))
     pane[:, width // 2] = frame
@@ -117,8 +126,8 @@ def _ground_floor(
     door_width, door_height = int(1.2 * scale), int(2.3 * scale)
     x = int(rng.uniform(0.1, 0.8) * max(width - door_width, 1))
     if shop:
-        cv2.rectangle(texture, (0, top), (width, height), scaled(masonry(rng), 0.7), -1)
-        sign, glass = paint(rng), hsv(rng.uniform(0.08, 0.6), 0.3, rng.uniform(0.35, 0.8))
+        cv2.rectangle(texture, (0, top), (width, height), scaled(masonry_color(rng), 0.7), -1)
+        sign, glass = paint_color(rng), hsv(rng.uniform(0.08, 0.6), 0.3, rng.uniform(0.35, 0.8))
         step = int(rng.uniform(2.5, 4.5) * scale)
         for left in range(scale // 3, width - scale, step):
             right = min(left + step - scale // 3, width - scale // 3)
@@ -126,7 +135,7 @@ def _ground_floor(
             cv2.rectangle(texture, (left, y0), (right, y1), glass, -1)
             for _ in range(6):  # goods
                 gx, gy = rng.integers(left, max(right - scale // 2, left + 1)), rng.integers((y0 + y1) // 2, y1)
-                cv2.rectangle(texture, (int(gx), int(gy)), (int(gx) + scale // 2, y1), cloth(rng), -1)
+                cv2.rectangle(texture, (int(gx), int(gy)), (int(gx) + scale // 2, y1), cloth_color(rng), -1)
             cv2.line(
                 texture,
                 (left, y1 - scale),
@@ -151,18 +160,18 @@ def _ground_floor(
                 cv2.LINE_AA,
             )
         if rng.random() < 0.5:
-            awning, y = paint(rng), top + int(0.7 * scale)
+            awning, y = paint_color(rng), top + int(0.7 * scale)
             for k, left in enumerate(range(0, width, scale // 2)):
                 tone = awning if k % 2 else (235.0, 232.0, 225.0)
                 cv2.rectangle(texture, (left, y), (left + scale // 2, y + int(0.6 * scale)), tone, -1)
     else:
         lit = night and rng.random() < 0.5
-        pane = _window(rng, (int(1.1 * scale), int(1.4 * scale)), scaled(masonry(rng), 1.1), lit=lit)
+        pane = _window(rng, (int(1.1 * scale), int(1.4 * scale)), scaled(masonry_color(rng), 1.1), lit=lit)
         for left in range(scale, width - 2 * scale, int(2.6 * scale)):
             y = top + int(0.9 * scale)
             texture[y : y + pane.shape[0], left : left + pane.shape[1]] = pane
             glow[y : y + pane.shape[0], left : left + pane.shape[1]] = 255 * lit
-    door = paint(rng)
+    door = paint_color(rng)
     cv2.rectangle(texture, (x - 2, height - door_height - 2), (x + door_width + 2, height), scaled(door, 0.5), -1)
     cv2.rectangle(texture, (x, height - door_height), (x + door_width, height), door, -1)
     cv2.rectangle(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Figure: round limbs and thin wheels, sorted by depth: people, bicycles, motorcycles, trunks and cables."""
+"""Figure: round limbs and thin wheels, sorted by depth: people, cycles and tree trunks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from opendr_panoptic_ros.synthetic.render.camera import NEAR_M, Floats
-from opendr_panoptic_ros.synthetic.render.canvas import Canvas, Pose
+from opendr_panoptic_ros.synthetic.render.arrays import FloatArray
+from opendr_panoptic_ros.synthetic.render.camera import NEAR_M
+from opendr_panoptic_ros.synthetic.render.canvas import Canvas
+from opendr_panoptic_ros.synthetic.render.pose import Pose
 
 _ARC = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 6)
 Point = Sequence[float]
@@ -50,7 +52,7 @@ class Figure:
         radius_px = camera.focal_px * radius / np.maximum(np.column_stack([a[:, 2], b[:, 2]]), NEAR_M)
         radius_px = np.maximum(radius_px, 0.35)
         a, b = camera.to_pixels(a), camera.to_pixels(b)
-        body = canvas.lit(colors, np.array([0.0, 0.2, -0.55]) + np.zeros_like(colors), depth)
+        body = canvas.shaded(colors, np.array([0.0, 0.2, -0.55]) + np.zeros_like(colors), depth)
         outlines = _capsules(a, b, radius_px)
         bright = np.minimum(body * 1.22 + 5, 255.0)
         side = np.sign(canvas.light.to_sun[0])
@@ -62,31 +64,31 @@ class Figure:
             if kind:
                 _paint_wheel(canvas, wheels[i][1], wheels[i][2], wheels[i][3], ids[self._wheels[i][4]])
                 continue
-            canvas.polygon(outlines[i], body[i].tolist(), ids[self._limbs[i][5]])
+            canvas.fill_polygon(outlines[i], body[i].tolist(), ids[self._limbs[i][5]])
             if radius_px[i].max() > 1.5:
-                canvas.polygon(inner[i], bright[i].tolist(), None)
+                canvas.fill_polygon(inner[i], bright[i].tolist(), None)
 
 
 def _place_wheel(
     canvas: Canvas, pose: Pose, center: Point, radius: float, ahead: Point, color: Sequence[float]
-) -> tuple[float, Floats, Floats, float]:
+) -> tuple[float, FloatArray, FloatArray, float]:
     """Depth in metres, outline and colour in the picture, tyre width in pixels."""
     angle = np.linspace(0, 2 * np.pi, 18, endpoint=False)[:, None]
     rim = np.asarray(center) + radius * (np.cos(angle) * np.asarray(ahead) + np.sin(angle) * np.array([0, 1.0, 0]))
     points = canvas.camera.to_camera(pose.to_world(rim))
     depth = float(points[:, 2].mean())
-    shaded = canvas.lit(np.array(color, float), np.array([0.0, 0.3, -0.5]), np.array(depth))
+    shaded = canvas.shaded(np.array(color, float), np.array([0.0, 0.3, -0.5]), np.array(depth))
     return depth + 0.02, canvas.camera.to_pixels(points), shaded, canvas.camera.focal_px * 0.045 / depth
 
 
-def _paint_wheel(canvas: Canvas, rim: Floats, color: Floats, tyre_px: float, segment_id: int) -> None:
+def _paint_wheel(canvas: Canvas, rim: FloatArray, color: FloatArray, tyre_px: float, segment_id: int) -> None:
     low = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(rim.max(axis=0)).astype(int) + 3
     view = canvas.image[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]
     if view.size == 0:
         return
     behind = view.copy()
-    canvas.polygon(rim, np.minimum(color * 0.5 + 70, 255).tolist(), segment_id)
+    canvas.fill_polygon(rim, np.minimum(color * 0.5 + 70, 255).tolist(), segment_id)
     cv2.addWeighted(behind, 0.5, view.copy(), 0.5, 0, dst=behind)
     view[:] = behind
     fixed = np.rint((rim - 0.5) * 16).astype(np.int32)
@@ -97,7 +99,7 @@ def _paint_wheel(canvas: Canvas, rim: Floats, color: Floats, tyre_px: float, seg
     cv2.polylines(canvas.ids, [fixed], True, segment_id, max(round(tyre_px), 1), cv2.LINE_8, 4)
 
 
-def _capsules(a: Floats, b: Floats, radius_px: Floats) -> Floats:
+def _capsules(a: FloatArray, b: FloatArray, radius_px: FloatArray) -> FloatArray:
     """`(n, 12, 2)` outlines of the hulls of the discs around `a` and `b`."""
     along = np.arctan2(b[:, 1] - a[:, 1], b[:, 0] - a[:, 0])[:, None]
     start, end = along + np.pi + _ARC, along + _ARC

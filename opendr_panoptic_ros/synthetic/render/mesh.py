@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Mesh: flat faces in draw order. MeshBuilder makes boxes, lofts, discs and what is painted on them."""
+"""Mesh: flat faces in drawing order. MeshBuilder makes them from boxes, lofts, discs and polygons."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opendr_panoptic_ros.synthetic.render.camera import Floats
+from opendr_panoptic_ros.synthetic.render.arrays import FloatArray
 
 Color = Sequence[float]
-
-
 _CUBE = np.array([
     [(a, 0, 0), (a, 1, 0), (a, 1, 1), (a, 0, 1)] for a in (0, 1)
 ] + [
@@ -34,10 +32,10 @@ class Mesh:
     slots: which of its object's ids a face carries. two_sided: drawn from behind too. glows: unshaded.
     """
 
-    vertices: Floats
+    vertices: FloatArray
     starts: np.ndarray
-    colors: Floats
-    normals: Floats
+    colors: FloatArray
+    normals: FloatArray
     slots: np.ndarray
     two_sided: np.ndarray
     glows: np.ndarray
@@ -48,9 +46,9 @@ class MeshBuilder:
 
     def __init__(self) -> None:
         self.slot = 0
-        self._faces: list[Floats] = []
+        self._faces: list[FloatArray] = []
         self._colors: list[Color] = []
-        self._normals: list[Floats] = []
+        self._normals: list[FloatArray] = []
         self._flags: list[tuple[int, bool, bool]] = []
 
     def face(
@@ -97,7 +95,11 @@ class MeshBuilder:
         self._flags.extend([(self.slot, False, False)] * 6)
 
     def loft(
-        self, profile_zy: ArrayLike, half_width: Callable[[Floats], Floats], color: Color, **options: Sequence[Color]
+        self,
+        profile_zy: ArrayLike,
+        half_width: Callable[[FloatArray], FloatArray],
+        color: Color,
+        **options: Sequence[Color],
     ) -> None:
         """Add a body with this side view, as wide at each height y as `±half_width(y)`."""
         profile = np.asarray(profile_zy, float)
@@ -106,7 +108,7 @@ class MeshBuilder:
         self.solid(left, right, color, **options)
 
     def on_sides(
-        self, zy: ArrayLike, half_width: Callable[[Floats], Floats], color: Color, *, glows: bool = False
+        self, zy: ArrayLike, half_width: Callable[[FloatArray], FloatArray], color: Color, *, glows: bool = False
     ) -> None:
         """Paint a polygon given in side view on both flanks."""
         points = np.asarray(zy, float)
@@ -115,7 +117,13 @@ class MeshBuilder:
             self.face(np.column_stack([sign * x, points[:, 1], points[:, 0]]), color, normal=(sign, 0, 0), glows=glows)
 
     def on_end(
-        self, xy: ArrayLike, depth: Callable[[Floats], Floats], color: Color, *, front: bool, glows: bool = False
+        self,
+        xy: ArrayLike,
+        depth: Callable[[FloatArray], FloatArray],
+        color: Color,
+        *,
+        front: bool,
+        glows: bool = False,
     ) -> None:
         """Paint a polygon given in front view on the front or rear end, which lies at z = `depth(y)`."""
         points = np.asarray(xy, float)
@@ -154,7 +162,7 @@ def rectangle(a0: float, a1: float, b0: float, b1: float) -> list[tuple[float, f
     return [(a0, b0), (a1, b0), (a1, b1), (a0, b1)]
 
 
-def _newell(corners: list[list[float]]) -> Floats:
+def _newell(corners: list[list[float]]) -> FloatArray:
     """The unit normal of a flat polygon, convex or not."""
     nx = ny = nz = 0.0
     x0, y0, z0 = corners[-1]

@@ -10,7 +10,6 @@ import colorsys
 import numpy as np
 
 Rgb = tuple[float, float, float]
-
 BLACK: Rgb = (28.0, 28.0, 30.0)
 RUBBER: Rgb = (38.0, 38.0, 40.0)
 STEEL: Rgb = (150.0, 152.0, 156.0)
@@ -22,31 +21,31 @@ def hsv(hue: float, saturation: float, value: float) -> Rgb:
     return 255 * r, 255 * g, 255 * b
 
 
-def paint(rng: np.random.Generator) -> Rgb:
+def paint_color(rng: np.random.Generator) -> Rgb:
     """Lacquer: often white, grey or black, else a strong colour."""
     if rng.random() < 0.55:
         return hsv(rng.random(), rng.uniform(0, 0.08), rng.choice([0.16, 0.3, 0.5, 0.68, 0.88, 0.95]))
     return hsv(rng.random(), rng.uniform(0.35, 0.9), rng.uniform(0.3, 0.9))
 
 
-def cloth(rng: np.random.Generator) -> Rgb:
+def cloth_color(rng: np.random.Generator) -> Rgb:
     """Clothing: mostly muted, sometimes bright."""
     if rng.random() < 0.6:
         return hsv(rng.random(), rng.uniform(0, 0.35), rng.uniform(0.12, 0.6))
     return hsv(rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.4, 0.95))
 
 
-def skin(rng: np.random.Generator) -> Rgb:
+def skin_color(rng: np.random.Generator) -> Rgb:
     """Skin."""
     return hsv(rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.95))
 
 
-def hair(rng: np.random.Generator) -> Rgb:
+def hair_color(rng: np.random.Generator) -> Rgb:
     """Hair, hats and helmets."""
     return hsv(rng.uniform(0.03, 0.12), rng.uniform(0.1, 0.6), rng.uniform(0.1, 0.7))
 
 
-def masonry(rng: np.random.Generator) -> Rgb:
+def masonry_color(rng: np.random.Generator) -> Rgb:
     """Plaster, brick, concrete, stone."""
     kind = rng.random()
     if kind < 0.3:
@@ -56,7 +55,7 @@ def masonry(rng: np.random.Generator) -> Rgb:
     return hsv(rng.uniform(0.05, 0.17), rng.uniform(0.1, 0.45), rng.uniform(0.6, 0.92))
 
 
-def leaf(rng: np.random.Generator) -> Rgb:
+def leaf_color(rng: np.random.Generator) -> Rgb:
     """Leaves: green, at times autumnal."""
     if rng.random() < 0.15:
         return hsv(rng.uniform(0.04, 0.13), rng.uniform(0.4, 0.75), rng.uniform(0.4, 0.7))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What is painted on the ground: road, kerbs, sidewalks, grass, lane lines, zebras, arrows, rails, patches."""
+"""The mesh of the ground: road, kerbs, sidewalks, grass, lane lines, zebras, arrows, rails, patches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from opendr_panoptic_ros.synthetic.render.ground import KERB_M, ROAD, SIDEWALK, TERRAIN, Ground, Street
+from opendr_panoptic_ros.synthetic.render.ground import ROAD_SLOT, SIDEWALK_SLOT, TERRAIN_SLOT, Ground
 from opendr_panoptic_ros.synthetic.render.mesh import MeshBuilder
 from opendr_panoptic_ros.synthetic.render.palette import Rgb, hsv, mixed, scaled
+from opendr_panoptic_ros.synthetic.render.street import KERB_HEIGHT_M, KERB_WIDTH_M, Street
 
 _SNOW: Rgb = (238.0, 241.0, 246.0)
 _STEEL: Rgb = (110.0, 108.0, 106.0)
-_ABOVE_CROSSING_M = KERB_M + 0.012  # side streets lie on top of the sidewalks they cut
+_CORNER_EVERY_M = 6.0  # corners of long bands, so that they follow a bend of the street
+_HALF_LINE_M = 0.07  # half the width of lane lines
+_HALF_GAUGE_M = 0.72  # half the distance of tram rails
+_SIDE_STREET_M = 90  # how far side streets reach to the left and right
+_ABOVE_CROSSING_M = KERB_HEIGHT_M + 0.012  # side streets lie on top of the sidewalks they cut
 
 
 def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Ground:
@@ -30,17 +35,17 @@ def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Grou
         edge = street.fronts[side]
         if not green:
             plots = (edge, edge + 80) if side else (edge - 80, edge)
-            _strip(mesh, plots, z0, z1, mixed(paving, asphalt, 0.3), SIDEWALK, KERB_M)
+            _strip(mesh, plots, z0, z1, mixed(paving, asphalt, 0.3), SIDEWALK_SLOT, KERB_HEIGHT_M)
     for walk in street.walks:
-        _strip(mesh, walk, z0, z1, paving, SIDEWALK, KERB_M)
+        _strip(mesh, walk, z0, z1, paving, SIDEWALK_SLOT, KERB_HEIGHT_M)
     for verge in street.verges:
-        _strip(mesh, verge, z0, z1, grass, TERRAIN, KERB_M)
-    _strip(mesh, street.kerbs, z0, z1, asphalt, ROAD, 0.0)
+        _strip(mesh, verge, z0, z1, grass, TERRAIN_SLOT, KERB_HEIGHT_M)
+    _strip(mesh, street.kerbs, z0, z1, asphalt, ROAD_SLOT, 0.0)
     for side, x in enumerate(street.kerbs):
         _kerb(mesh, x, -1 if side else 1, z0, z1, scaled(paving, 1.15))
-    mesh.slot = ROAD
+    mesh.slot = ROAD_SLOT
     for a, b in street.crossings:
-        _bar(mesh, -90, 90, a, b, asphalt, KERB_M + 0.01)
+        _bar(mesh, -_SIDE_STREET_M, _SIDE_STREET_M, a, b, asphalt, KERB_HEIGHT_M + 0.01)
     line: Rgb = scaled((232.0, 232.0, 226.0), rng.uniform(0.75, 1.05))
     _wear(mesh, rng, street, asphalt, z0, z1)
     _lane_lines(mesh, rng, street, line, z0, z1)
@@ -54,16 +59,18 @@ def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Grou
 
 def _strip(mesh: MeshBuilder, x: Sequence[float], z0: float, z1: float, color: Rgb, slot: int, y: float) -> None:
     """A band along z with corners every 6 m, so that it can bend."""
-    z = np.append(np.arange(z0, z1, 6.0), z1)
+    z = np.append(np.arange(z0, z1, _CORNER_EVERY_M), z1)
     mesh.slot = slot
     mesh.face([(x[0], y, p) for p in z] + [(x[1], y, p) for p in z[::-1]], color, normal=(0, 1, 0))
 
 
 def _kerb(mesh: MeshBuilder, x: float, facing: int, z0: float, z1: float, color: Rgb) -> None:
-    z = np.append(np.arange(z0, z1, 6.0), z1)
-    mesh.slot = SIDEWALK
-    mesh.face([(x, 0.0, p) for p in z] + [(x, KERB_M, p) for p in z[::-1]], scaled(color, 0.8), normal=(facing, 0, 0))
-    _strip(mesh, (x, x - facing * 0.16), z0, z1, color, SIDEWALK, KERB_M)
+    z = np.append(np.arange(z0, z1, _CORNER_EVERY_M), z1)
+    mesh.slot = SIDEWALK_SLOT
+    mesh.face(
+        [(x, 0.0, p) for p in z] + [(x, KERB_HEIGHT_M, p) for p in z[::-1]], scaled(color, 0.8), normal=(facing, 0, 0)
+    )
+    _strip(mesh, (x, x - facing * KERB_WIDTH_M), z0, z1, color, SIDEWALK_SLOT, KERB_HEIGHT_M)
 
 
 def _bar(mesh: MeshBuilder, x0: float, x1: float, z0: float, z1: float, color: Rgb, y: float = 0.0) -> None:
@@ -94,7 +101,7 @@ def _lane_lines(mesh: MeshBuilder, rng: np.random.Generator, street: Street, lin
     for x, solid in lines:
         for z in np.arange(z0, z1, dash if solid else dash + gap):
             if street.is_clear(z, 4.0) and street.is_clear(z + dash, 4.0):
-                _bar(mesh, x - 0.07, x + 0.07, z, z + dash, line)
+                _bar(mesh, x - _HALF_LINE_M, x + _HALF_LINE_M, z, z + dash, line)
 
 
 def _arrows(mesh: MeshBuilder, rng: np.random.Generator, street: Street, line: Rgb, z0: float, z1: float) -> None:
@@ -116,18 +123,18 @@ def _junction(mesh: MeshBuilder, street: Street, a: float, b: float, line: Rgb) 
     _bar(mesh, min(xs) - street.lane_m / 2, -0.1, b + 4.8, b + 5.2, line)
     middle = (a + b) / 2
     for x in (*np.arange(-70, left - 6, 7.0), *np.arange(right + 4, 70, 7.0)):
-        _bar(mesh, x, x + 3, middle - 0.07, middle + 0.07, line, _ABOVE_CROSSING_M)
+        _bar(mesh, x, x + 3, middle - _HALF_LINE_M, middle + _HALF_LINE_M, line, _ABOVE_CROSSING_M)
 
 
 def _rails(mesh: MeshBuilder, street: Street, asphalt: Rgb, z0: float, z1: float) -> None:
     """Tram rails along a lane and along the side street; rails belong to the road."""
     groove = scaled(asphalt, 0.7)
     if street.rails_x is not None:
-        for x in (street.rails_x - 0.72, street.rails_x + 0.72):
-            _strip(mesh, (x - 0.12, x + 0.12), z0, z1, groove, ROAD, 0.0)
-            _strip(mesh, (x - 0.045, x + 0.045), z0, z1, _STEEL, ROAD, 0.0)
+        for x in (street.rails_x - _HALF_GAUGE_M, street.rails_x + _HALF_GAUGE_M):
+            _strip(mesh, (x - 0.12, x + 0.12), z0, z1, groove, ROAD_SLOT, 0.0)
+            _strip(mesh, (x - 0.045, x + 0.045), z0, z1, _STEEL, ROAD_SLOT, 0.0)
     if street.rails_cross is not None:
         a, b = street.crossings[street.rails_cross]
-        for z in ((a + b) / 2 - 0.72, (a + b) / 2 + 0.72):
-            _bar(mesh, -90, 90, z - 0.12, z + 0.12, groove, _ABOVE_CROSSING_M)
-            _bar(mesh, -90, 90, z - 0.045, z + 0.045, _STEEL, _ABOVE_CROSSING_M)
+        for z in ((a + b) / 2 - _HALF_GAUGE_M, (a + b) / 2 + _HALF_GAUGE_M):
+            _bar(mesh, -_SIDE_STREET_M, _SIDE_STREET_M, z - 0.12, z + 0.12, groove, _ABOVE_CROSSING_M)
+            _bar(mesh, -_SIDE_STREET_M, _SIDE_STREET_M, z - 0.045, z + 0.045, _STEEL, _ABOVE_CROSSING_M)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""People, bicycles, motorcycles and their riders as figures; they face positive z and stand on y = 0."""
+"""Pedestrians and riders as figures; they face positive z and stand on y = 0."""
 
 from __future__ import annotations
 
@@ -10,24 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from opendr_panoptic_ros.synthetic.render.figure import Figure
-from opendr_panoptic_ros.synthetic.render.palette import (
-    BLACK,
-    RUBBER,
-    STEEL,
-    Rgb,
-    cloth,
-    hair,
-    hsv,
-    paint,
-    scaled,
-    skin,
-)
+from opendr_panoptic_ros.synthetic.render.palette import Rgb, cloth_color, hair_color, hsv, scaled, skin_color
 
 Vec = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How one person looks: height in metres, girth as a factor, clothes."""
 
     height: float
@@ -46,28 +35,28 @@ class Look:
     helmet: Rgb
 
     @classmethod
-    def random(cls, rng: np.random.Generator, *, adult: bool = False) -> Look:
+    def random(cls, rng: np.random.Generator, *, adult: bool = False) -> Appearance:
         """Anybody."""
         child = not adult and rng.random() < 0.12
         return cls(
             height=rng.uniform(1.1, 1.35) if child else rng.uniform(1.58, 1.92),
             girth=rng.uniform(0.9, 1.3),
-            skin=skin(rng),
-            hair=hair(rng),
-            top=cloth(rng),
-            trousers=cloth(rng),
-            shoes=scaled(cloth(rng), 0.7),
+            skin=skin_color(rng),
+            hair=hair_color(rng),
+            top=cloth_color(rng),
+            trousers=cloth_color(rng),
+            shoes=scaled(cloth_color(rng), 0.7),
             coat=rng.random() < 0.25,
             skirt=rng.random() < 0.18,
             shorts=rng.random() < 0.15,
             long_hair=rng.random() < 0.4,
             hat=rng.random() < 0.2,
-            bag=cloth(rng) if rng.random() < 0.35 else None,
+            bag=cloth_color(rng) if rng.random() < 0.35 else None,
             helmet=hsv(rng.random(), rng.uniform(0, 0.9), rng.uniform(0.2, 0.95)),
         )
 
 
-def _head(figure: Figure, look: Look, neck: Vec, lean: float, helmet: bool) -> None:
+def _head(figure: Figure, look: Appearance, neck: Vec, lean: float, helmet: bool) -> None:
     h, (x, y, z) = look.height, neck
     center = (x, y + 0.1 * h, z + lean * 0.06)
     figure.limb(neck, center, 0.03 * h, scaled(look.skin, 0.85))
@@ -83,7 +72,7 @@ def _head(figure: Figure, look: Look, neck: Vec, lean: float, helmet: bool) -> N
         figure.limb((x, center[1], center[2] - 0.05), (x, y - 0.01 * h, z - 0.06), 0.045 * h, look.hair)
 
 
-def person(look: Look, phase: float, *, walking: bool) -> Figure:
+def person_figure(look: Appearance, phase: float, *, walking: bool) -> Figure:
     """A pedestrian; `phase` 0-1 is the place in the stride of two steps."""
     figure = Figure()
     h, g = look.height, look.girth
@@ -130,7 +119,7 @@ def person(look: Look, phase: float, *, walking: bool) -> Figure:
     return figure
 
 
-def _rider(figure: Figure, look: Look, seat: Vec, grip: Vec, pedals: tuple[Vec, Vec], helmet: bool) -> None:
+def rider_limbs(figure: Figure, look: Appearance, seat: Vec, grip: Vec, pedals: tuple[Vec, Vec], helmet: bool) -> None:
     """A seated person; `grip` and the pedals are given for the right side or per side."""
     h, g = look.height, look.girth
     lean = 0.5 * (grip[2] - seat[2])
@@ -160,95 +149,3 @@ def _rider(figure: Figure, look: Look, seat: Vec, grip: Vec, pedals: tuple[Vec, 
             look.bag,
         )
     _head(figure, look, neck, lean, helmet)
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """A bicycle or motorcycle: colours and proportions."""
-
-    motor: bool
-    color: Rgb
-    second: Rgb
-    size: float
-    basket: bool
-
-    @classmethod
-    def random(cls, rng: np.random.Generator, *, motor: bool) -> Cycle:
-        """Any."""
-        return cls(motor, paint(rng), paint(rng), rng.uniform(0.95, 1.1), rng.random() < 0.25)
-
-
-def cycle(machine: Cycle, look: Look | None = None, phase: float = 0.0) -> Figure:
-    """A bicycle or motorcycle (slot 0), and its rider (slot 1) when there is one."""
-    figure = Figure()
-    if machine.motor:
-        _motorcycle(figure, machine)
-    else:
-        _bicycle(figure, machine)
-    if look is None:
-        return figure
-    figure.slot = 1
-    s = machine.size
-    if machine.motor:
-        foot = 0.34 * s
-        _rider(
-            figure,
-            look,
-            (0, 0.84 * s, -0.22 * s),
-            (0.33, 1.0 * s, 0.36 * s),
-            ((-0.2, foot, 0.0), (0.2, foot, 0.0)),
-            True,
-        )
-    else:
-        turn = 2 * np.pi * phase
-        pedals = [
-            (side * 0.12, 0.3 * s + side * 0.15 * np.cos(turn), 0.02 + side * 0.15 * np.sin(turn)) for side in (-1, 1)
-        ]
-        _rider(figure, look, (0, 0.95 * s, -0.22 * s), (0.25, 1.05 * s, 0.42 * s), (pedals[0], pedals[1]), look.hat)
-    return figure
-
-
-def _bicycle(figure: Figure, machine: Cycle) -> None:
-    s, color = machine.size, machine.color
-    front, rear, radius = 0.56 * s, -0.54 * s, 0.34 * s
-    crank, seat, head = (0.0, 0.3 * s, 0.0), (0.0, 0.88 * s, -0.2 * s), (0.0, 0.82 * s, 0.36 * s)
-    figure.wheel((0, radius, rear), radius, RUBBER)
-    figure.wheel((0, radius, front), radius, RUBBER)
-    tube = 0.026
-    for a, b in (
-        (crank, seat),
-        (crank, head),
-        ((0.0, 0.78 * s, -0.17 * s), head),
-        ((0.0, radius, rear), crank),
-        ((0.0, radius, rear), (0.0, 0.76 * s, -0.16 * s)),
-        ((0.0, radius, front), head),
-    ):
-        figure.limb(a, b, tube, color)
-    figure.limb(head, (0.0, 1.0 * s, 0.33 * s), tube, STEEL)
-    figure.limb((-0.26, 1.03 * s, 0.36 * s), (0.26, 1.03 * s, 0.36 * s), 0.024, scaled(BLACK, 1.3))
-    figure.limb((0, 0.93 * s, -0.28 * s), (0, 0.93 * s, -0.1 * s), 0.055, BLACK)
-    figure.limb((-0.06, crank[1], 0), (0.06, crank[1], 0), 0.07, scaled(STEEL, 0.7))
-    figure.limb((0, 0.78 * s, rear - 0.1), (0, 0.78 * s, -0.3 * s), 0.03, scaled(STEEL, 0.6))
-    figure.limb((0, 0.7 * s, rear - 0.27 * s), (0, 0.72 * s, rear - 0.22 * s), 0.035, (200, 30, 25))
-    if machine.basket:
-        figure.limb((-0.12, 0.9 * s, 0.52 * s), (0.12, 0.9 * s, 0.52 * s), 0.13, machine.second)
-
-
-def _motorcycle(figure: Figure, machine: Cycle) -> None:
-    s, color = machine.size, machine.color
-    front, rear, radius = 0.72 * s, -0.68 * s, 0.33 * s
-    for z in (rear, front):
-        figure.wheel((0, radius, z), radius, RUBBER)
-        figure.limb((-0.05, radius, z), (0.05, radius, z), 0.2 * s, scaled(BLACK, 1.7))
-        figure.limb((0, radius * 2 + 0.02, z - 0.12), (0, radius * 2 + 0.02, z + 0.12), 0.06, color)
-    for side in (-0.08, 0.08):
-        figure.limb((side, radius, front), (side, 0.92 * s, 0.42 * s), 0.035, STEEL)
-        figure.limb((side * 2, 0.3 * s, 0.1), (side * 2, 0.36 * s, rear - 0.05), 0.055, scaled(STEEL, 1.1))
-    figure.limb((0, 0.42 * s, -0.12 * s), (0, 0.42 * s, 0.2 * s), 0.2 * s, scaled(BLACK, 1.9))
-    figure.limb((0, 0.42 * s, 0.0), (0, radius, rear), 0.07 * s, scaled(BLACK, 1.4))
-    figure.limb((0, 0.8 * s, 0.02 * s), (0, 0.82 * s, 0.3 * s), 0.16 * s, color, 0.13 * s)
-    figure.limb((0, 0.77 * s, -0.2 * s), (0, 0.82 * s, -0.72 * s), 0.13 * s, scaled(BLACK, 1.2), 0.09 * s)
-    figure.limb((0, 0.62 * s, -0.3 * s), (0, 0.72 * s, -0.74 * s), 0.1 * s, machine.second, 0.07 * s)
-    figure.limb((-0.36, 1.0 * s, 0.38 * s), (0.36, 1.0 * s, 0.38 * s), 0.03, BLACK)
-    figure.limb((0, 0.9 * s, 0.48 * s), (0, 0.9 * s, 0.55 * s), 0.13 * s, (228, 228, 215))
-    figure.limb((0, 0.78 * s, -0.8 * s), (0, 0.78 * s, -0.78 * s), 0.06, (210, 25, 20))

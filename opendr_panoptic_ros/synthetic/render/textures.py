@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Textures painted once per scene: noise, brickwork, walls, fences, hedges, crowns of trees and bushes."""
+"""Textures: noise, brickwork, walls, fences, hedges, crowns of trees and bushes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.synthetic.render.camera import Picture, stream
-from opendr_panoptic_ros.synthetic.render.palette import Rgb, leaf, masonry, paint, scaled
+from opendr_panoptic_ros.synthetic.render.arrays import PixelArray
+from opendr_panoptic_ros.synthetic.render.palette import Rgb, leaf_color, masonry_color, paint_color, scaled
+from opendr_panoptic_ros.synthetic.render.rng import rng_for
 
-Texture = Picture
+Texture = PixelArray
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cell: int) -> NDArray[np.float32]:
@@ -27,7 +28,7 @@ def noise(rng: np.random.Generator, height: int, width: int, cell: int) -> NDArr
 @cache
 def _tile(*cells_and_percents: int) -> Texture:
     """`(1024, 1024, 3)` grey noise around 128, shared by all textures, each of which takes another part of it."""
-    rng, tile = stream(0, 78, *cells_and_percents), np.full((1024, 1024), 128, np.float32)
+    rng, tile = rng_for(0, 78, *cells_and_percents), np.full((1024, 1024), 128, np.float32)
     for cell, percent in zip(cells_and_percents[::2], cells_and_percents[1::2], strict=True):
         tile = tile + noise(rng, 1024, 1024, cell) * percent
     return cv2.merge([np.clip(tile, 0, 255).astype(np.uint8)] * 3)
@@ -82,7 +83,7 @@ def wall(rng: np.random.Generator, width_m: float, height_m: float, color: Rgb, 
         for _ in range(int(rng.integers(1, 5))):
             points = rng.uniform((0, 0.3), (width, 0.95), (5, 2)) * (1, height)
             points[:, 0] = points[0, 0] + (points[:, 0] - points[0, 0]) * 1.5 * scale / width
-            cv2.polylines(texture, [points.astype(np.int32)], False, paint(rng), max(scale // 7, 2), cv2.LINE_AA)
+            cv2.polylines(texture, [points.astype(np.int32)], False, paint_color(rng), max(scale // 7, 2), cv2.LINE_AA)
     fade = np.linspace(1.06, 0.8, height)[:, None, None]
     texture = np.clip(texture * fade, 0, 255).astype(np.uint8)
     cv2.rectangle(texture, (0, 0), (width, max(height // 12, 2)), scaled(color, rng.choice([0.7, 1.25])), -1)
@@ -92,7 +93,7 @@ def wall(rng: np.random.Generator, width_m: float, height_m: float, color: Rgb, 
 def fence(rng: np.random.Generator, width_m: float, height_m: float, *, scale: int = 30) -> Texture:
     """A fence as RGBA: palings, railings, wire mesh or a guard rail; one looks through its gaps."""
     height, width = max(int(height_m * scale), 10), int(width_m * scale)
-    color = paint(rng) if rng.random() < 0.4 else scaled(masonry(rng), rng.uniform(0.5, 1.1))
+    color = paint_color(rng) if rng.random() < 0.4 else scaled(masonry_color(rng), rng.uniform(0.5, 1.1))
     texture = np.zeros((height, width, 4), np.uint8)
     texture[..., :3] = np.asarray(color, np.uint8)
     solid = (*color, 255.0)
@@ -128,7 +129,7 @@ def fence(rng: np.random.Generator, width_m: float, height_m: float, *, scale: i
 
 def hedge(rng: np.random.Generator, width_m: float, height_m: float, *, scale: int = 16) -> Texture:
     """A clipped hedge."""
-    return _leaves(rng, int(height_m * scale), int(width_m * scale), leaf(rng))
+    return _leaves(rng, int(height_m * scale), int(width_m * scale), leaf_color(rng))
 
 
 def _leaves(rng: np.random.Generator, height: int, width: int, color: Rgb) -> Texture:
@@ -156,6 +157,6 @@ def crown(rng: np.random.Generator, kind: str, size: int = 144) -> Texture:
     soft = cv2.GaussianBlur(mask, (0, 0), size / 45).astype(np.float32)
     ragged = soft + 60 * noise(rng, size, size, 4) * np.minimum(soft / 90, 1)
     texture = np.empty((size, size, 4), np.uint8)
-    texture[..., :3] = np.clip(_leaves(rng, size, size, leaf(rng)) * light[..., None], 0, 255)
+    texture[..., :3] = np.clip(_leaves(rng, size, size, leaf_color(rng)) * light[..., None], 0, 255)
     texture[..., 3] = np.clip((ragged - 100) * 6, 0, 255)
     return texture

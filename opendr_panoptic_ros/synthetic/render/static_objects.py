@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Builder: puts up houses, walls, fences, hedges, trees and street furniture as items."""
+"""StaticObjectFactory makes houses, walls, fences, hedges, trees and street furniture."""
 
 from __future__ import annotations
 
@@ -10,38 +10,44 @@ from functools import cache, partial
 
 import numpy as np
 
-from opendr_panoptic_ros.synthetic.render import street as furniture
-from opendr_panoptic_ros.synthetic.render import textures
-from opendr_panoptic_ros.synthetic.render.camera import stream
+from opendr_panoptic_ros.synthetic.render import furniture, textures
 from opendr_panoptic_ros.synthetic.render.facades import facade
 from opendr_panoptic_ros.synthetic.render.figure import Figure
-from opendr_panoptic_ros.synthetic.render.ground import STUFF_IDS
-from opendr_panoptic_ros.synthetic.render.items import Cutout, Item, Moving, Panel, Solid, Switching, fixed
+from opendr_panoptic_ros.synthetic.render.furniture import Signal
 from opendr_panoptic_ros.synthetic.render.mesh import Mesh, MeshBuilder
-from opendr_panoptic_ros.synthetic.render.palette import hsv, masonry, scaled
+from opendr_panoptic_ros.synthetic.render.objects import SceneObject
+from opendr_panoptic_ros.synthetic.render.palette import hsv, masonry_color, scaled
+from opendr_panoptic_ros.synthetic.render.parts import BillboardPart, FigurePart, MeshPart, PanelPart, SwitchedPart
+from opendr_panoptic_ros.synthetic.render.pose import stationary
+from opendr_panoptic_ros.synthetic.render.rng import rng_for
+from opendr_panoptic_ros.synthetic.render.segment_ids import (
+    BUILDING_ID,
+    FENCE_ID,
+    LIGHT_ID,
+    POLE_ID,
+    VEGETATION_ID,
+    WALL_ID,
+)
 from opendr_panoptic_ros.synthetic.render.textures import Texture
-
-BUILDING, WALL, FENCE, POLE, LIGHT, SIGN, VEGETATION = (STUFF_IDS[i] for i in (2, 3, 4, 5, 6, 7, 8))
-
 
 _TREES = ("round", "round2", "tall", "conifer")
 
 
-class Builder:
-    """Makes static items from one stream of random numbers; they gather in `items`."""
+class StaticObjectFactory:
+    """Makes static objects from one stream of random numbers; they gather in `objects`."""
 
     def __init__(self, rng: np.random.Generator, *, is_night: bool) -> None:
         self.rng, self.is_night = rng, is_night
-        self.items: list[Item] = []
+        self.objects: list[SceneObject] = []
         seed = int(rng.integers(2**32))
-        self._crown = cache(lambda kind: textures.crown(stream(seed, sum(map(ord, kind))), kind.rstrip("2")))
+        self._crown = cache(lambda kind: textures.crown(rng_for(seed, sum(map(ord, kind))), kind.rstrip("2")))
         self._tree_kind = str(rng.choice(_TREES))
 
-    def crown(self, kind: str) -> Callable[[], Texture]:
+    def crown_texture(self, kind: str) -> Callable[[], Texture]:
         """What draws a crown: all of a kind share one texture."""
         return partial(self._crown, kind)
 
-    def house(self, side: int, x: float, z0: float, z1: float) -> None:
+    def add_house(self, side: int, x: float, z0: float, z1: float) -> None:
         """A house whose front is at x; its ends and roof are seen too."""
         rng, night = self.rng, self.is_night
         sign = (-1, 1)[side]
@@ -51,33 +57,33 @@ class Builder:
         seed = int(rng.integers(2**32))  # the same for front and ends: they get one colour
 
         def draw_front() -> tuple[Texture, Texture]:
-            return facade(stream(seed), length, height, night=night)
+            return facade(rng_for(seed), length, height, night=night)
 
         def draw_end() -> tuple[Texture, Texture]:
-            return facade(stream(seed), depth, height, scale=8, night=night, shop=False)
+            return facade(rng_for(seed), depth, height, scale=8, night=night, shop=False)
 
         left, right = (-far, far) if side == 0 else (far, -far)
         front = np.array([(near, 0, left), (near, 0, right), (near, height, right), (near, height, left)], float)
-        parts: list[Panel | Solid] = []
+        parts: list[PanelPart | MeshPart] = []
         for z, normal in ((-far, -1.0), (far, 1.0)):
             a, b = (-depth / 2, depth / 2) if normal < 0 else (depth / 2, -depth / 2)
             corners = np.array([(a, 0, z), (b, 0, z), (b, height, z), (a, height, z)], float)
-            parts.append(Panel(draw_end, corners, (0.0, 0.0, normal)))
-        parts.append(Panel(draw_front, front, (float(-sign), 0.0, 0.0)))
+            parts.append(PanelPart(draw_end, corners, (0.0, 0.0, normal)))
+        parts.append(PanelPart(draw_front, front, (float(-sign), 0.0, 0.0)))
         if rng.random() < 0.6:
-            mesh, color = MeshBuilder(), scaled(masonry(rng), rng.uniform(0.45, 0.8))
+            mesh, color = MeshBuilder(), scaled(masonry_color(rng), rng.uniform(0.45, 0.8))
             ridge, eave = height + rng.uniform(1.5, 4.0), 0.4
             section = [(-depth / 2 - eave, height), (0.0, ridge), (depth / 2 + eave, height)]
             mesh.solid([(p, q, -far - 0.2) for p, q in section], [(p, q, far + 0.2) for p, q in section], color)
             if rng.random() < 0.5:
                 cz = rng.uniform(-0.7, 0.7) * far
-                mesh.box((-0.5, 0.5), (height + 0.5, ridge + 1.0), (cz, cz + 0.9), scaled(masonry(rng), 0.7))
-            parts.insert(0, Solid(((0.0, mesh.build()),)))
-        self.items.append(
-            Item(tuple(parts), (BUILDING,), fixed(middle_x, middle_z), (depth / 2, far), height)
+                mesh.box((-0.5, 0.5), (height + 0.5, ridge + 1.0), (cz, cz + 0.9), scaled(masonry_color(rng), 0.7))
+            parts.insert(0, MeshPart(((0.0, mesh.build()),)))
+        self.objects.append(
+            SceneObject(tuple(parts), (BUILDING_ID,), stationary(middle_x, middle_z), (depth / 2, far), height)
         )  # fmt: skip
 
-    def boundary(self, x: float, z0: float, z1: float, kind: str | None = None) -> None:
+    def add_boundary(self, x: float, z0: float, z1: float, kind: str | None = None) -> None:
         """A fence, wall or hedge along z at x."""
         rng = self.rng
         kind = kind or str(rng.choice(["fence", "wall", "hedge", "open"], p=[0.36, 0.36, 0.16, 0.12]))
@@ -85,30 +91,30 @@ class Builder:
             return
         length = z1 - z0
         height = {"fence": rng.uniform(0.9, 1.8), "wall": rng.uniform(0.7, 2.6), "hedge": rng.uniform(0.8, 1.8)}[kind]
-        color, seed = masonry(rng), int(rng.integers(2**32))
+        color, seed = masonry_color(rng), int(rng.integers(2**32))
 
         def draw() -> tuple[Texture, None]:
             if kind == "fence":
-                return textures.fence(stream(seed), length, height), None
+                return textures.fence(rng_for(seed), length, height), None
             if kind == "wall":
-                return textures.wall(stream(seed), length, height, color), None
-            return textures.hedge(stream(seed), length, height), None
+                return textures.wall(rng_for(seed), length, height, color), None
+            return textures.hedge(rng_for(seed), length, height), None
 
         half = length / 2
         corners = np.array([(0, 0, -half), (0, 0, half), (0, height, half), (0, height, -half)], float)
         if x > 0:
             corners = corners[[1, 0, 3, 2]]
-        parts: list[Panel | Solid] = []
+        parts: list[PanelPart | MeshPart] = []
         if kind == "wall":
             mesh = MeshBuilder()
             mesh.box((-0.12, 0.12), (0, height), (-half, half), color)
-            parts.append(Solid(((0.0, mesh.build()),)))
+            parts.append(MeshPart(((0.0, mesh.build()),)))
             corners = corners + np.array([-0.125 if x > 0 else 0.125, 0, 0])
-        parts.append(Panel(draw, corners))
-        id_ = {"fence": FENCE, "wall": WALL, "hedge": VEGETATION}[kind]
-        self.items.append(Item(tuple(parts), (id_,), fixed(x, (z0 + z1) / 2), (0.1, half), height))
+        parts.append(PanelPart(draw, corners))
+        id_ = {"fence": FENCE_ID, "wall": WALL_ID, "hedge": VEGETATION_ID}[kind]
+        self.objects.append(SceneObject(tuple(parts), (id_,), stationary(x, (z0 + z1) / 2), (0.1, half), height))
 
-    def tree(self, x: float, z: float, *, small: bool = False) -> None:
+    def add_tree(self, x: float, z: float, *, small: bool = False) -> None:
         """A tree; trunk and crown are vegetation."""
         rng = self.rng
         kind = self._tree_kind if rng.random() < 0.7 else str(rng.choice(_TREES))
@@ -127,29 +133,41 @@ class Builder:
                     0.011 * height,
                     bark,
                 )
-        parts = (Moving(lambda _t: trunk), Cutout(self.crown(kind), wide, height - base, base))
+        parts = (FigurePart(lambda _t: trunk), BillboardPart(self.crown_texture(kind), wide, height - base, base))
         half = 0.3 * wide
-        self.items.append(Item(parts, (VEGETATION,), fixed(x, z), (half, half), height * 0.95, base + 0.2))
+        self.objects.append(
+            SceneObject(parts, (VEGETATION_ID,), stationary(x, z), (half, half), height * 0.95, base + 0.2)
+        )
 
-    def bush(self, x: float, z: float) -> None:
+    def add_bush(self, x: float, z: float) -> None:
         """A bush."""
         height = self.rng.uniform(0.7, 2.0)
-        texture = self.crown(("bush", "bush2")[int(self.rng.integers(2))])
+        texture = self.crown_texture(("bush", "bush2")[int(self.rng.integers(2))])
         wide = height * self.rng.uniform(1.0, 1.7)
-        parts = (Cutout(texture, wide, height),)
-        self.items.append(Item(parts, (VEGETATION,), fixed(x, z), (0.35 * wide, 0.35 * wide), height * 0.7))
+        parts = (BillboardPart(texture, wide, height),)
+        self.objects.append(
+            SceneObject(parts, (VEGETATION_ID,), stationary(x, z), (0.35 * wide, 0.35 * wide), height * 0.7)
+        )
 
-    def stand(self, mesh: Mesh, x: float, z: float, height: float, ids: tuple[int, ...], *, yaw: float = 0.0) -> None:
+    def add_furniture(
+        self, mesh: Mesh, x: float, z: float, height: float, ids: tuple[int, ...], *, yaw: float = 0.0
+    ) -> None:
         """Put up a piece of street furniture."""
-        self.items.append(Item((Solid(((0.0, mesh),)),), ids, fixed(x, z, yaw), (0.12, 0.12), height, reach_m=3.0))
+        self.objects.append(
+            SceneObject((MeshPart(((0.0, mesh),)),), ids, stationary(x, z, yaw), (0.12, 0.12), height, reach_m=3.0)
+        )
 
-    def traffic_light(self, x: float, z: float, *, yaw: float, reach: float, signal: Callable[[float], int]) -> None:
+    def add_traffic_light(
+        self, x: float, z: float, *, yaw: float, reach: float, signal: Callable[[float], Signal]
+    ) -> None:
         """Put up a traffic light that shows `signal` by time: 0 green, 1 yellow, 2 red."""
         seed = int(self.rng.integers(2**32))
 
         @cache
-        def draw(state: int) -> Solid:
-            return Solid(((0.0, furniture.traffic_light(stream(seed), reach=reach, state=state)),))
+        def draw(shown: Signal) -> MeshPart:
+            return MeshPart(((0.0, furniture.traffic_light(rng_for(seed), reach=reach, signal=shown)),))
 
-        part, top_m = Switching(draw, signal), 5.5 if reach else 3.3
-        self.items.append(Item((part,), (POLE, LIGHT), fixed(x, z, yaw), (0.12, 0.12), top_m, reach_m=reach + 1))
+        part, top_m = SwitchedPart(draw, signal), 5.5 if reach else 3.3
+        self.objects.append(
+            SceneObject((part,), (POLE_ID, LIGHT_ID), stationary(x, z, yaw), (0.12, 0.12), top_m, reach_m=reach + 1)
+        )

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""ThingFactory makes cars, trucks, buses, trams, motorcycles, bicycles, riders and people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from opendr_panoptic_ros.labels import CITYSCAPES
+from opendr_panoptic_ros.synthetic.render.buses import bus
+from opendr_panoptic_ros.synthetic.render.cars import car
+from opendr_panoptic_ros.synthetic.render.cycles import Cycle, cycle_figure
+from opendr_panoptic_ros.synthetic.render.objects import SceneObject
+from opendr_panoptic_ros.synthetic.render.parts import FigurePart, MeshPart
+from opendr_panoptic_ros.synthetic.render.people import Appearance, person_figure
+from opendr_panoptic_ros.synthetic.render.pose import Trajectory
+from opendr_panoptic_ros.synthetic.render.segment_ids import FIRST_THING_ID
+from opendr_panoptic_ros.synthetic.render.trams import train
+from opendr_panoptic_ros.synthetic.render.trucks import truck
+from opendr_panoptic_ros.synthetic.render.vehicle_parts import MeshRow, VehicleSize
+
+TRAIN_IDS = {name: CITYSCAPES.names.index(name) for name in CITYSCAPES.names[CITYSCAPES.num_stuff :]}
+_VEHICLES: dict[str, Callable[..., tuple[MeshRow, VehicleSize]]] = {
+    "car": car, "truck": truck, "bus": bus, "train": train
+}  # fmt: skip
+
+
+class ThingFactory:
+    """Makes things and gives each an id of its own, from 12 on. class_of: train id by segment id."""
+
+    def __init__(self, rng: np.random.Generator, *, is_night: bool) -> None:
+        self.rng, self.is_night = rng, is_night
+        self.class_of: dict[int, int] = {k + 1: k for k in range(CITYSCAPES.num_stuff)}
+
+    def _new_id(self, name: str) -> int:
+        segment_id = max(len(self.class_of) + 1, FIRST_THING_ID)
+        self.class_of[segment_id] = TRAIN_IDS[name]
+        return segment_id
+
+    def draw_vehicle(self, name: str) -> tuple[MeshPart, tuple[float, float, float]]:
+        """A car, truck, bus or train as a part, and its width, height, length in metres."""
+        mesh, size = _VEHICLES[name](self.rng, lit=self.is_night or self.rng.random() < 0.25)
+        return MeshPart(mesh), size
+
+    def vehicle(
+        self, name: str, part: MeshPart, size: tuple[float, float, float], trajectory: Trajectory
+    ) -> SceneObject:
+        """That vehicle on a trajectory."""
+        return SceneObject((part,), (self._new_id(name),), trajectory, (size[0] / 2, size[2] / 2), size[1])
+
+    def cycle(self, *, motor: bool, ridden: bool, trajectory: Trajectory) -> SceneObject:
+        """A bicycle or motorcycle, with a rider of its own id when `ridden`."""
+        rng = self.rng
+        machine = Cycle.random(rng, motor=motor)
+        look = Appearance.random(rng, adult=True) if ridden else None
+        phase, cadence = rng.random(), 0.0 if motor or not ridden else rng.uniform(0.9, 1.3)
+        ids: tuple[int, ...] = (self._new_id("motorcycle" if motor else "bicycle"),)
+        if ridden:
+            ids = (*ids, self._new_id("rider"))
+        part = FigurePart(lambda time_s: cycle_figure(machine, look, phase + cadence * time_s))
+        return SceneObject((part,), ids, trajectory, (0.3, 0.95 * machine.size), 1.7 if ridden else 1.0)
+
+    def person(self, trajectory: Trajectory, *, walking: bool) -> SceneObject:
+        """A pedestrian."""
+        rng = self.rng
+        look, phase, cadence = Appearance.random(rng), rng.random(), rng.uniform(0.8, 1.0)
+        part = FigurePart(lambda time_s: person_figure(look, phase + cadence * time_s, walking=walking))
+        return SceneObject((part,), (self._new_id("person"),), trajectory, (0.25, 0.25), look.height)
