@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.bags.files import COMPRESSED_IMAGE, IMAGE, Message, typestore
+from opendr_panoptic_ros.bags.reader import Message
+from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.codec.compressed import decode_compressed
 from opendr_panoptic_ros.codec.image import decode, encode
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError

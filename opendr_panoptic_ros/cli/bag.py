@@ -18,7 +18,7 @@ from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption, user_error
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 
 if TYPE_CHECKING:
-    from opendr_panoptic_ros.bags.files import BagReader, Message
+    from opendr_panoptic_ros.bags.reader import BagReader, Message
     from opendr_panoptic_ros.bags.results import Frame
     from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.prediction import PanopticPrediction
@@ -50,8 +50,9 @@ def bag(
     left. Status 1: some frames could not be read, the others are done; or nothing was written.
     """
     with user_errors():
-        from opendr_panoptic_ros.bags.files import BagReader, BagWriter
+        from opendr_panoptic_ros.bags.reader import BagReader
         from opendr_panoptic_ros.bags.results import COLORS, LABELS
+        from opendr_panoptic_ros.bags.writer import BagWriter
         from opendr_panoptic_ros.outputs import VISUALIZATION
 
         source, out = source.expanduser(), out.expanduser()
@@ -89,7 +90,8 @@ def chosen_topics(reader: BagReader, names: list[str]) -> list[str]:
 
     Raises PanopticError when a name is no topic of images, or when it is not clear which topic is meant.
     """
-    from opendr_panoptic_ros.bags.files import COMPRESSED_IMAGE, IMAGE, count_by_topic
+    from opendr_panoptic_ros.bags.reader import count_by_topic
+    from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
 
     images = {name: t for name, t in reader.topics.items() if t.type_name in (IMAGE, COMPRESSED_IMAGE)}
     if not images:
@@ -164,7 +166,7 @@ class Labeller:
         batch: int,
         track_ids: bool,
     ) -> None:
-        from opendr_panoptic_ros.bags.files import BagWriter
+        from opendr_panoptic_ros.bags.writer import BagWriter
         from opendr_panoptic_ros.tracking import InstanceTracker
 
         self.frames = 0

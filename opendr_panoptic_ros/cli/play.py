@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
 
-    from opendr_panoptic_ros.bags.files import BagReader, Topic
+    from opendr_panoptic_ros.bags.reader import BagReader, Topic
 
 _DELIVERY_S = 10.0
 
@@ -46,7 +46,7 @@ def play(
             raise PanopticError(
                 "play needs ROS 2; there is no rclpy. Source a ROS 2 installation, or run `make setup`."
             )
-        from opendr_panoptic_ros.bags.files import BagReader, count_by_topic
+        from opendr_panoptic_ros.bags.reader import BagReader, count_by_topic
 
         with BagReader(source.expanduser()) as reader, _ros_node() as node:
             missing = set(topic or ()) - set(reader.topics)

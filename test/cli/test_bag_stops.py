@@ -18,7 +18,7 @@ from rosbags.rosbag2 import Writer
 from support.bags import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag
 from support.commands import run_command, start_command
 
-from opendr_panoptic_ros.bags.files import BagReader
+from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 

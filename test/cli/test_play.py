@@ -21,8 +21,10 @@ from support.bags import ORIGIN_NS, STAMP_NS, pixels, read_bag, stamp_ns
 from support.commands import run_command, start_command
 from support.paths import ROOT
 
-from opendr_panoptic_ros.bags.files import IMAGE, BagWriter, Message, typestore
+from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, Frame, serialized
+from opendr_panoptic_ros.bags.types import IMAGE, typestore
+from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 rclpy = pytest.importorskip("rclpy")

@@ -18,9 +18,11 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from support.bags import message_of, stamp_ns
 from support.paths import ROOT
 
-from opendr_panoptic_ros.bags import files as bag_files
-from opendr_panoptic_ros.bags.files import IMAGE, BagReader, BagWriter, Message
+from opendr_panoptic_ros.bags import types as bag_types
+from opendr_panoptic_ros.bags.reader import BagReader, Message
 from opendr_panoptic_ros.bags.results import read_frame
+from opendr_panoptic_ros.bags.types import IMAGE
+from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 
 LONG = QosTime(9223372036, 854775807)
@@ -31,7 +33,7 @@ def test_humble_reads_the_metadata_too(tmp_path):
     camera = Qos(QosHistory.KEEP_LAST, 5, QosReliability.BEST_EFFORT, QosDurability.VOLATILE,
                  LONG, LONG, QosLiveliness.AUTOMATIC, LONG, False)  # fmt: skip
     with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as recorder:
-        recorder.add_connection("/image", IMAGE, typestore=bag_files.typestore(), offered_qos_profiles=[camera])
+        recorder.add_connection("/image", IMAGE, typestore=bag_types.typestore(), offered_qos_profiles=[camera])
     writer = BagWriter(tmp_path / "out")
     with BagReader(tmp_path / "in") as reader:
         writer.add_topic("/image", IMAGE, reader.topics["/image"].qos)
@@ -67,8 +69,8 @@ def test_damage_is_a_typed_error_wherever_it_is(make_bag, kind):
 
 
 def test_a_message_that_was_cut_short_is_a_frame_that_cannot_be_read():
-    message, name = message_of(bag_files.typestore(), np.zeros((48, 64, 3), np.uint8), 0, ros1=False, seq=0)
-    data = bag_files.typestore().serialize_cdr(message, name)
+    message, name = message_of(bag_types.typestore(), np.zeros((48, 64, 3), np.uint8), 0, ros1=False, seq=0)
+    data = bag_types.typestore().serialize_cdr(message, name)
     assert read_frame(Message("/image", name, 0, data)).image_rgb.shape == (48, 64, 3)
     for length in (0, 3, 4, 11, 20, 40, 60, len(data) - 1):
         with pytest.raises(ImageEncodingError):
@@ -86,25 +88,25 @@ def test_camera_infos_of_ros_1(tmp_path):
         writer.write(writer.add_connection("/camera_info", name, typestore=store), 3, store.serialize_ros1(info, name))
     with BagReader(tmp_path / "in.bag") as reader:
         (message,) = reader.messages(list(reader.topics))
-    got: Any = bag_files.typestore().deserialize_cdr(message.data, message.type_name)
+    got: Any = bag_types.typestore().deserialize_cdr(message.data, message.type_name)
     assert (stamp_ns(got), got.header.frame_id, got.height, got.width) == (1_000_000_002, "optical", 4, 6)
     assert (list(got.d), list(got.k), list(got.p)) == (list(range(5)), list(range(9)), list(range(12)))
     assert (got.distortion_model, got.binning_y, got.roi.width, got.roi.do_rectify) == ("plumb_bob", 2, 4, True)
 
 
 def test_the_types_are_those_of_the_msg_files():
-    for name, definition in bag_files.DEFINITIONS.items():
+    for name, definition in bag_types.DEFINITIONS.items():
         file = ROOT / "msg" / f"{name.rpartition('/')[2]}.msg"
         assert get_types_from_msg(definition, name) == get_types_from_msg(file.read_text("utf-8"), name)
-    assert {name.rpartition("/")[2] for name in bag_files.DEFINITIONS} == {p.stem for p in (ROOT / "msg").glob("*.msg")}
+    assert {name.rpartition("/")[2] for name in bag_types.DEFINITIONS} == {p.stem for p in (ROOT / "msg").glob("*.msg")}
 
 
 def test_the_types_have_the_hashes_of_the_built_messages():
     """By which ROS 2 knows whether two types are one."""
     built = ROOT / "install" / "opendr_panoptic_ros" / "share" / "opendr_panoptic_ros" / "msg"
-    for name in bag_files.DEFINITIONS:
+    for name in bag_types.DEFINITIONS:
         description = built / f"{name.rpartition('/')[2]}.json"
         if not description.exists():
             pytest.skip("the messages are not built; make setup does it")
         hashes = {h["type_name"]: h["hash_string"] for h in json.loads(description.read_text())["type_hashes"]}
-        assert bag_files.typestore().hash_rihs01(name) == hashes[name]
+        assert bag_types.typestore().hash_rihs01(name) == hashes[name]

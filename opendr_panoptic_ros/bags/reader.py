@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Reading bags of all kinds as messages of ROS 2, without ROS."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, Qos
+from rosbags.rosbag1 import Reader as Ros1Reader
+from rosbags.rosbag2 import Reader as StorageReader
+
+from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
+from opendr_panoptic_ros.errors import PanopticError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # a dependency of rosbags
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Their bytes are those of ROS 2 but for the header, which rosbags turns into ROS 2's; other types have changed.
+_FROM_ROS1 = {IMAGE, COMPRESSED_IMAGE, "sensor_msgs/msg/CameraInfo"}
+_STORAGE_SUFFIXES = (".mcap", ".db3")
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a CDR message begins with 0, so the two cannot be confused
+
+
+class Message(NamedTuple):
+    """One message of a bag.
+
+    Attributes:
+        topic: Name of its topic.
+        type_name: Its type, such as `sensor_msgs/msg/Image`.
+        time_ns: When it was recorded.
+        data: Its CDR bytes, as ROS 2 serializes it.
+    """
+
+    topic: str
+    type_name: str
+    time_ns: int
+    data: bytes | memoryview
+
+
+class Topic(NamedTuple):
+    """A topic of a bag.
+
+    Attributes:
+        name: Its name.
+        type_name: Its type, or several joined by " and " where a topic has more than one.
+        message_count: Number of messages.
+        qos: Profiles that its publishers offered.
+    """
+
+    name: str
+    type_name: str
+    message_count: int
+    qos: tuple[Qos, ...]
+
+
+class BagReader:
+    """A ROS 1 bag, or a rosbag2 folder or file (sqlite3, MCAP), as a context.
+
+    In a rosbag2 folder, the storage files decide which messages there are. `metadata.yaml` gives the order of the
+    files; where it is missing, the files are taken in the order of their names.
+
+    Args:
+        path: The bag.
+
+    Attributes:
+        topics: The topics by name; of a ROS 1 bag only images and camera infos.
+        start_ns: Time of the first message of all topics.
+        end_ns: Time just after the last message of all topics.
+        warnings: One line for each thing that is suspicious, such as fewer messages than `metadata.yaml` counts.
+
+    Raises:
+        PanopticError: The bag cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.warnings: list[str] = []
+        self._is_ros1 = path.suffix == ".bag" and path.is_file()
+        with ExitStack() as stack:
+            try:
+                self._storages = self._open(stack)
+            except PanopticError:
+                raise
+            except Exception as error:  # damaged files make rosbags raise errors of any kind
+                reason = str(error).rstrip(".") or type(error).__name__
+                if "Profile" in reason or "ros1msg" in reason:
+                    raise PanopticError(
+                        f"{path} is MCAP, but not of ROS 2. For a recording of ROS 1, give the original .bag."
+                    ) from error
+                raise PanopticError(
+                    f"{path} cannot be read as a bag: {reason}. Expected a ROS 1 .bag, a rosbag2 folder, a .mcap or a "
+                    ".db3 file, complete. One whose recording was cut off is repaired by `rosbag reindex` (.bag), by "
+                    "`mcap recover` (.mcap), or, without its metadata.yaml, by `ros2 bag reindex`."
+                ) from error
+            self._open_files = stack.pop_all()
+        not_empty = [storage for storage in self._storages if storage.message_count]
+        self.start_ns = min((storage.start_time for storage in not_empty), default=0)
+        self.end_ns = max((storage.end_time for storage in not_empty), default=0)
+        self._connections = [c for storage in self._storages for c in storage.connections if self._is_readable(c)]
+        self.topics = _topics_of(self._connections)
+        self._check_encodings()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._open_files.close()
+
+    def messages(
+        self, topics: Collection[str], *, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Message]:
+        """Yield the messages of some topics in their recorded order.
+
+        Args:
+            topics: Names of the topics.
+            start_ns: Record time of the first message, in ns; None for no limit.
+            end_ns: Record time before which messages are taken, in ns; None for no limit.
+
+        Yields:
+            The messages.
+
+        Raises:
+            PanopticError: The file is damaged, or a topic has messages of more than one type.
+        """
+        mixed = [topic for topic in topics if topic in self.topics and " and " in self.topics[topic].type_name]
+        if mixed:
+            raise PanopticError(
+                f"{mixed[0]} has messages of two types, {self.topics[mixed[0]].type_name}, as a merge of recordings "
+                "leaves it. Give the topics of the recordings different names, or choose another topic."
+            )
+        for storage in self._storages:
+            connections = [c for c in storage.connections if c.topic in topics and self._is_readable(c)]
+            if not connections:
+                continue
+            try:
+                for connection, time_ns, data in storage.messages(connections, start=start_ns, stop=end_ns):
+                    yield Message(connection.topic, connection.msgtype, time_ns, self._as_cdr(connection, data))
+            except Exception as error:  # damaged files make rosbags raise errors of any kind
+                reason = str(error) or type(error).__name__
+                raise PanopticError(f"{self._path} cannot be read on: {reason}") from error
+
+    def _open(self, stack: ExitStack) -> list[Any]:
+        """Return the open readers of the bag's files in their order; `stack` closes them."""
+        if self._is_ros1:
+            return [stack.enter_context(Ros1Reader(self._path))]
+        if not self._path.is_dir():
+            _check_file(self._path)
+            return [stack.enter_context(StorageReader(self._path))]
+        files, message_count = self._files_of_folder()
+        storages = [stack.enter_context(StorageReader(file)) for file in _decompressed(files, stack)]
+        found = sum(storage.message_count for storage in storages)
+        if message_count is not None and found < message_count:
+            self.warnings.append(
+                f"{self._path}: metadata.yaml counts {message_count} messages, the files hold {found}; "
+                "the recording may be incomplete."
+            )
+        return storages
+
+    def _files_of_folder(self) -> tuple[list[Path], int | None]:
+        """Return the storage files of a rosbag2 folder in their order, and the message count of its metadata."""
+        present = sorted(
+            (p for p in self._path.iterdir() if p.name.removesuffix(".zstd").endswith(_STORAGE_SUFFIXES)),
+            key=lambda p: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", p.name)],
+        )
+        metadata_file = self._path / "metadata.yaml"
+        if not metadata_file.is_file():
+            if not present:
+                raise PanopticError(
+                    f"{self._path} is not a bag: it has neither metadata.yaml nor files ending in .mcap or .db3. "
+                    "Give a rosbag2 folder, a .mcap or .db3 file, or a ROS 1 .bag."
+                )
+            files, count = present, None
+        else:
+            try:
+                metadata = yaml.safe_load(metadata_file.read_bytes())["rosbag2_bagfile_information"]
+                files = [self._path / PurePath(name).name for name in metadata["relative_file_paths"]]
+                count = int(metadata["message_count"])
+            except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+                raise PanopticError(
+                    f"{metadata_file} is not the metadata of a bag ({type(error).__name__}). Make it again with `ros2 "
+                    f"bag reindex`, or give one of the files: {', '.join(p.name for p in present) or 'there are none'}."
+                ) from error
+            missing = [file.name for file in files if not file.exists()]
+            if missing:
+                raise PanopticError(
+                    f"{self._path} is incomplete: metadata.yaml names {', '.join(missing)}, which is missing. Add it, "
+                    f"or give one of the files that are there: {', '.join(p.name for p in present) or 'none'}."
+                )
+        for file in files:
+            _check_file(file, in_folder=True)
+        return files, count
+
+    def _is_readable(self, connection: Connection) -> bool:
+        if self._is_ros1:
+            return connection.msgtype in _FROM_ROS1
+        return _encoding(connection) == "cdr"
+
+    def _check_encodings(self) -> None:
+        """Warn of topics that are not serialized as ROS 2 does it; raise PanopticError when there are no others."""
+        every = [c for storage in self._storages for c in storage.connections]
+        foreign = {} if self._is_ros1 else {c.topic: _encoding(c) for c in every if not self._is_readable(c)}
+        if not foreign:
+            return
+        kinds = ", ".join(sorted(set(foreign.values())))
+        advice = "Convert the original .bag instead: it is read as it is." if "ros1" in foreign.values() else ""
+        problem = f"{self._path}: {', '.join(foreign)} not serialized as CDR but as {kinds}. {advice}".rstrip()
+        if not self.topics:
+            raise PanopticError(problem)
+        self.warnings.append(problem)
+
+    def _as_cdr(self, connection: Connection, data: Any) -> Any:
+        if self._is_ros1:
+            return typestore().ros1_to_cdr(data, connection.msgtype)
+        # `ros2 bag record --compression-mode message`, told by the data: the metadata may be missing.
+        return zstd.decompress(data) if bytes(data[:4]) == _ZSTD_MAGIC else data
+
+
+def count_by_topic(topics: Mapping[str, Topic]) -> str:
+    """Return the topics in words: `/a (10 sensor_msgs/msg/Image), /b (…)`.
+
+    Args:
+        topics: The topics by name.
+    """
+    return ", ".join(f"{t.name} ({t.message_count} {t.type_name})" for t in topics.values()) or "none"
+
+
+def _topics_of(connections: Iterable[Connection]) -> dict[str, Topic]:
+    counts: Counter[str] = Counter()
+    types: dict[str, dict[str, None]] = {}
+    profiles: dict[str, tuple[Qos, ...]] = {}
+    for connection in connections:
+        counts[connection.topic] += connection.msgcount
+        types.setdefault(connection.topic, {})[connection.msgtype] = None
+        offered = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else ()
+        profiles[connection.topic] = profiles.get(connection.topic) or tuple(offered)
+    return {name: Topic(name, " and ".join(types[name]), counts[name], profiles[name]) for name in types}
+
+
+def _encoding(connection: Connection) -> str:
+    extra = connection.ext
+    return extra.serialization_format if isinstance(extra, ConnectionExtRosbag2) else "cdr"
+
+
+def _check_file(file: Path, *, in_folder: bool = False) -> None:
+    """Raise PanopticError for a file that rosbags would read wrongly or refuse without saying what to do."""
+    if file.suffix == ".zstd" and not in_folder:
+        raise PanopticError(f"{file} is compressed. Run `zstd -d {file.name}`, or give the folder of the bag.")
+    if file.exists() and not file.is_file():
+        raise PanopticError(f"{file} is not a regular file; expected a .bag, .mcap or .db3 file.")
+    for suffix, what in (("-wal", "write-ahead log"), ("-journal", "rollback journal")):
+        log = file.with_name(file.name + suffix)
+        if file.suffix == ".db3" and log.exists() and log.stat().st_size:
+            raise PanopticError(
+                f"{log} is the {what} of a recording that was cut off: {file.name} is not complete without it. Merge "
+                f"them, in a copy of the folder, with `sqlite3 {file.name} 'PRAGMA journal_mode=DELETE'`."
+            )
+
+
+def _decompressed(files: Iterable[Path], stack: ExitStack) -> Iterator[Path]:
+    """Yield the files; one that ends in .zstd as a temporary copy that `stack` removes."""
+    for file in files:
+        if file.suffix != ".zstd":
+            yield file
+            continue
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with zstd.open(file, "rb") as source, (folder / file.stem).open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        yield folder / file.stem

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Writing MCAP bags, which get their name only when they are complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from rosbags.interfaces import Connection, Qos
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from opendr_panoptic_ros.bags.types import typestore
+from opendr_panoptic_ros.errors import PanopticError
+
+_RESERVE_BYTES = 16 * 2**20  # what the writer still holds, and the index at the end
+
+
+class BagWriter:
+    """A new MCAP bag. Until `close` it lies in the folder `partial`.
+
+    Args:
+        path: A rosbag2 folder to make, or a single file if it ends in .mcap.
+
+    Attributes:
+        count: Number of messages written.
+
+    Raises:
+        PanopticError: `path` or `path.partial` exists, or `path` cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self.partial = path.with_name(f"{path.name}.partial")
+        self.check_free(path)
+        # The bag is a folder in this one, under its final name, which the names of its files are made of.
+        self._bag = self.partial / path.name.removesuffix(".mcap")
+        # Version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
+        self._writer = Writer(self._bag, version=8, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        self._connections: dict[str, Connection] = {}
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Check that a bag can be written.
+
+        Args:
+            path: Where the bag is to be.
+
+        Raises:
+            PanopticError: Something is there already, or the folder cannot be written to.
+        """
+        if path.suffix == ".bag":
+            raise PanopticError(f"{path} has the ending of ROS 1 bags; the result is MCAP: a folder, or a file .mcap.")
+        if path.exists():
+            raise PanopticError(f"{path} exists; choose another name, or remove it.")
+        partial = path.with_name(f"{path.name}.partial")
+        if partial.exists():
+            raise PanopticError(f"{partial} exists, from a run that was killed or still goes on; remove it.")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise PanopticError(f"{path} cannot be written: {parent} is no folder that may be written to.")
+
+    def add_topic(self, name: str, type_name: str, qos: Collection[Qos] = ()) -> None:
+        """Add a topic; to be called before its first message.
+
+        Args:
+            name: Name of the topic.
+            type_name: Its type, one of `typestore()`.
+            qos: Profiles that its publishers offer.
+        """
+        self._connections[name] = self._writer.add_connection(
+            name, type_name, typestore=typestore(), offered_qos_profiles=list(qos)
+        )
+
+    def write(self, time_ns: int, messages: Mapping[str, bytes | memoryview]) -> None:
+        """Append messages of topics that were added before.
+
+        Args:
+            time_ns: Their record time.
+            messages: Serialized messages by topic.
+
+        Raises:
+            PanopticError: The disk is so full that the bag might not be completed after them. Nothing was appended.
+        """
+        free = shutil.disk_usage(self.partial).free
+        if free < _RESERVE_BYTES + 2 * sum(map(len, messages.values())):
+            raise PanopticError(f"The disk is full: {free // 2**20} MB are left, which completing the bag may take.")
+        for topic, data in messages.items():
+            self._writer.write(self._connections[topic], time_ns, data)
+        self.count += len(messages)
+
+    def close(self) -> None:
+        """Complete the bag and give it its name. A bag without messages is removed."""
+        self._writer.close()
+        if self.count:
+            whole = self._bag / f"{self._bag.name}.mcap" if self.path.suffix == ".mcap" else self._bag
+            whole.rename(self.path)
+        shutil.rmtree(self.partial)
