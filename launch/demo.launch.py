@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The node at work without a camera: a synthetic drive or a video in a loop, the node, and RViz.
+"""Start the node with a demo camera, which publishes a synthetic drive or a video in a loop, and RViz.
 
 ros2 launch opendr_panoptic_ros demo.launch.py video:=drive.mp4 checkpoint:=model_cityscapes.pth
 
-Takes the arguments of panoptic.launch.py as well. It ends when any of its processes ends.
+Accepts the arguments of panoptic.launch.py too. The launch ends when one of its processes ends.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ SHARE = FindPackageShare("opendr_panoptic_ros")
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The image source, the node, RViz."""
+    """Start the demo camera, the node and RViz."""
     panoptic = PathJoinSubstitution([SHARE, "launch", "panoptic.launch.py"])
     arguments = {
-        "video": ("", "video file or folder of images; empty: a synthetic drive"),
-        "image_topic": ("/image_raw", "topic on which the images are published, and from which the node takes them"),
-        "rviz": ("true", "whether RViz opens, where there is a display"),
+        "video": ("", "Video file or folder of images. Empty: a synthetic drive."),
+        "image_topic": ("/image_raw", "Topic on which the demo camera publishes and which the node subscribes to."),
+        "rviz": ("true", "Whether to open RViz, if there is a display: true or false."),
     }
     return LaunchDescription(
         [
@@ -46,16 +46,16 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in arguments.items()
             ),
-            *_room_for_images(),
-            RegisterEventHandler(OnProcessExit(on_exit=[Shutdown(reason="one of the demo's processes has ended")])),
+            *_dds_profile(),
+            RegisterEventHandler(OnProcessExit(on_exit=[Shutdown(reason="a process of the demo has ended")])),
             IncludeLaunchDescription(PythonLaunchDescriptionSource([panoptic])),
             OpaqueFunction(function=_source),
         ]
     )
 
 
-def _room_for_images() -> list[SetEnvironmentVariable]:
-    """Shared memory that holds an image, unless the user has chosen a profile; config/ says what it is good for."""
+def _dds_profile() -> list[SetEnvironmentVariable]:
+    """Select the Fast DDS profile for large images, unless the user has selected one."""
     variable = profile_variable()
     profile = PathJoinSubstitution([SHARE, "config", "fastdds_large_images.xml"])
     return [SetEnvironmentVariable(variable, profile)] if variable else []

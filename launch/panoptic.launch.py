@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The panoptic segmentation node on one camera or several, and RViz if wanted.
+"""Start the panoptic segmentation node for one or several cameras, and optionally RViz.
 
 ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw
 ros2 launch opendr_panoptic_ros panoptic.launch.py cameras:=front,rear image_topic:=/front/rgb,/rear/rgb
@@ -9,8 +9,10 @@ ros2 launch opendr_panoptic_ros panoptic.launch.py cameras:=front,rear image_top
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +27,42 @@ from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 PACKAGE = "opendr_panoptic_ros"
 DEFAULT_IMAGE_TOPIC = "/image_raw"
-EACH_DEFAULT = f"as in /a,/b; {DEFAULT_IMAGE_TOPIC} then stands for /NAME{DEFAULT_IMAGE_TOPIC}"
 TOPIC = re.compile(r"~?/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 VIEWED = ("rgb_visualization", "semantic_color", "instance_color")
 """The outputs that config/panoptic.rviz shows, below /opendr/panoptic."""
 
-# Each stands for the parameter of that name. Left empty, the value of the parameter file stays.
-OVERRIDES = {
-    "checkpoint": "weights: a file, a directory of OpenDR, or a name",
-    "config": "configuration: a YAML file or the name of a preset",
-    "device": "where the network runs: auto, cpu, cuda, cuda:1",
-    "autostart": "true, or false: wait for a lifecycle manager",
+OVERRIDES: dict[str, tuple[type, str]] = {
+    "checkpoint": (str, "Network weights: a file, an OpenDR model folder, or a name."),
+    "config": (str, "Network configuration: a YAML file or the name of a preset."),
+    "device": (str, "Device of the network: auto, cpu, cuda or cuda:N."),
+    "score_threshold": (float, "Minimum detection score of an instance, 0 to 1."),
+    "overlap_threshold": (float, "Maximum share of an instance covered by instances of higher score, 0 to 1."),
+    "min_stuff_area": (int, "Minimum area of a stuff segment, in pixels at the network's input size."),
+    "autostart": (bool, "Whether the node configures and activates itself: true or false."),
+    "use_sim_time": (bool, "Whether the time is taken from /clock: true or false."),
 }
+"""Launch arguments that override the parameter of the same name: its type and the argument's description."""
+
+ADDED_ARGUMENTS: dict[str, set[str]] = {"panoptic.launch.py": set(), "demo.launch.py": {"video"}}
+"""The launch files of this package, and the arguments each declares in addition to those of this file."""
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node under a namespace, with its parameter file, subscribed to its image topics."""
+    """Declare the arguments and start the node, and RViz if requested."""
     arguments = {
-        "namespace": ("opendr", "namespace of the node and its outputs"),
-        "image_topic": (DEFAULT_IMAGE_TOPIC, f"topic of the images; with cameras one for each, {EACH_DEFAULT}"),
-        "cameras": ("", "names of the cameras, as in front,rear; empty: the parameter file's"),
+        "namespace": ("opendr", "Namespace of the node and its outputs."),
+        "image_topic": (
+            DEFAULT_IMAGE_TOPIC,
+            f"Image topic; with cameras, one for each: /a,/b. {DEFAULT_IMAGE_TOPIC} means /NAME{DEFAULT_IMAGE_TOPIC}.",
+        ),
+        "cameras": ("", "Camera names, for example front,rear. Empty: the value of the parameter file."),
         "params_file": (
             PathJoinSubstitution([FindPackageShare(PACKAGE), "config", "panoptic_node.yaml"]),
-            "the node's parameters",
+            "Parameter file of the node.",
         ),
-        **{name: ("", f"{text}; empty: the parameter file's") for name, text in OVERRIDES.items()},
-        "rviz": ("false", "whether RViz opens, on the first camera"),
-        "log_level": ("info", "debug, info, warn, error or fatal; or LOGGER:=LEVEL"),
+        **{name: ("", f"{text} Empty: the value of the parameter file.") for name, (_, text) in OVERRIDES.items()},
+        "rviz": ("false", "Whether to open RViz on the first camera: true or false."),
+        "log_level": ("info", "Log level: debug, info, warn, error or fatal; or LOGGER:=LEVEL."),
     }
     return LaunchDescription(
         [
@@ -59,26 +70,27 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in arguments.items()
             ),
-            OpaqueFunction(function=_actions),
+            OpaqueFunction(function=_actions, args=[set(arguments)]),
         ]
     )
 
 
-def _actions(context: LaunchContext) -> list[Any]:
-    """The node, and RViz or the reason why it does not open."""
+def _actions(context: LaunchContext, arguments: set[str]) -> list[Any]:
+    """Return the node and, if requested, RViz or a message that says why it does not open."""
     given = context.launch_configurations
-    if not Path(given["params_file"]).is_file():  # launch would only warn, and start the node with other parameters
+    _check_arguments(sys.argv, arguments)
+    if not Path(given["params_file"]).is_file():  # launch would only warn and start the node with its defaults
         raise ValueError(f"params_file:={given['params_file']}: there is no such file.")
     cameras = [name.strip().strip("/") for name in given["cameras"].split(",")]
     topics = _image_topics(given["image_topic"], cameras)
-    # launch would start the node with these, which then could not say which argument is wrong.
+    # launch would start the node with invalid names, and the node's error would not name the launch argument.
     _check_names("cameras", given, cameras if any(cameras) else [], "a part of a topic")
     _check_names("image_topic", given, topics, "a topic")
     _check_names("namespace", given, [given["namespace"]], "a topic")
-    # ParameterValue: launch would make a number of a checkpoint named 1.
     parameters: dict[str, Any] = {
-        name: _is_true(given, name) if name == "autostart" else ParameterValue(given[name], value_type=str)
-        for name in OVERRIDES
+        # Without value_type, launch would convert a checkpoint named "1" to a number.
+        name: ParameterValue(_value(given, name, value_type), value_type=value_type)
+        for name, (value_type, _) in OVERRIDES.items()
         if given[name]
     }
     if any(cameras):
@@ -97,10 +109,35 @@ def _actions(context: LaunchContext) -> list[Any]:
         ros_arguments=["--log-level", given["log_level"]],
         output="screen",
     )
-    if not _is_true(given, "rviz"):
+    if not _value(given, "rviz", bool):
         return [node]
     namespace = make_namespace_absolute(prefix_namespace(given.get("ros_namespace"), given["namespace"])).rstrip("/")
-    return [node, _rviz(namespace, cameras[0], topics[0])]
+    sim_time = {name: parameters[name] for name in ("use_sim_time",) if name in parameters}
+    return [node, _rviz(namespace, cameras[0], topics[0], sim_time)]
+
+
+def _check_arguments(command_line: list[str], arguments: set[str]) -> None:
+    """Refuse arguments that do not exist, which `ros2 launch` would ignore.
+
+    Arguments are checked only if the command line starts a launch file of this package: a file of another package that
+    includes this one has arguments of its own.
+
+    Args:
+        command_line: Words of the command line.
+        arguments: Names of the arguments of this file.
+
+    Raises:
+        ValueError: An argument does not exist.
+    """
+    here = Path(__file__).resolve().parent
+    for before, word in itertools.pairwise(command_line):
+        file = Path(word)
+        if file.name in ADDED_ARGUMENTS and (before == PACKAGE or file.resolve().parent == here):
+            known = sorted(arguments | ADDED_ARGUMENTS[file.name])
+            given = [name for name, separator, _ in (word.partition(":=") for word in command_line) if separator]
+            unknown = [name for name in given if name not in known]
+            if unknown:
+                raise ValueError(f"{file.name} has no argument {unknown[0]}; expected one of {', '.join(known)}.")
 
 
 def _check_names(argument: str, given: dict[str, str], names: list[str], what: str) -> None:
@@ -111,17 +148,21 @@ def _check_names(argument: str, given: dict[str, str], names: list[str], what: s
         raise ValueError(f"cameras:={given[argument]} names a camera twice.")
 
 
-def _is_true(given: dict[str, str], name: str) -> bool:
-    if given[name].lower() not in {"true", "false"}:
-        raise ValueError(f"{name}:={given[name]}; expected true or false.")
-    return given[name].lower() == "true"
+def _value(given: dict[str, str], name: str, value_type: type) -> Any:
+    """Convert the text of an argument, or raise ValueError if it is not of the type."""
+    text = given[name]
+    if value_type is bool:
+        if text.lower() not in {"true", "false"}:
+            raise ValueError(f"{name}:={text}; expected true or false.")
+        return text.lower() == "true"
+    try:
+        return value_type(text)
+    except ValueError:
+        raise ValueError(f"{name}:={text}; expected {'an integer' if value_type is int else 'a number'}.") from None
 
 
 def _image_topics(image_topic: str, cameras: list[str]) -> list[str]:
-    """The image topic of each camera.
-
-    Raises ValueError when there are not as many topics as cameras.
-    """
+    """Return the image topic of each camera, or raise ValueError if the numbers of topics and cameras differ."""
     topics = [topic.strip() for topic in image_topic.split(",")]
     if topics == [DEFAULT_IMAGE_TOPIC]:
         return [f"/{name}{topics[0]}" if name else topics[0] for name in cameras]
@@ -133,8 +174,15 @@ def _image_topics(image_topic: str, cameras: list[str]) -> list[str]:
     return topics
 
 
-def _rviz(namespace: str, camera: str, image_topic: str) -> Node | LogInfo:
-    """RViz on this camera, or a line that says why not. namespace: absolute, without a slash at its end."""
+def _rviz(namespace: str, camera: str, image_topic: str, parameters: dict[str, Any]) -> Node | LogInfo:
+    """Return RViz for a camera, or a log message if it cannot open.
+
+    Args:
+        namespace: Absolute namespace of the node, without a trailing slash.
+        camera: Name of the camera; empty for the only one.
+        image_topic: Image topic of the camera, absolute or relative to the namespace.
+        parameters: Parameters of RViz.
+    """
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return LogInfo(msg="RViz does not open: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).")
     try:
@@ -150,5 +198,6 @@ def _rviz(namespace: str, camera: str, image_topic: str) -> Node | LogInfo:
         executable="rviz2",
         name="panoptic_rviz",
         arguments=["-d", PathJoinSubstitution([FindPackageShare(PACKAGE), "config", "panoptic.rviz"])],
+        parameters=[parameters] if parameters else None,
         remappings=[(shown, actual) for shown, actual in viewed.items() if shown != actual],
     )

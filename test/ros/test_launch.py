@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The launch files with real launch: what is started, what it says, and how it ends."""
+"""The launch files, run by launch: what they start, what is logged, and how they end."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ import pytest
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 pytest.importorskip("launch_ros")
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from rclpy.parameter import parameter_value_to_python  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
@@ -40,9 +43,9 @@ sys.exit(service.run())
 
 
 class Launch:
-    """One launch file at work; what it and its processes print is kept."""
+    """A running launch file; the output of it and of its processes is kept."""
 
-    def __init__(self, folder: Path, file: str, arguments: dict[str, object], **environment: str) -> None:
+    def __init__(self, folder: Path, file: str | Path, arguments: dict[str, object], **environment: str) -> None:
         self.log = folder / "launch.log"
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         settings = {"PYTHONPATH": path, "ROS_LOG_DIR": str(folder), "OVERRIDE_LAUNCH_PROCESS_OUTPUT": "screen"}
@@ -58,15 +61,15 @@ class Launch:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def wait(self) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Wait until it ends by itself and return its exit code."""
         return self._process.wait(timeout=120)
 
     def interrupt(self) -> int:
-        """Its exit code after Ctrl-C on the terminal, which reaches all its processes."""
+        """Send SIGINT to all its processes, as Ctrl-C in a terminal does, and return its exit code."""
         os.killpg(self._process.pid, signal.SIGINT)
         return self.wait()
 
@@ -77,15 +80,15 @@ class Launch:
             pass
         else:
             self._process.wait()
-            pytest.fail(f"processes were left behind by the launch:\n{self.said}")
+            pytest.fail(f"processes were left behind by the launch:\n{self.output}")
 
 
 @pytest.fixture
 def launch(tmp_path, bench) -> Iterator[Callable[..., Launch]]:
-    """Starts a launch file in the bench's domain; at the end of the test all its processes must have ended."""
+    """Return a function that starts a launch file; all its processes must have ended at the end of the test."""
     started: list[Launch] = []
 
-    def start(file: str, arguments: dict[str, object], **environment: str) -> Launch:
+    def start(file: str | Path, arguments: dict[str, object], **environment: str) -> Launch:
         folder = tmp_path / f"launch{len(started)}"
         folder.mkdir()
         started.append(Launch(folder, file, arguments, **environment))
@@ -97,7 +100,7 @@ def launch(tmp_path, bench) -> Iterator[Callable[..., Launch]]:
 
 
 def send_until(bench: Any, camera: Any, picture: np.ndarray, condition: Callable[[], Any], **options: int) -> None:
-    """Publish until it shows: a node in another process may know of the camera later than the camera of the node."""
+    """Publish until the condition holds: the node may discover the camera after the camera has discovered the node."""
 
     def sent_and_shown() -> Any:
         bench.send(camera, picture, **options)
@@ -109,22 +112,22 @@ def send_until(bench: Any, camera: Any, picture: np.ndarray, condition: Callable
 
 def test_an_image_topic_is_enough(launch, bench, tiny_checkpoint, picture):
     node = launch("panoptic.launch.py", {"image_topic": "/cam/image_raw", "checkpoint": tiny_checkpoint})
-    heard = bench.listen("/opendr/panoptic/semantic")
+    received = bench.listen("/opendr/panoptic/semantic")
     camera = bench.camera("/cam/image_raw")
-    send_until(bench, camera, picture, lambda: heard, stamp_ns=7)
-    assert bench.stamp_ns(heard[0]) == 7
+    send_until(bench, camera, picture, lambda: received, stamp_ns=7)
+    assert bench.stamp_ns(received[0]) == 7
     assert node.interrupt() == 0
-    assert re.search(r"[1-9]\d* received, [1-9]\d* answered", node.said)
-    assert "Traceback" not in node.said
+    assert re.search(r"[1-9]\d* received, [1-9]\d* answered", node.output)
+    assert "Traceback" not in node.output
 
 
 def test_each_camera_has_its_topics(launch, bench, tiny_checkpoint, picture):
     arguments = {"cameras": "front,on", "image_topic": "/a/rgb,/b", "namespace": "/bot", "checkpoint": tiny_checkpoint}
     node = launch("panoptic.launch.py", arguments)  # YAML would make a boolean of the name "on"
-    heard = [bench.listen(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
-    for i, (topic, messages) in enumerate(zip(("/a/rgb", "/b"), heard, strict=True)):
+    received = [bench.listen(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
+    for i, (topic, messages) in enumerate(zip(("/a/rgb", "/b"), received, strict=True)):
         send_until(bench, bench.camera(topic), picture, messages.copy, stamp_ns=i)
-    assert [bench.stamp_ns(messages[0]) for messages in heard] == [0, 1]
+    assert [bench.stamp_ns(messages[0]) for messages in received] == [0, 1]
     assert node.interrupt() == 0
 
 
@@ -132,15 +135,15 @@ def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, tiny_ch
     file = tmp_path / "my.yaml"
     file.write_text("/**:\n  ros__parameters: {checkpoint: /from/file.pth, autostart: false, cameras: [left]}\n")
     waiting = launch("panoptic.launch.py", {"params_file": file})
-    bench.wait_for(lambda: "autostart is off" in waiting.said, "the node")
+    bench.wait_for(lambda: "autostart is off" in waiting.output, "the node")
     assert waiting.interrupt() == 0
 
     failing = launch("panoptic.launch.py", {"params_file": file, "autostart": "true"})
     failing.wait()
-    assert "There is no checkpoint /from/file.pth" in failing.said
+    assert "There is no checkpoint /from/file.pth" in failing.output
 
     active = launch("panoptic.launch.py", {"params_file": file, "autostart": "true", "checkpoint": tiny_checkpoint})
-    bench.wait_for(lambda: "Active: /opendr/left/image_raw" in active.said, "the node")
+    bench.wait_for(lambda: "Active: /opendr/left/image_raw" in active.output, "the node")
     assert active.interrupt() == 0
 
 
@@ -157,41 +160,85 @@ def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, tiny_ch
         ({"image_topic": "/a/1b"}, "image_topic:=/a/1b has '/a/1b', which cannot be a topic"),
         ({"image_topic": "//cam"}, "image_topic:=//cam has '//cam', which cannot be a topic"),
         ({"namespace": "1bad"}, "namespace:=1bad has '1bad', which cannot be a topic"),
+        ({"score_threshold": "high"}, "score_threshold:=high; expected a number"),
+        ({"min_stuff_area": "0.5"}, "min_stuff_area:=0.5; expected an integer"),
+        ({"use_sim_time": "yes"}, "use_sim_time:=yes; expected true or false"),
+        ({"image_topics": "/cam"}, "panoptic.launch.py has no argument image_topics; expected one of autostart, "),
     ],
 )
-def test_a_wrong_argument_is_told_and_nothing_starts(launch, arguments, reason):
+def test_a_wrong_argument_is_reported_and_nothing_starts(launch, arguments, reason):
     refused = launch("panoptic.launch.py", arguments)
     assert refused.wait() == 1
-    assert reason in refused.said
-    assert "process started" not in refused.said
+    assert reason in refused.output
+    assert "process started" not in refused.output
 
 
 @pytest.mark.parametrize("arguments", [{"config": "/no/such.yaml"}, {"device": "tpu"}])
 def test_configuration_and_device_reach_the_node(launch, tiny_checkpoint, arguments):
     refused = launch("panoptic.launch.py", {"checkpoint": tiny_checkpoint, **arguments})
     refused.wait()
-    reason = next(line for line in refused.said.splitlines() if "stays unconfigured" in line)
+    reason = next(line for line in refused.output.splitlines() if "stays unconfigured" in line)
     assert next(iter(arguments.values())) in reason
 
 
-def test_the_documentation_names_arguments_that_exist():
+def test_overrides_reach_the_node(launch, bench, tiny_checkpoint):
+    arguments = {"score_threshold": "1", "overlap_threshold": "0.25", "min_stuff_area": "7", "use_sim_time": "true"}
+    node = launch("panoptic.launch.py", {"checkpoint": tiny_checkpoint, **arguments})
+    asked = bench.client.create_client(GetParameters, "/opendr/panoptic_segmentation/get_parameters")
+    bench.wait_for(asked.service_is_ready, "the node's parameter service")
+    answer = asked.call_async(GetParameters.Request(names=list(arguments)))
+    bench.wait_for(answer.done, "the node's parameters")
+    values = [parameter_value_to_python(value) for value in answer.result().values]
+    assert values == [1.0, 0.25, 7, True]
+    assert node.interrupt() == 0
+
+
+def test_a_launch_file_that_includes_ours_has_arguments_of_its_own(launch, bench, tmp_path):
+    file = tmp_path / "robot.launch.py"
+    file.write_text(f"""
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+def generate_launch_description():
+    panoptic = PythonLaunchDescriptionSource({str(ROOT / "launch" / "panoptic.launch.py")!r})
+    return LaunchDescription([IncludeLaunchDescription(panoptic, launch_arguments=[("autostart", "false")])])
+""")
+    robot = launch(file, {"robot": "husky"})
+    bench.wait_for(lambda: "autostart is off" in robot.output, "the node")
+    assert robot.interrupt() == 0
+
+
+@pytest.fixture(scope="module")
+def declared() -> dict[str, set[str]]:
+    """The arguments that each launch file itself declares."""
     actions = pytest.importorskip("launch.actions")
     sources = pytest.importorskip("launch.launch_description_sources")
     context = pytest.importorskip("launch").LaunchContext()
-    declared: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for file in ("panoptic.launch.py", "demo.launch.py"):
         source = sources.PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
         description = source.get_launch_description(context)
-        declared[file] = {each.name for each in description.entities if isinstance(each, actions.DeclareLaunchArgument)}
-    declared["demo.launch.py"] |= declared["panoptic.launch.py"]
+        names[file] = {each.name for each in description.entities if isinstance(each, actions.DeclareLaunchArgument)}
+    return names
+
+
+def test_the_launch_files_know_their_arguments(declared):
+    added = runpy.run_path(str(ROOT / "launch" / "panoptic.launch.py"))["ADDED_ARGUMENTS"]
+    own = declared["panoptic.launch.py"]
+    assert added == {file: names - own for file, names in declared.items()}
+    assert set(added) == {path.name for path in (ROOT / "launch").glob("*.launch.py")}
+
+
+def test_the_documentation_names_arguments_that_exist(declared):
+    known = {file: names | declared["panoptic.launch.py"] for file, names in declared.items()}
     used = set()
-    for page in (ROOT / "README.md", ROOT / "docs" / "robot.md"):
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for line in re.findall(r"ros2 launch opendr_panoptic_ros .*", page.read_text("utf-8")):
             file = line.split()[3]
             names = set(re.findall(r"\b(\w+):=", line))
-            assert names <= declared[file], line
+            assert names <= known[file], line
             used |= names
-    table = re.findall(r"^\| (`\w+`[^|]*) \|", (ROOT / "docs" / "robot.md").read_text("utf-8"), re.MULTILINE)
+    table = re.findall(r"^\| (`\w+`[^|]*) \|", (ROOT / "docs" / "operate.md").read_text("utf-8"), re.MULTILINE)
     documented = {name for row in table for name in re.findall(r"`(\w+)`", row)}
     assert declared["panoptic.launch.py"] <= documented
     assert used
@@ -199,7 +246,7 @@ def test_the_documentation_names_arguments_that_exist():
 
 def test_log_level(launch, bench):
     node = launch("panoptic.launch.py", {"autostart": "false", "log_level": "debug"})
-    bench.wait_for(lambda: "[DEBUG]" in node.said and "autostart is off" in node.said, "the node's messages")
+    bench.wait_for(lambda: "[DEBUG]" in node.output and "autostart is off" in node.output, "the node's messages")
     assert node.interrupt() == 0
 
 
@@ -207,24 +254,24 @@ def test_log_level_of_one_logger(launch):
     arguments = {"checkpoint": "/no/such.pth", "log_level": "opendr.panoptic_segmentation:=fatal"}
     silent = launch("panoptic.launch.py", arguments)
     silent.wait()
-    assert "process has died" in silent.said
-    assert "[opendr.panoptic_segmentation]" not in silent.said
+    assert "process has died" in silent.output
+    assert "[opendr.panoptic_segmentation]" not in silent.output
 
 
 def test_without_a_display_rviz_does_not_open(launch, bench):
     node = launch("panoptic.launch.py", {"autostart": "false", "rviz": "true"})
-    bench.wait_for(lambda: "autostart is off" in node.said, "the node")
-    assert "RViz does not open: there is no display" in node.said
+    bench.wait_for(lambda: "autostart is off" in node.output, "the node")
+    assert "RViz does not open: there is no display" in node.output
     assert node.interrupt() == 0
 
 
-def test_without_rviz_it_is_told(launch, bench):
+def test_without_rviz_a_message_is_logged(launch, bench):
     with contextlib.suppress(PackageNotFoundError):
         get_package_prefix("rviz2")
         return
     node = launch("panoptic.launch.py", {"autostart": "false", "rviz": "true"}, DISPLAY=":9")
-    bench.wait_for(lambda: "autostart is off" in node.said, "the node")
-    assert "RViz does not open: rviz2 is not installed" in node.said
+    bench.wait_for(lambda: "autostart is off" in node.output, "the node")
+    assert "RViz does not open: rviz2 is not installed" in node.output
     assert node.interrupt() == 0
 
 
@@ -240,26 +287,26 @@ def test_rviz_is_given_the_topics_of_the_first_camera(launch, bench, tmp_path):
     environment = {"AMENT_PREFIX_PATH": f"{prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}", "DISPLAY": ":9"}
     arguments = {"autostart": "false", "rviz": "true", "cameras": "front,rear", "namespace": "bot"}
     node = launch("panoptic.launch.py", arguments, **environment)
-    bench.wait_for(lambda: "RViz: " in node.said and "autostart is off" in node.said, "RViz and the node")
-    said = next(line for line in node.said.splitlines() if "RViz: " in line)
-    assert "panoptic.rviz" in said
-    assert "/image_raw:=/front/image_raw" in said
+    bench.wait_for(lambda: "RViz: " in node.output and "autostart is off" in node.output, "RViz and the node")
+    line = next(line for line in node.output.splitlines() if "RViz: " in line)
+    assert "panoptic.rviz" in line
+    assert "/image_raw:=/front/image_raw" in line
     for name in ("rgb_visualization", "semantic_color", "instance_color"):
-        assert f"/opendr/panoptic/{name}:=/bot/front/panoptic/{name}" in said
+        assert f"/opendr/panoptic/{name}:=/bot/front/panoptic/{name}" in line
     assert node.interrupt() == 0
 
 
-def test_demo_shows_a_folder_of_images_again_and_again(launch, bench, tiny_checkpoint, picture, tmp_path):
+def test_demo_shows_a_folder_of_images_in_a_loop(launch, bench, tiny_checkpoint, picture, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(3):
         cv2.imwrite(str(folder / f"{i}.png"), np.roll(picture, i, axis=1))
     demo = launch("demo.launch.py", {"video": folder, "checkpoint": tiny_checkpoint})
-    heard = bench.listen("/opendr/panoptic/rgb_visualization")
-    bench.wait_for(lambda: len(heard) > 5, "answers")
-    assert "RViz does not open: there is no display" in demo.said
+    received = bench.listen("/opendr/panoptic/rgb_visualization")
+    bench.wait_for(lambda: len(received) > 5, "answers")
+    assert "RViz does not open: there is no display" in demo.output
     assert demo.interrupt() == 0
-    assert "Traceback" not in demo.said
+    assert "Traceback" not in demo.output
 
 
 @pytest.mark.parametrize(
@@ -272,5 +319,5 @@ def test_demo_shows_a_folder_of_images_again_and_again(launch, bench, tiny_check
 def test_demo_ends_when_a_part_of_it_cannot_start(launch, arguments, reason):
     demo = launch("demo.launch.py", arguments)
     demo.wait()
-    assert reason in demo.said
-    assert "Traceback" not in demo.said
+    assert reason in demo.output
+    assert "Traceback" not in demo.output
