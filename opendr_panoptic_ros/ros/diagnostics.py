@@ -87,7 +87,7 @@ class CameraDiagnosis:
         if 0 < settings.warn_input_stopped_s < waiting_s:
             cause = "nobody publishes it"
             if stream.count_publishers():
-                cause = "if its publisher sends, the images may be too large for DDS: see docs/robot.md"
+                cause = "if its publisher sends, the images may be too large for DDS: see docs/operate.md"
             warnings.append(f"input stopped: nothing on {stream.topic} for {waiting_s:.0f} s; {cause}")
         if dropped_share > settings.warn_dropped_share:
             warnings.append(
