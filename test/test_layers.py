@@ -148,7 +148,8 @@ def test_every_library_is_a_requirement() -> None:
         required = {normal(name) for file in files for name in re.findall(r"^[\w.-]+", file.read_text(), re.MULTILINE)}
         for imported in imports(ast.parse(path.read_text(encoding="utf-8")), path.relative_to(PACKAGE.parent)):
             top = imported.module.partition(".")[0]
-            known = top in sys.stdlib_module_names or top == NAME or re.fullmatch(ROS, top)
+            # compression belongs to the standard library since Python 3.14.
+            known = top in {*sys.stdlib_module_names, "compression"} or top == NAME or re.fullmatch(ROS, top)
             if known or "TYPE_CHECKING" in imported.inside:
                 continue
             if required.isdisjoint(normal(name) for name in distributions.get(top, [top])):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Reading the frames of a bag, and serialising results as the messages that the node publishes."""
+"""Reading the frames of a bag, and serializing results as the messages that the node publishes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TYPE_NAMES = dict.fromkeys(OUTPUTS, IMAGE) | {SEGMENTATION: SEGMENTATION_TYPE}
 """Message types of the outputs that a bag can hold, by topic below `panoptic/`."""
 
 
-class Frame(NamedTuple):
+class BagFrame(NamedTuple):
     """A camera's message and its image.
 
     Attributes:
@@ -40,8 +40,14 @@ class Frame(NamedTuple):
     header: Any
     image_rgb: NDArray[np.uint8]
 
+    @property
+    def time_s(self) -> float:
+        """Return the header's stamp in seconds."""
+        stamp = self.header.stamp
+        return float(stamp.sec + stamp.nanosec / 1e9)
 
-def read_frame(message: Message) -> Frame:
+
+def read_frame(message: Message) -> BagFrame:
     """Decode an image message of a bag.
 
     Args:
@@ -59,11 +65,11 @@ def read_frame(message: Message) -> Frame:
     except Exception as error:  # rosbags raises errors of any kind for bytes that are no such message
         raise ImageEncodingError(f"{len(message.data)} bytes are no {message.type_name}, or were cut short.") from error
     read = decode_compressed if message.type_name == COMPRESSED_IMAGE else decode
-    return Frame(message, content.header, read(content))
+    return BagFrame(message, content.header, read(content))
 
 
-def serialized(output: str, frame: Frame, prediction: PanopticPrediction) -> memoryview:
-    """Serialise an output of a frame as the message that the node publishes.
+def serialized(output: str, frame: BagFrame, prediction: PanopticPrediction) -> memoryview:
+    """Serialize an output of a frame as the message that the node publishes.
 
     Args:
         output: Topic below `panoptic/`, a key of `TYPE_NAMES`.
@@ -86,7 +92,7 @@ def serialized(output: str, frame: Frame, prediction: PanopticPrediction) -> mem
     return typestore().serialize_cdr(message, TYPE_NAMES[output])
 
 
-def _image(frame: Frame, encoding: str, pixels: NDArray[Any]) -> Any:
+def _image(frame: BagFrame, encoding: str, pixels: NDArray[Any]) -> Any:
     fields = encode(pixels, encoding)
     return typestore().types[IMAGE](
         header=frame.header,
@@ -99,7 +105,7 @@ def _image(frame: Frame, encoding: str, pixels: NDArray[Any]) -> Any:
     )
 
 
-def _segmentation(frame: Frame, prediction: PanopticPrediction) -> Any:
+def _segmentation(frame: BagFrame, prediction: PanopticPrediction) -> Any:
     types = typestore().types
     segments = [
         types["opendr_panoptic_ros/msg/SegmentInfo"](

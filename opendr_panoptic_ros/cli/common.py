@@ -30,7 +30,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Mistakes of the caller become a PanopticError, which `main` prints in one line; Ctrl-C ends with status 130."""
+    """Turn the caller's mistakes into PanopticError, which `main` prints in one line, and Ctrl-C into status 130."""
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
@@ -40,10 +40,12 @@ def user_errors() -> Iterator[None]:
     except PanopticError:
         raise
     except ImportError as error:
-        said = str(error)
-        if "extra" not in said:
-            said += ". Install what is missing; `pip install 'opendr_panoptic_ros[train]'` brings what training needs."
-        raise PanopticError(said) from error
+        reason = str(error)
+        if "extra" not in reason:
+            reason += (
+                ". Install the missing package; `pip install 'opendr_panoptic_ros[train]'` installs all for training."
+            )
+        raise PanopticError(reason) from error
     except (OSError, ValueError) as error:
         raise PanopticError(str(error)) from error
     finally:
@@ -51,20 +53,39 @@ def user_errors() -> Iterator[None]:
 
 
 class Interruption:
-    """Whether Ctrl-C, SIGTERM or SIGHUP has come, while this context is open. A second one interrupts, but not while
-    held. SIGHUP stays ignored where it was, as under nohup.
+    """A context in which Ctrl-C, SIGTERM and SIGHUP are noted, so that the work can end in an orderly way.
+
+    The first signal sets `came`. A second one raises KeyboardInterrupt, except while held. SIGHUP stays ignored where
+    it was, as under nohup.
+
+    Args:
+        held: Never raise KeyboardInterrupt, for processes that get every signal more than once, as under torchrun.
+
+    Attributes:
+        came: Whether a signal has arrived.
     """
 
-    def __enter__(self) -> Self:
+    def __init__(self, *, held: bool = False) -> None:
         self.came = False
-        self.held = False
+        self._holds = int(held)
+
+    def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
         if self._before[signal.SIGHUP] is signal.SIG_IGN:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return self
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Do not raise KeyboardInterrupt inside this context, for steps that must not be left half done."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments
-        if self.came and not self.held:
+        if self.came and not self._holds:
             raise KeyboardInterrupt
         self.came = True
 
@@ -78,9 +99,17 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 
 
 def changed(config: Config, changes: list[str]) -> Config:
-    """The configuration with entries `section.name=value` replaced, such as `schedule.epochs=20`.
+    """Return a configuration with some entries replaced.
 
-    Raises ConfigError for an entry that is not of this form, unknown, or out of its range.
+    Args:
+        config: The configuration to start from.
+        changes: Entries of the form `section.name=value`, such as `schedule.epochs=20`. The value is YAML.
+
+    Returns:
+        The new configuration.
+
+    Raises:
+        ConfigError: An entry does not have this form, is unknown or is out of its range.
     """
     values: dict[str, Any] = config.to_dict()
     for change in changes:
@@ -91,7 +120,7 @@ def changed(config: Config, changes: list[str]) -> Config:
         try:
             values[section][key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--set {change}: {text!r} is no YAML value.") from error
+            raise ConfigError(f"--set {change}: {text!r} is not a YAML value.") from error
     return Config.from_dict(values)
 
 

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,20 +29,21 @@ if TYPE_CHECKING:
     from opendr_panoptic_ros.bags.reader import BagReader, Topic
 
 _DELIVERY_S = 10.0
+_MESSAGE_TYPE = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)", re.ASCII)
 
 
 def play(
     source: Annotated[Path, typer.Argument(metavar="BAG", help="ROS 1 .bag; rosbag2 folder, .mcap or .db3.")],
     topic: Annotated[list[str] | None, typer.Option(help="Only this topic; may be repeated.")] = None,
-    rate: Annotated[float, typer.Option(min=1e-3, help="2: twice as fast as recorded.")] = 1.0,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")] = False,
+    rate: Annotated[float, typer.Option(min=1e-3, help="Speed: 2 is twice as fast as recorded.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end, until Ctrl-C.")] = False,
     wait: Annotated[
-        float, typer.Option(min=0, help="Wait at most so many seconds until every topic has a subscriber.")
+        float, typer.Option(min=0, help="Longest time in seconds to wait until every topic has a subscriber.")
     ] = 3.0,
 ) -> None:
-    """Publish the messages of a bag on their topics, at the pace of their recording. Header stamps stay as they are.
+    """Publish the messages of a bag on their topics at the recorded pace, with unchanged header stamps.
 
-    Of a ROS 1 bag, images and camera infos are published.
+    From a ROS 1 bag, only images and camera infos are published.
     """
     with user_errors():
         if find_spec("rclpy") is None:
@@ -49,12 +53,14 @@ def play(
         from opendr_panoptic_ros.bags.reader import BagReader, count_by_topic
 
         with BagReader(source.expanduser()) as reader, _ros_node() as node:
+            for warning in reader.warnings:
+                typer.echo(warning, err=True)
             missing = set(topic or ()) - set(reader.topics)
             if missing:
                 known = count_by_topic(reader.topics)
                 raise PanopticError(
-                    f"The bag has no {', '.join(missing)} that can be published, but: {known}. Of a ROS 1 bag, images "
-                    "and camera infos can."
+                    f"The bag has no {', '.join(missing)} that can be published, but: {known}. From a ROS 1 bag, only "
+                    "images and camera infos can be published."
                 )
             publishers = _publishers(node, [reader.topics[name] for name in topic or reader.topics])
             if not any(reader.topics[name].message_count for name in publishers):
@@ -71,28 +77,47 @@ def play(
 
 
 def _publishers(node: Node, topics: list[Topic]) -> dict[str, Publisher[Any]]:
-    """Publishers of the topics whose types this ROS installation has. The others are named on standard error."""
+    """Return publishers by topic. Topics that cannot be published are named on standard error and left out."""
+    from rclpy.exceptions import InvalidTopicNameException
+
     publishers = {}
     for topic in topics:
         message_type = _message_type(topic.type_name)
         if message_type is None:
             typer.echo(f"{topic.name} is left out: {topic.type_name} is not installed.", err=True)
-        else:
+            continue
+        try:
             publishers[topic.name] = node.create_publisher(message_type, topic.name, _qos(topic))
+        except (InvalidTopicNameException, ValueError):
+            typer.echo(f"{topic.name!r} is left out: ROS 2 does not allow this topic name.", err=True)
     return publishers
 
 
 def _message_type(type_name: str) -> type | None:
-    package, _, name = type_name.partition("/msg/")
+    """Return the class of an installed message type, or None.
+
+    A bag can name any module: only packages that the ament index lists as message packages are imported.
+    """
+    match = _MESSAGE_TYPE.fullmatch(type_name)
+    if match is None or not _has_messages(match[1]):
+        return None
     try:
-        found: type | None = getattr(importlib.import_module(f"{package}.msg"), name, None)
+        found: type | None = getattr(importlib.import_module(f"{match[1]}.msg"), match[2], None)
     except ImportError:
         return None
     return found
 
 
+def _has_messages(package: str) -> bool:
+    """Return whether the ament index lists `package` as one with messages."""
+    # ROS wheels install their index into the environment's prefix, which AMENT_PREFIX_PATH need not name.
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    index = Path("share", "ament_index", "resource_index", "rosidl_interfaces", package)
+    return any((prefix / index).is_file() for prefix in map(Path, prefixes))
+
+
 def _qos(topic: Topic) -> QoSProfile:
-    """Reliable, which matches every subscriber; latched where it was recorded so."""
+    """Return a profile that is reliable, which matches every subscriber, and latched if it was recorded so."""
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from rosbags.interfaces import QosDurability
 
@@ -101,7 +126,7 @@ def _qos(topic: Topic) -> QoSProfile:
 
 
 def _publish(reader: BagReader, publishers: dict[str, Publisher[Any]], rate: float) -> int:
-    """Publish all messages once, as they were serialised; return how many there were."""
+    """Publish all messages once, as they were serialized, and return their number."""
     count, start_s, start_ns = 0, 0.0, 0
     for message in reader.messages(publishers):
         if count == 0:  # opening the bag and the first conversion take a while
@@ -113,7 +138,7 @@ def _publish(reader: BagReader, publishers: dict[str, Publisher[Any]], rate: flo
 
 
 def _wait_for_delivery(publisher: Publisher[Any]) -> None:
-    """Reliable subscribers have everything before this process, which still holds it, ends."""
+    """Wait until reliable subscribers have received everything: messages not yet sent are lost with the process."""
     from rclpy.duration import Duration
 
     publisher.wait_for_all_acked(Duration(seconds=_DELIVERY_S))

@@ -42,7 +42,7 @@ def train(
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images; 0 loads between steps.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print warnings and the result only.")] = False,
 ) -> None:
     """Train a network; OUT/best.safetensors is the best by PQ, OUT/last.safetensors the newest.
@@ -82,9 +82,8 @@ def train(
         if resume and resume_from is None:
             raise ConfigError(f"{out} holds no training to resume; leave out --resume to start anew.")
         try:
-            with Interruption() as interruption:
-                # torchrun, which Ctrl-C reaches as well, sends another signal at once.
-                interruption.held = "WORLD_SIZE" in os.environ
+            # Under torchrun each process gets Ctrl-C twice: from the terminal and from torchrun itself.
+            with Interruption(held="WORLD_SIZE" in os.environ) as interruption:
                 history = train_network(
                     network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
                     resume_from=resume_from, should_stop=lambda: interruption.came, silent=quiet,

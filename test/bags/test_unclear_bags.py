@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,9 +62,10 @@ def frames(path):
     """The first pixel of each frame, in the order of reading."""
     with BagReader(path) as reader:
         assert reader.topics["/cam/image_raw"].message_count == len(list(reader.messages(["/cam/image_raw"])))
-        return [
-            int(typestore().deserialize_cdr(m.data, m.type_name).data[0]) for m in reader.messages(["/cam/image_raw"])
+        images: list[Any] = [
+            typestore().deserialize_cdr(m.data, m.type_name) for m in reader.messages(["/cam/image_raw"])
         ]
+        return [int(image.data[0]) for image in images]
 
 
 def merged(path, parts):

@@ -22,9 +22,9 @@ from support.bags import ORIGIN_NS, STAMP_NS, STEP_NS, drive, frames_in, picture
 from support.paths import ROOT
 
 from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.bags.labeller import grouped, result_prefixes
 from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
-from opendr_panoptic_ros.cli.bag import prefixes, windows
 from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
@@ -131,17 +131,19 @@ def test_several_topics_of_several_sizes_in_batches(run_bag, make_bag, tmp_path,
 
 
 def test_names_of_the_results():
-    assert prefixes(["/image_raw"]) == {"/image_raw": "/panoptic"}
-    assert prefixes(["/a/image_raw/compressed", "/b/c/image"]) == {
+    assert result_prefixes(["/image_raw"]) == {"/image_raw": "/panoptic"}
+    assert result_prefixes(["/a/image_raw/compressed", "/b/c/image"]) == {
         "/a/image_raw/compressed": "/a/panoptic",
         "/b/c/image": "/b/c/panoptic",
     }
-    assert prefixes(["/a/left", "/a/right"]) == {"/a/left": "/a/left/panoptic", "/a/right": "/a/right/panoptic"}
-    assert prefixes(["/image", "/panoptic/rgb_visualization"]) == {
+    assert result_prefixes(["/a/left", "/a/right"]) == {"/a/left": "/a/left/panoptic", "/a/right": "/a/right/panoptic"}
+    assert result_prefixes(["/image", "/panoptic/rgb_visualization"]) == {
         "/image": "/image/panoptic",
         "/panoptic/rgb_visualization": "/panoptic/panoptic",
     }
-    assert prefixes(["/a", "/b", "/a/image"]) == {topic: f"{topic}/panoptic" for topic in ("/a", "/b", "/a/image")}
+    assert result_prefixes(["/a", "/b", "/a/image"]) == {
+        topic: f"{topic}/panoptic" for topic in ("/a", "/b", "/a/image")
+    }
 
 
 @pytest.mark.parametrize(
@@ -168,6 +170,47 @@ def test_track_ids(run_bag, make_bag, tmp_path):
     assert code == 0
     maps = [pixels(message) for message in read_bag(tmp_path / "out")["/panoptic/panoptic"].values()]
     assert all(np.array_equal(maps[0], later) for later in maps[1:])
+
+
+def test_classes_and_ego_mask(run_bag, make_bag, tmp_path, tiny_checkpoint):
+    """As the node's parameters of these names: other classes and the robot itself are void, in every output."""
+    source = make_bag(drive(2))
+    mask = np.zeros((48, 64), np.uint8)
+    mask[40:] = 255
+    cv2.imwrite(str(tmp_path / "ego.png"), mask)
+    segmenter = PanopticSegmenter(tiny_checkpoint)
+    expected = [segmenter(picture) for _, _, picture in drive(2)]
+    chosen = sorted({segment.label for prediction in expected for segment in prediction.segments})[:2]
+    code, _, err = run_bag(source, "out", "--classes", ", ".join(chosen), "--ego-mask", "ego.png", "--batch", 1)
+    assert code == 0, err
+    messages = read_bag(tmp_path / "out")
+    names = segmenter.config.classes.names
+    for prediction, message in zip(expected, messages["/cam/panoptic/semantic"].values(), strict=True):
+        kept = np.isin(prediction.semantic_map, [names.index(name) for name in chosen]) & (mask == 0)
+        assert 0 < kept.sum() < kept.size
+        assert np.array_equal(pixels(message), np.where(kept, prediction.semantic_map, 255))
+    for options, reason in {
+        ("--classes", "car,unicorn"): "--classes has 'unicorn'; expected some of ",
+        ("--ego-mask", "missing.png"): "There is no ego_mask missing.png",
+        ("--ego-mask", "ego.png", "--ego-mask", "ego.png"): "--ego-mask is given 2 times for 1 topics",
+    }.items():
+        code, _, err = run_bag(source, "other", *options)
+        assert (code, (tmp_path / "other").exists()) == (1, False)
+        assert reason in err
+    cv2.imwrite(str(tmp_path / "small.png"), mask[:10])
+    code, out, err = run_bag(source, "other", "--ego-mask", "small.png")
+    assert (code, out) == (1, "0 frames segmented, results in other\n")
+    assert "its ego_mask small.png is 64x10" in err
+
+
+def test_what_is_suspicious_about_a_bag_is_printed(run_bag, make_bag, tmp_path):
+    source = make_bag(drive(2))
+    metadata = (source / "metadata.yaml").read_text()
+    (source / "metadata.yaml").write_text(metadata.replace("message_count: 2\n", "message_count: 3\n"))
+    code, _, err = run_bag(source, "out")
+    assert code == 0
+    assert "metadata.yaml counts 3 messages, the files hold 2; the recording may be incomplete." in err
+    assert frames_in(read_bag(tmp_path / "out")) == [0, 1]
 
 
 def test_a_broken_frame_is_named_and_the_others_are_done(run_bag, make_bag, tmp_path):
@@ -235,7 +278,7 @@ def test_the_page_names_the_options_that_there_are():
 
 def test_messages_of_one_time_stay_together():
     messages = [Message("/image", IMAGE, t, b"") for t in (1, 2, 2, 2, 3, 4)]
-    assert [[m.time_ns for m in window] for window in windows(messages, 2)] == [[1, 2, 2, 2], [3, 4]]
+    assert [[m.time_ns for m in group] for group in grouped(messages, 2)] == [[1, 2, 2, 2], [3, 4]]
 
 
 NO_ROS = """

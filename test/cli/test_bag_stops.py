@@ -13,32 +13,54 @@ import time
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
 from rosbags.rosbag2 import Writer
 from support.bags import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag
 from support.commands import run_command, start_command
 
 from opendr_panoptic_ros.bags.reader import BagReader
+from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
 
 def test_an_error_on_the_way_keeps_what_was_done(run_bag, make_bag, tmp_path, monkeypatch):
-    original = PanopticSegmenter.__call__
-    calls = []
+    original = BagWriter.write
+    written = []
 
-    def fails_third_time(self, images):
-        calls.append(len(images))
-        if len(calls) == 3:
-            raise RuntimeError("out of memory")
-        return original(self, images)
+    def fails_fifth_time(self, time_ns, messages):
+        written.append(time_ns)
+        if len(written) == 5:
+            raise RuntimeError("the disk is gone")
+        original(self, time_ns, messages)
 
-    monkeypatch.setattr(PanopticSegmenter, "__call__", fails_third_time)
+    monkeypatch.setattr(BagWriter, "write", fails_fifth_time)
     code, out, err = run_bag(make_bag(drive(6)), "out", "--batch", 2)
     assert (code, out) == (1, "4 frames segmented, results in out\n")
-    assert "RuntimeError: out of memory" in err
+    assert "RuntimeError: the disk is gone" in err
     assert "--start 0.400000000" in err
     assert frames_in(read_bag(tmp_path / "out")) == [0, 1, 2, 3]
+
+
+def test_a_frame_that_fails_in_the_network_fails_alone(run_bag, make_bag, tmp_path, monkeypatch):
+    """As in the node: its batch is tried again frame by frame, and the frame is written without results."""
+    original = PanopticSegmenter.__call__
+    sent = drive(6)
+    bad = sent[3][2]
+
+    def fails_for_one(self, images, **options):
+        if any(np.array_equal(image, bad) for image in images):
+            raise RuntimeError("out of memory")
+        return original(self, images, **options)
+
+    monkeypatch.setattr(PanopticSegmenter, "__call__", fails_for_one)
+    code, out, err = run_bag(make_bag(sent), "out", "--batch", 2)
+    assert (code, out) == (1, "5 frames segmented, results in out\n")
+    assert f"not segmented: /cam/image_raw at {ORIGIN_NS + 3 * STEP_NS} ns: RuntimeError: out of memory" in err
+    messages = read_bag(tmp_path / "out")
+    assert frames_in(messages) == [0, 1, 2, 3, 4, 5]
+    assert frames_in(messages, "/cam/panoptic/semantic") == [0, 1, 2, 4, 5]
 
 
 @pytest.mark.parametrize("kind", ["ros1", "sqlite3"])
@@ -97,19 +119,19 @@ def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run_bag, make
     original = PanopticSegmenter.__call__
     calls = []
 
-    def is_interrupted_twice(self, images):
+    def is_interrupted_twice(self, images, **options):
         calls.append(len(images))
         if len(calls) == 3:
             for _ in range(2):
                 signal.raise_signal(number)
-        return original(self, images)
+        return original(self, images, **options)
 
     monkeypatch.setattr(PanopticSegmenter, "__call__", is_interrupted_twice)
     sent = [("/compressed", i * STEP_NS, cv2.imencode(".png", each)[1].tobytes()) for i, each in enumerate(pictures(6))]
     sent[1] = ("/compressed", STEP_NS, b"no picture")
     code, out, err = run_bag(make_bag(sent), "out", "--batch", 2)
     assert code == 130, err
-    assert out == ("3 frames segmented, results in out\nStopped. Go on into another bag with --start 0.400000000\n")
+    assert out == ("3 frames segmented, results in out\nStopped. Continue into another bag with --start 0.400000000\n")
     assert f"not segmented: /compressed at {ORIGIN_NS + STEP_NS} ns" in err
     assert frames_in(read_bag(tmp_path / "out"), "/compressed") == [0, 1, 2, 3]
     assert not (tmp_path / "out.partial").exists()
@@ -133,7 +155,7 @@ def test_ctrl_c_closes_the_bag_and_says_how_to_go_on(make_bag, tmp_path, tiny_ch
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    found = re.search(r"Stopped\. Go on into another bag with --start ([\d.]+)\n", out)
+    found = re.search(r"Stopped\. Continue into another bag with --start ([\d.]+)\n", out)
     assert found, out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "in"]
 

@@ -22,7 +22,7 @@ from support.commands import run_command, start_command
 from support.paths import ROOT
 
 from opendr_panoptic_ros.bags.reader import Message
-from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, Frame, serialized
+from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, BagFrame, serialized
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
 from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
@@ -134,6 +134,49 @@ def test_chosen_topics_and_types_that_are_not_installed(ear, make_bag):
     )
 
 
+def bag_of(path, topics):
+    """A bag with one empty message on each topic; `topics` gives the types by name."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        for name, type_name in topics.items():
+            connection = writer.add_connection(name, type_name, msgdef="string data\n", rihs01="RIHS01_" + "0" * 64)
+            writer.write(connection, 1, b"\0\1\0\0\1\0\0\0\0")
+    return path
+
+
+def test_a_bag_cannot_choose_the_module_that_is_imported(ear, tmp_path, monkeypatch):
+    """A type names a module; one that lies in the working folder or on the path is not run."""
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "__init__.py").write_text("import pathlib; pathlib.Path('executed').touch()")
+    (tmp_path / "evil" / "msg.py").write_text("class Payload: pass")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    words = ear.listen("/words", String)
+    source = bag_of(tmp_path / "bag", {"/evil": "evil/msg/Payload", "/words": "std_msgs/msg/String"})
+    process = start_command("play", source, "--wait", 60)
+    ear.spin_until_quiet(process, words)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "/evil is left out: evil/msg/Payload is not installed." in err
+    assert not (tmp_path / "executed").exists()
+    assert len(words) == 1
+
+
+def test_odd_topic_names_are_left_out_and_the_others_played(ear, tmp_path):
+    words = ear.listen("/words", String)
+    names = ["/no spaces", "//twice", "/9", "/ends/", "~{x}", "/words"]
+    source = bag_of(tmp_path / "bag", dict.fromkeys(names, "std_msgs/msg/String"))
+    process = start_command("play", source, "--wait", 60)
+    ear.spin_until_quiet(process, words)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (0, "1 messages published on /words\n"), err
+    assert "Traceback" not in err
+    for name in names[:-1]:
+        assert f"{name!r} is left out: ROS 2 does not allow this topic name." in err
+    assert len(words) == 1
+
+
 def test_our_own_messages_are_played(ear, tmp_path):
     """As `bag` writes them, from a single file."""
     messages = pytest.importorskip("opendr_panoptic_ros.msg")
@@ -142,7 +185,7 @@ def test_our_own_messages_are_played(ear, tmp_path):
     prediction = PanopticPrediction(np.array([[0, 3, 3]], np.int32), (segment,))
     types = typestore().types
     header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 2), "optical")
-    frame = Frame(Message("/image_raw", IMAGE, 0, b""), header, np.zeros((1, 3, 3), np.uint8))
+    frame = BagFrame(Message("/image_raw", IMAGE, 0, b""), header, np.zeros((1, 3, 3), np.uint8))
     writer = BagWriter(tmp_path / "out.mcap")
     writer.add_topic("/panoptic/segmentation", SEGMENTATION_TYPE)
     writer.write(1, {"/panoptic/segmentation": serialized("segmentation", frame, prediction)})

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Options that several commands have, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opendr_panoptic_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.postprocess import EgoMask
+
+Checkpoint = Annotated[
+    str, typer.Option(help="Weights: a file, a folder of OpenDR, or the name of downloaded weights.")
+]
+Configuration = Annotated[
+    str | None, typer.Option("--config", help="Configuration instead of the checkpoint's: a name or a YAML file.")
+]
+Device = Annotated[str, typer.Option(help="Device of the network: auto, cpu, cuda, cuda:1.")]
+Backend = Annotated[str, typer.Option(help="Runtime of the network: auto or torch.")]
+Size = Annotated[
+    int | None,
+    typer.Option(min=32, help="Longer side of the network's input in pixels. [default: the configuration's]"),
+]
+ScoreThreshold = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Minimum detection score. [default: the configuration's]")
+]
+OverlapThreshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Visible share that an instance must have. [default: the configuration's]"),
+]
+MinStuffArea = Annotated[
+    int | None,
+    typer.Option(min=0, help="Smallest stuff region in pixels of the network's input. [default: the configuration's]"),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(help="Keep only these classes: names, separated by commas. May be repeated. [default: all]"),
+]
+EgoMaskFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--ego-mask", help="PNG of the images' size; pixels that are not black become void. May be repeated."),
+]
+TrackIds = Annotated[bool, typer.Option("--track-ids", help="Keep the ids of instances over consecutive frames.")]
+
+
+def class_names(values: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names given with `--classes`.
+
+    Args:
+        values: The option's values, each one name or several separated by commas.
+        known: The network's classes.
+
+    Raises:
+        ConfigError: The network has no class of that name.
+    """
+    names = tuple(name.strip() for value in values or () for name in value.split(",") if name.strip())
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        raise ConfigError(f"--classes has {', '.join(map(repr, unknown))}; expected some of {', '.join(known)}.")
+    return names
+
+
+def ego_masks(paths: Sequence[Path] | None, cameras: Sequence[str]) -> dict[str, EgoMask]:
+    """Return the ego mask of each camera, read from the files given with `--ego-mask`.
+
+    Args:
+        paths: The option's values: none, one for all cameras, or one for each.
+        cameras: Names of the cameras.
+
+    Raises:
+        ConfigError: The number of files differs, or a file cannot be read.
+    """
+    from opendr_panoptic_ros.postprocess import read_ego_mask
+
+    if not paths:
+        return {}
+    if len(paths) not in {1, len(cameras)}:
+        raise ConfigError(
+            f"--ego-mask is given {len(paths)} times for {len(cameras)} topics; expected one, or one for each topic."
+        )
+    masks = [read_ego_mask(str(path)) for path in paths]
+    return dict(zip(cameras, masks if len(masks) == len(cameras) else masks * len(cameras), strict=True))
