@@ -173,18 +173,39 @@ def _resized(prediction: PanopticPrediction, height: int, width: int) -> Panopti
 
 
 def _draw_labels(canvas: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
-    """Writes the names of instances into their boxes: large ones first, none over another or past its box."""
+    """Write the names of the instances onto their pixels, the largest first; no name leaves its box or covers another.
+
+    A name is left out where its plate does not fit into the box, or would lie on other pixels for the most part.
+    """
     scale = _text_scale(canvas)
     written = np.zeros(canvas.shape[:2], np.bool_)
     for s in sorted((s for s in prediction.segments if s.is_thing), key=lambda s: -s.area_px):
         x1, y1, x2, y2 = s.box_xyxy_px
         text = s.label if math.isnan(s.score) else f"{s.label} {s.score:.2f}"
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        left, top = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
-        place = written[max(0, top - height) : top + 2 * height, max(0, left - height) : left + width + height]
-        if width + 2 * height <= x2 - x1 and 3 * height <= y2 - y1 and not place.any():
+        plate_width, plate_height = width + 2 * height, 3 * height
+        if plate_width > x2 - x1 or plate_height > y2 - y1:
+            continue
+        left, top = _best_place(prediction.segment_map[y1:y2, x1:x2] == s.id, plate_width, plate_height)
+        if left < 0:
+            continue
+        place = written[y1 + top : y1 + top + plate_height, x1 + left : x1 + left + plate_width]
+        if not place.any():
             place[:] = True
-            _plate(canvas, text, (left, top + height), scale)
+            _plate(canvas, text, (x1 + left + height, y1 + top + 2 * height), scale)
+
+
+def _best_place(mask: NDArray[np.bool_], width: int, height: int) -> tuple[int, int]:
+    """Return left and top of the rectangle, at most as large as the mask, that holds most of its pixels.
+
+    Of equal places the most central one is taken; (-1, -1) when no rectangle holds more than half of its area.
+    """
+    share = cv2.boxFilter(mask.astype(np.float32), -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    share = share[: mask.shape[0] - height + 1, : mask.shape[1] - width + 1]
+    rows, columns = (np.abs(np.arange(n) - (n - 1) / 2) / n for n in share.shape)
+    best = int((share - 0.01 * (rows[:, None] + columns)).argmax())
+    top, left = divmod(best, share.shape[1])
+    return (left, top) if share[top, left] > 0.5 else (-1, -1)
 
 
 def _titled(panel: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:

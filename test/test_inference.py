@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -212,6 +216,48 @@ def test_thresholds_from_several_threads(demo: PanopticSegmenter) -> None:
         found = list(pool.map(lambda i: demo(image, thresholds=(loose, strict)[i % 2]).segment_map, range(12)))
     for i, segment_map in enumerate(found):
         np.testing.assert_array_equal(segment_map, expected[i % 2])
+
+
+def test_no_instance_of_a_real_photograph_covers_half_of_it(
+    demo: PanopticSegmenter, shared_data: Callable[[str], Path]
+) -> None:
+    """Without containment each of these 40 frames has one: all pixels with negative stuff logits are its own."""
+    video = cv2.VideoCapture(str(shared_data("pedestrians.avi")))
+    published_too_large = 0
+    for index in range(40):
+        frame = np.ascontiguousarray(video.read()[1][:, :, ::-1])
+        assert largest_box_share(demo(frame)) <= 0.5
+        if index % 10 == 0:
+            published = demo(frame, thresholds=Thresholds(contain_instances=False))
+            published_too_large += largest_box_share(published) > 0.5
+    assert published_too_large == 4
+
+
+def largest_box_share(prediction: PanopticPrediction) -> float:
+    """The share of the image that the largest box of a thing covers."""
+    boxes = [segment.box_xyxy_px for segment in prediction.segments if segment.is_thing]
+    return max(((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes), default=0) / prediction.segment_map.size
+
+
+@pytest.mark.parametrize("inference_size", [None, "native"])
+def test_things_lie_in_the_boxes_of_their_detections(demo: PanopticSegmenter, inference_size: str | None) -> None:
+    segmenter = PanopticSegmenter("demo", device="cpu", inference_size=inference_size)
+    image = np.ascontiguousarray(scene().repeat(2, 0).repeat(2, 1)[:400, :900])
+    logits, detections = segmenter.head_outputs(image)
+    factors = np.tile([image.shape[1] / logits.shape[2], image.shape[0] / logits.shape[1]], 2)
+    boxes = dict(zip(detections.scores.tolist(), detections.boxes.numpy(), strict=True))
+    things = [segment for segment in segmenter(image).segments if segment.is_thing]
+    assert things
+    last_px = (logits.shape[2] - 1, logits.shape[1] - 1)
+    for thing in things:
+        x1, y1, x2, y2 = boxes[thing.score]
+        # A box that was clipped at the last pixel ends where that pixel ends.
+        x2, y2 = (v + 1 if v == last else math.ceil(v) for v, last in zip((x2, y2), last_px, strict=True))
+        low_x, low_y, high_x, high_y = np.array([math.floor(x1), math.floor(y1), x2, y2]) * factors
+        assert math.floor(low_x) <= thing.box_xyxy_px[0]
+        assert math.floor(low_y) <= thing.box_xyxy_px[1]
+        assert thing.box_xyxy_px[2] <= math.ceil(high_x)
+        assert thing.box_xyxy_px[3] <= math.ceil(high_y)
 
 
 def test_given_network_is_left_alone() -> None:

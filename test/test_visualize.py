@@ -112,6 +112,27 @@ def test_labels_are_written_only_where_they_fit(street):
     assert not differs[large.instance_map == 0].any()
 
 
+def test_labels_are_written_onto_pixels_of_their_instance():
+    """The centre of the box of a frame-shaped instance belongs to the road."""
+    segment_map = np.ones((400, 600), np.int32)
+    segment_map[50:350, 100:500] = 2
+    segment_map[50:270, 160:440] = 1  # an upright on both sides, and a beam below
+    prediction = prediction_of(segment_map, {1: ROAD, 2: CAR})
+    image = np.full((400, 600, 3), 100, np.uint8)
+    differs = (visualize.overlay(image, prediction, labels=True) != visualize.overlay(image, prediction)).any(2)
+    assert differs[270:350, 100:500].any()
+    assert not differs[segment_map == 1].any()
+
+
+def test_no_label_between_the_parts_of_an_instance():
+    segment_map = np.ones((400, 600), np.int32)
+    segment_map[50:60, 100:110] = 2
+    segment_map[340:350, 490:500] = 2
+    prediction = prediction_of(segment_map, {1: ROAD, 2: CAR})
+    image = np.full((400, 600, 3), 100, np.uint8)
+    assert (visualize.overlay(image, prediction, labels=True) == visualize.overlay(image, prediction)).all()
+
+
 def test_detailed_holds_four_views_at_half_size():
     segment_map = np.zeros((200, 400), np.int32)
     segment_map[100:] = 1

@@ -115,7 +115,7 @@ def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuf
     taken = torch.zeros_like(best, dtype=torch.bool)
     windows, areas, intersections, kept = [], [], [], []
     for i, box in enumerate(boxes):
-        window = _mask_window(box, height, width)
+        window = (_box_window if test.contain_instances else _mask_window)(box, height, width)
         mask_logits = sample_mask_logits(detections.mask_logits[order[i]], box, window)
         mask = mask_logits.sigmoid() > test.mask_threshold
         already = window.of(taken)
@@ -164,6 +164,13 @@ def _tent_weights(start: int, stop: int, low: float, high: float, like: Tensor) 
     position = cells * (centres - low) / (high - low) - 0.5
     distance = position[:, None] - torch.arange(cells, device=like.device, dtype=torch.float32)
     return (1 - distance.abs()).clamp(min=0).to(like.dtype)
+
+
+def _box_window(box: list[float], height: int, width: int) -> Window:
+    """Return the pixels of a box, rounded outward; a box clipped at the last row or column includes it."""
+    x1, y1, x2, y2 = box
+    x2, y2 = (width if x2 >= width - 1 else x2), (height if y2 >= height - 1 else y2)
+    return _clip(y1, y2, x1, x2, height, width)
 
 
 def _mask_window(box: list[float], height: int, width: int) -> Window:

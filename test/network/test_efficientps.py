@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
+from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import Backbone
 from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion, to_prediction
@@ -113,6 +115,18 @@ def test_thresholds_out_of_range(tiny: EfficientPS) -> None:
         tiny.predict(torch.zeros(1, 3, 32, 32), score_threshold=2.0)
 
 
+def test_predict_and_configuration_decide_about_containment(tiny: EfficientPS) -> None:
+    """Where all logits are negative, the published rule gives an instance the whole image around its box."""
+    network = copy.deepcopy(tiny)
+    network.semantic_head.conv_logits.bias.data -= 100
+    x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    published, contained = (network.predict(x, contain_instances=c, score_threshold=0.2)[0] for c in (False, True))
+    assert (published.segment_map != contained.segment_map).any()
+    assert (network.predict(x, score_threshold=0.2)[0].segment_map == contained.segment_map).all()
+    network.config = Config.from_dict(tiny.config.to_dict() | {"test": {"contain_instances": False}})
+    assert (network.predict(x, score_threshold=0.2)[0].segment_map == published.segment_map).all()
+
+
 def square(
     x1: float, y1: float, x2: float, y2: float, score: float, logit: float = 10.0
 ) -> tuple[list[float], float, float]:
@@ -153,6 +167,73 @@ def test_overlap_threshold_decides_about_the_second() -> None:
     things = [square(2, 2, 6, 6, 0.9), square(4, 2, 8, 6, 0.8)]
     assert fuse(things, overlap_threshold=0.5).class_ids == [1, 1, 0]
     assert fuse(things, overlap_threshold=0.49).class_ids == [1, 0]
+
+
+def fuse_on(semantic: torch.Tensor, box: list[float], *, contain_instances: bool) -> list[list[int]]:
+    """Fuse one detection, whose mask logits are all 10, with the semantic logits `(2, H, W)`; void 0, thing 1."""
+    detections = Detections(
+        torch.tensor([box]), torch.tensor([0.9]), torch.zeros(1).long(), torch.full((1, 28, 28), 10.0)
+    )
+    test = TestConfig(min_stuff_area=0, contain_instances=contain_instances)
+    fused = PanopticFusion(1)(semantic, detections, test)
+    return fused.segment_map.tolist()
+
+
+@pytest.mark.parametrize(("thing_logit", "outside"), [(0.0, 0), (-2.0, 2)])
+def test_pixels_with_negative_stuff_logits(thing_logit: float, outside: int) -> None:
+    """The published rule gives all of them to the instance; contained, they follow the best of all classes."""
+    semantic = torch.full((2, 8, 8), -1.0)
+    semantic[1] = thing_logit
+    assert fuse_on(semantic, [2.4, 2.0, 5.6, 6.0], contain_instances=False) == [[1] * 8] * 8
+    expected = np.full((8, 8), outside)
+    expected[2:6, 2:6] = 1
+    assert fuse_on(semantic, [2.4, 2.0, 5.6, 6.0], contain_instances=True) == expected.tolist()
+
+
+def test_a_mask_ends_where_its_box_ends() -> None:
+    """The mask of a box 56 px wide has cells of 2 px, and half a cell of it lies outside."""
+    semantic = torch.ones(2, 64, 64)
+    semantic[1] = 0
+    for contain_instances, (start, stop) in ((False, (3, 61)), (True, (4, 60))):
+        expected = np.full((64, 64), 2)
+        expected[start:stop, start:stop] = 1
+        assert fuse_on(semantic, [4.0, 4.0, 60.0, 60.0], contain_instances=contain_instances) == expected.tolist()
+
+
+def test_a_box_clipped_at_the_last_pixel_reaches_the_edge_of_the_image() -> None:
+    """Boxes end at their last pixel: 63 is the last one of 64."""
+    semantic = torch.ones(2, 64, 64)
+    semantic[1] = 0
+    assert np.array(fuse_on(semantic, [0.0, 0.0, 63.0, 63.0], contain_instances=True)).min() == 1
+
+
+def test_contained_instances_lie_in_their_boxes() -> None:
+    generator = torch.Generator().manual_seed(4)
+    semantic = torch.randn(3, 60, 90, generator=generator)
+    corners = torch.rand(12, 2, 2, generator=generator).sort(dim=1).values * torch.tensor([88.9, 58.9])
+    detections = Detections(
+        corners.flatten(1),
+        torch.rand(12, generator=generator),
+        torch.randint(0, 2, (12,), generator=generator),
+        4 * torch.randn(12, 28, 28, generator=generator),
+    )
+    fusion, classes = PanopticFusion(1), ClassTable.unnamed(1, 2)
+    outside = {}
+    for contain_instances in (True, False):
+        test = TestConfig(min_stuff_area=0, overlap_threshold=1.0, contain_instances=contain_instances)
+        prediction = to_prediction(fusion(semantic, detections, test), classes)
+        box_of = {round(score, 5): box for score, box in zip(*(t.tolist() for t in detections[1::-1]), strict=True)}
+        things = [segment for segment in prediction.segments if segment.is_thing]
+        assert len(things) > 8
+        outside[contain_instances] = 0
+        for thing in things:
+            (x1, y1, x2, y2), box = thing.box_xyxy_px, box_of[round(thing.score, 5)]
+            inside = math.floor(box[0]) <= x1 < x2 <= math.ceil(box[2]) and math.floor(box[1]) <= y1 < y2 <= math.ceil(
+                box[3]
+            )
+            outside[contain_instances] += not inside
+    assert outside[True] == 0
+    assert outside[False] > 0
 
 
 def test_small_stuff_becomes_void() -> None:
