@@ -118,7 +118,9 @@ def test_thresholds_out_of_range(tiny: EfficientPS) -> None:
 def test_predict_and_configuration_decide_about_containment(tiny: EfficientPS) -> None:
     """Where all logits are negative, the published rule gives an instance the whole image around its box."""
     network = copy.deepcopy(tiny)
-    network.semantic_head.conv_logits.bias.data -= 100
+    with torch.no_grad():
+        for parameter in network.semantic_head.conv_logits.parameters():
+            parameter.sub_(100 * (parameter.ndim == 1))  # the bias
     x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     published, contained = (network.predict(x, contain_instances=c, score_threshold=0.2)[0] for c in (False, True))
     assert (published.segment_map != contained.segment_map).any()
