@@ -124,7 +124,6 @@ PENDING = {
     "opendr_arguments.py",
     "prediction.py",
     "ros",
-    "synthetic",
     "tracking.py",
     "training",
     "visualize.py",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Names of the array types that the drawing uses."""
+"""Names of the array types of this package."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 PixelArray = NDArray[Any]
-"""8-bit pixels. Any, because the types of OpenCV's functions do not state it."""
+"""uint8 pixels; typed Any because the functions of OpenCV return arrays of unspecified type."""

@@ -15,18 +15,23 @@ from opendr_panoptic_ros.synthetic.render.vehicle_parts import (
     REFLECTION,
     MeshRow,
     VehicleSize,
+    add_inner_wheels,
+    add_lamps,
+    add_number_plate,
+    add_outer_wheels,
     between,
     constant,
     glass_color,
-    lamps,
-    near_wheels,
-    number_plate,
-    wheels,
 )
 
 
 def bus(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, VehicleSize]:
-    """A city bus, coach or double-decker: wheels, doors on the right, a window band, a destination sign."""
+    """Return a city bus, coach or double-decker, and its size. The doors are on the right.
+
+    Args:
+        rng: Random number generator.
+        lit: Whether lamps and windows are lit.
+    """
     double = rng.random() < 0.15
     half, length = rng.uniform(1.22, 1.28), rng.uniform(10.0, 12.5)
     height = 4.2 if double else rng.uniform(2.95, 3.3)
@@ -35,7 +40,7 @@ def bus(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, Vehicl
     accent = paint_color(rng)
     mesh = MeshBuilder()
     axles = [front - 2.7, rear + 3.0]
-    wheels(mesh, axles, half, 0.48)
+    add_inner_wheels(mesh, axles, half, 0.48)
     width = between(0.3, half, height, half * 0.97)
     mesh.loft(
         [
@@ -89,12 +94,12 @@ def bus(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, Vehicl
     mesh.on_end(rectangle(-a * 0.9, a * 0.9, 1.5, 2.4), behind, glass, front=False)
     mesh.on_end(rectangle(-a * 0.6, a * 0.6, 0.6, 1.3), behind, scaled(color, 0.75), front=False)
     mesh.on_end(rectangle(-a * 0.4, a * 0.4, 2.55, 2.75), behind, (250, 170, 40), front=False, glows=True)
-    lamps(mesh, constant(front), half * 0.93, 0.78, (0.34, 0.22), front=True, lit=lit)
-    lamps(mesh, behind, half * 0.93, 0.9, (0.22, 0.4), front=False, lit=lit)
-    number_plate(mesh, constant(front), 0.45, front=True)
-    number_plate(mesh, behind, 0.45, front=False)
+    add_lamps(mesh, constant(front), half * 0.93, 0.78, (0.34, 0.22), front=True, lit=lit)
+    add_lamps(mesh, behind, half * 0.93, 0.9, (0.22, 0.4), front=False, lit=lit)
+    add_number_plate(mesh, constant(front), 0.45, front=True)
+    add_number_plate(mesh, behind, 0.45, front=False)
     for side in (-1, 1):
         x2 = sorted((side * half, side * (half + 0.25)))
         mesh.box(x2, (1.9, 2.4), (front - 0.1, front + 0.05), BLACK)
-    near_wheels(mesh, axles, half, 0.48, rng)
+    add_outer_wheels(mesh, axles, half, 0.48, rng)
     return ((0.0, mesh.build()),), (2 * half, height, length)

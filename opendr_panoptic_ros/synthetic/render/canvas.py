@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Canvas: the image and its ground truth, painted together from far to near."""
+"""Canvas: image and segment ids, painted together from far to near; the frontmost object hides the others."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ _FAR_PX = 30000.0  # keeps fixed-point coordinates inside 32 bits
 
 
 class Canvas:
-    """A picture and an id map of the same geometry.
+    """An image and an id map of the same geometry.
 
-    image: `(H, W, 3)` uint8 RGB, anti-aliased. ids: `(H, W)` int32, not anti-aliased, 0 where nothing was painted.
+    `image` is `(H, W, 3)` uint8 RGB, anti-aliased. `ids` is `(H, W)` int32, not anti-aliased, 0 where nothing was
+    painted.
+
+    Args:
+        camera: The camera that sees the scene.
+        light: The light of the scene.
     """
 
     def __init__(self, camera: Camera, light: Light) -> None:
@@ -38,18 +43,37 @@ class Canvas:
         self._contact, self._sun_shadow = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
 
     def shaded(self, colors: FloatArray, normals: FloatArray, depth_m: FloatArray) -> FloatArray:
-        """`(..., 3)` colours with shading and haze."""
+        """Return colours with shading and haze, `(..., 3)` RGB, 0 to 255.
+
+        Args:
+            colors: `(..., 3)` RGB, 0 to 255.
+            normals: `(..., 3)` outward unit normals in world axes.
+            depth_m: `(...)` distances in metres.
+        """
         return self.light.through_haze(np.minimum(colors * self.light.shade(normals), 255.0), depth_m)
 
     def fill_polygon(self, pixels: FloatArray, color: Sequence[float], segment_id: int | None) -> None:
-        """Paint a polygon of `(n, 2)` pixel coordinates; the id map is left alone when `segment_id` is None."""
+        """Fill a polygon in the image and in the id map.
+
+        Args:
+            pixels: `(n, 2)` pixel coordinates.
+            color: RGB, 0 to 255.
+            segment_id: Id of the pixels; None leaves the id map as it is.
+        """
         points = fixed_point(pixels)
         cv2.fillPoly(self.image, [points], color, cv2.LINE_AA, _SHIFT)
         if segment_id is not None:
             cv2.fillPoly(self.ids, [points], segment_id, cv2.LINE_8, _SHIFT)
 
     def draw_mesh(self, mesh: Mesh, pose: Pose, ids: Sequence[int], *, haze: bool = True) -> None:
-        """Paint a mesh's faces that look at the camera, in their order."""
+        """Draw the faces of a mesh that face the camera, in their order.
+
+        Args:
+            mesh: The mesh.
+            pose: Where it stands.
+            ids: Segment id of each slot of the mesh.
+            haze: Whether haze is applied.
+        """
         camera = self.camera
         points = camera.to_camera(pose.to_world(mesh.vertices))
         first = mesh.starts[:-1]
@@ -82,9 +106,14 @@ class Canvas:
             cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
 
     def add_shadow(self, points: FloatArray, strength: float, *, contact: bool) -> None:
-        """Darken the ground inside the hull of `(n, 3)` world points that lie on it.
+        """Darken the ground inside the hull of points that lie on it.
 
-        contact: under an object; else thrown by the sun. Each kind has one strength in a picture.
+        Shadows of one kind do not add up: all of them must have the same strength.
+
+        Args:
+            points: `(n, 3)` points in world axes with y = 0, metres.
+            strength: Share of light that is removed, 0 to 1.
+            contact: True for the shadow under an object, False for a shadow cast by the sun.
         """
         mask = self._contact if contact else self._sun_shadow
         camera_points = self.camera.to_camera(points)
@@ -101,7 +130,7 @@ class Canvas:
 
     @cached_property
     def shadows(self) -> PixelArray:
-        """`(H, W)` how much light the ground lacks, 0-255; complete once all shadows are thrown."""
+        """The share of light that shadows remove, `(H, W)` uint8, 255 for all. Read it after all shadows were added."""
         thrown = cv2.GaussianBlur(self._sun_shadow, (0, 0), max(len(self.ids) / 300, 0.5))
         contact = cv2.GaussianBlur(self._contact, (0, 0), max(len(self.ids) / 150, 0.5))
         return np.asarray(cv2.max(thrown, contact), np.uint8)
@@ -113,11 +142,15 @@ class Canvas:
         normal: FloatArray,
         segment_id: int,
     ) -> None:
-        """Paint a textured upright rectangle, if it is in the picture.
+        """Draw a textured upright rectangle, if it is in view.
 
-        draw: gives the texture, `(h, w, 3)`, or `(h, w, 4)` whose alpha only thins the picture (the truth is the whole
-        rectangle), and where it shines by itself, `(h, w)` not 0, if anywhere.
-        corners: `(4, 3)` in the world: bottom left, bottom right, top right, top left of the texture.
+        Args:
+            draw: Returns the texture and its glow; called only when the panel is in view. The texture is `(h, w, 3)`
+                uint8, or `(h, w, 4)` whose alpha applies to the image alone (the id map gets the whole rectangle). The
+                glow is `(h, w)` uint8, not 0 where the texture is unshaded, or None.
+            corners: `(4, 3)` in world axes: bottom left, bottom right, top right and top left of the texture.
+            normal: `(3,)` outward unit normal in world axes.
+            segment_id: Id of the pixels.
         """
         camera = self.camera
         points = camera.to_camera(corners)
@@ -159,9 +192,15 @@ class Canvas:
     def draw_billboard(
         self, draw: Callable[[], PixelArray], base: FloatArray, width_m: float, height_m: float, segment_id: int
     ) -> None:
-        """Paint an RGBA cut-out that faces the camera, its bottom middle at the world point `base`, if it is seen.
+        """Draw an RGBA cut-out that faces the camera, if it is in view.
 
-        draw: gives the cut-out, `(h, w, 4)`; its truth is where alpha is at least 128.
+        Args:
+            draw: Returns the cut-out, `(h, w, 4)` uint8; called only when it is in view. The id map gets the pixels
+                whose alpha is at least 128.
+            base: `(3,)` bottom centre in world axes.
+            width_m: Width in metres.
+            height_m: Height in metres.
+            segment_id: Id of the pixels.
         """
         camera = self.camera
         point = camera.to_camera(base)
@@ -179,7 +218,7 @@ class Canvas:
         height, width = texture.shape[:2]
         if size[0] <= width:
             cut = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)[y0 - top : y1 - top, x0 - left : x1 - left]
-        else:  # a sprite larger than its texture may be far larger than the picture: enlarge only what is seen
+        else:  # may be far larger than the image: enlarge only the visible part
             ratio = (width / size[0], height / size[1])
             matrix = np.array(
                 [[ratio[0], 0, (x0 - left + 0.5) * ratio[0] - 0.5], [0, ratio[1], (y0 - top + 0.5) * ratio[1] - 0.5]]
@@ -191,7 +230,7 @@ class Canvas:
         self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
 
     def _shaded(self, texture: PixelArray, normal: FloatArray, depth_m: float, glow: PixelArray | None) -> PixelArray:
-        """The texture with shading and haze; alpha is kept."""
+        """Return a texture with shading and haze; alpha is kept."""
         haze = float(np.exp(-depth_m / self.light.haze_distance_m))
         offset = np.asarray(self.light.haze_rgb) * (1 - haze)
         table = np.empty((256, texture.shape[2]), np.uint8)
@@ -205,12 +244,23 @@ class Canvas:
 
 
 def fixed_point(pixels: FloatArray) -> NDArray[np.int32]:
-    """Pixel coordinates (centre of the first pixel at 0.5) as OpenCV's fixed point (centre at 0)."""
+    """Convert pixel coordinates to the fixed-point integers of OpenCV, 1/16 pixel.
+
+    Args:
+        pixels: `(..., 2)` pixel coordinates; the centre of the first pixel is 0.5 (0 in the result).
+    """
     return np.rint((np.clip(pixels, -_FAR_PX, _FAR_PX) - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
 def clip_near(points: FloatArray) -> FloatArray:
-    """The polygon's part before the near plane: `(m, 3)` in camera axes, m is 0 when there is none."""
+    """Return the part of a polygon that lies beyond the near plane.
+
+    Args:
+        points: `(n, 3)` corners in camera axes.
+
+    Returns:
+        `(m, 3)` corners; m is 0 when nothing is left.
+    """
     inside = points[:, 2] >= NEAR_M
     if inside.all():
         return points
@@ -225,7 +275,7 @@ def clip_near(points: FloatArray) -> FloatArray:
 
 
 def _reduced(texture: PixelArray, pixels: FloatArray) -> PixelArray:
-    """The texture made smaller, each way, to about the size it is seen at: warping alone would let it flicker."""
+    """Return the texture reduced to about the size at which it is seen; warping alone would cause aliasing."""
     height, width = texture.shape[:2]
     span = np.ptp(pixels, axis=0)
     size = (int(np.clip(span[0], 4, width)), int(np.clip(span[1], 4, height)))
@@ -233,7 +283,7 @@ def _reduced(texture: PixelArray, pixels: FloatArray) -> PixelArray:
 
 
 def _blend(target: PixelArray, source: PixelArray, weight: PixelArray) -> None:
-    """Mix `source` into `target` in place, by weights 0-255."""
+    """Blend `source` into `target` in place, by weights from 0 to 255."""
     if source.shape[2] == 4:
         source = np.asarray(cv2.cvtColor(source, cv2.COLOR_RGBA2RGB))
     share = cv2.cvtColor(weight, cv2.COLOR_GRAY2RGB)

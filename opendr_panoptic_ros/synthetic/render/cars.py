@@ -15,18 +15,23 @@ from opendr_panoptic_ros.synthetic.render.vehicle_parts import (
     REFLECTION,
     MeshRow,
     VehicleSize,
+    add_inner_wheels,
+    add_lamps,
+    add_number_plate,
+    add_outer_wheels,
     between,
     constant,
     glass_color,
-    lamps,
-    near_wheels,
-    number_plate,
-    wheels,
 )
 
 
 def car(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, VehicleSize]:
-    """A hatchback, saloon, estate, off-roader or van."""
+    """Return a hatchback, saloon, estate, off-roader or van, and its size.
+
+    Args:
+        rng: Random number generator.
+        lit: Whether lamps and windows are lit.
+    """
     kind = rng.choice(["hatch", "sedan", "estate", "suv", "van"], p=[0.28, 0.26, 0.14, 0.2, 0.12])
     low, tall = {
         "hatch": (3.7, 1.48),
@@ -47,7 +52,7 @@ def car(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, Vehicl
     clearance = 0.2 if kind != "suv" else 0.28
     mesh = MeshBuilder()
     axles = [front - 0.78, rear + 0.75]
-    wheels(mesh, axles, half, radius)
+    add_inner_wheels(mesh, axles, half, radius)
     width = between(clearance, half, belt, half * 0.97)
     nose = belt - (0.12 if kind != "van" else 0.02)
     mesh.loft(
@@ -122,14 +127,14 @@ def car(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, Vehicl
     )
     mesh.on_end(rectangle(-0.42, 0.42, nose - 0.24, nose - 0.06), ahead, scaled(BLACK, rng.uniform(0.8, 2)), front=True)
     lamp = (rng.uniform(0.22, 0.38), rng.uniform(0.12, 0.24))
-    lamps(mesh, ahead, half * 0.95, nose - 0.14, lamp, front=True, lit=lit)
-    lamps(
+    add_lamps(mesh, ahead, half * 0.95, nose - 0.14, lamp, front=True, lit=lit)
+    add_lamps(
         mesh, behind, half * 0.95, belt - 0.2, (lamp[1], lamp[0]) if rng.random() < 0.5 else lamp, front=False, lit=lit
     )
     for is_front, depth in ((True, constant(front)), (False, behind)):
-        number_plate(mesh, depth, 0.42 if is_front else 0.56, front=is_front)
+        add_number_plate(mesh, depth, 0.42 if is_front else 0.56, front=is_front)
     for side in (-1, 1):
         x = sorted((side * half, side * (half + 0.17)))
         mesh.box(x, (sill, sill + 0.14), (hood - 0.45, hood - 0.33), scaled(trim, 0.8))
-    near_wheels(mesh, axles, half, radius, rng)
+    add_outer_wheels(mesh, axles, half, radius, rng)
     return ((0.0, mesh.build()),), (2 * half, height, length)

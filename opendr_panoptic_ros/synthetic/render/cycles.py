@@ -11,12 +11,20 @@ import numpy as np
 
 from opendr_panoptic_ros.synthetic.render.figure import Figure
 from opendr_panoptic_ros.synthetic.render.palette import BLACK, RUBBER, STEEL, Rgb, paint_color, scaled
-from opendr_panoptic_ros.synthetic.render.people import Appearance, rider_limbs
+from opendr_panoptic_ros.synthetic.render.people import Appearance, add_rider
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """A bicycle or motorcycle: colours and proportions."""
+    """Colours and proportions of a bicycle or motorcycle.
+
+    Attributes:
+        motor: Whether it is a motorcycle.
+        color: Colour of the frame.
+        second: Colour of basket or tail.
+        size: Size as a factor.
+        basket: Whether a bicycle has a basket.
+    """
 
     motor: bool
     color: Rgb
@@ -26,12 +34,23 @@ class Cycle:
 
     @classmethod
     def random(cls, rng: np.random.Generator, *, motor: bool) -> Cycle:
-        """Any."""
+        """Return a random bicycle or motorcycle.
+
+        Args:
+            rng: Random number generator.
+            motor: Whether it is a motorcycle.
+        """
         return cls(motor, paint_color(rng), paint_color(rng), rng.uniform(0.95, 1.1), rng.random() < 0.25)
 
 
 def cycle_figure(machine: Cycle, look: Appearance | None = None, phase: float = 0.0) -> Figure:
-    """A bicycle or motorcycle (slot 0), and its rider (slot 1) when there is one."""
+    """Return a bicycle or motorcycle (slot 0) with or without a rider (slot 1).
+
+    Args:
+        machine: The bicycle or motorcycle.
+        look: Body and clothes of the rider; None for no rider.
+        phase: Phase of the pedals in turns.
+    """
     figure = Figure()
     if machine.motor:
         _motorcycle(figure, machine)
@@ -43,7 +62,7 @@ def cycle_figure(machine: Cycle, look: Appearance | None = None, phase: float = 
     s = machine.size
     if machine.motor:
         foot = 0.34 * s
-        rider_limbs(
+        add_rider(
             figure,
             look,
             (0, 0.84 * s, -0.22 * s),
@@ -56,13 +75,12 @@ def cycle_figure(machine: Cycle, look: Appearance | None = None, phase: float = 
         pedals = [
             (side * 0.12, 0.3 * s + side * 0.15 * np.cos(turn), 0.02 + side * 0.15 * np.sin(turn)) for side in (-1, 1)
         ]
-        rider_limbs(
-            figure, look, (0, 0.95 * s, -0.22 * s), (0.25, 1.05 * s, 0.42 * s), (pedals[0], pedals[1]), look.hat
-        )
+        add_rider(figure, look, (0, 0.95 * s, -0.22 * s), (0.25, 1.05 * s, 0.42 * s), (pedals[0], pedals[1]), look.hat)
     return figure
 
 
 def _bicycle(figure: Figure, machine: Cycle) -> None:
+    """Add a bicycle."""
     s, color = machine.size, machine.color
     front, rear, radius = 0.56 * s, -0.54 * s, 0.34 * s
     crank, seat, head = (0.0, 0.3 * s, 0.0), (0.0, 0.88 * s, -0.2 * s), (0.0, 0.82 * s, 0.36 * s)
@@ -89,6 +107,7 @@ def _bicycle(figure: Figure, machine: Cycle) -> None:
 
 
 def _motorcycle(figure: Figure, machine: Cycle) -> None:
+    """Add a motorcycle."""
     s, color = machine.size, machine.color
     front, rear, radius = 0.72 * s, -0.68 * s, 0.33 * s
     for z in (rear, front):

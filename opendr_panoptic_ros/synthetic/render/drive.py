@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""A drive: a world, a camera that follows its lane and waits at a junction, and the lens."""
+"""A drive: a world, a camera that follows its lane and waits at a junction, and a lens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ from opendr_panoptic_ros.synthetic.render.world import World
 def draw_drive(
     seed: int, duration_s: float, *, height: int, width: int
 ) -> tuple[World, Callable[[float], Camera], Lens]:
-    """The world of a drive, the camera by time in seconds, and the lens."""
+    """Return the world of a drive, the camera by time in seconds, and the lens.
+
+    Args:
+        seed: Seed of the drive, 0 or more.
+        duration_s: Duration of the drive in seconds; the street is as long as the drive requires.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+    """
     light, precipitation = draw_light(rng_for(seed, Purpose.LIGHT))
     rng = rng_for(seed, Purpose.STREET)
     plan = Timetable.plan(duration_s, rng.uniform(7.5, 9.5))
@@ -60,7 +67,7 @@ def draw_drive(
 
 
 def _with_two_lanes(street: Street) -> Street:
-    """The street, widened on the right so that there is a second lane to be overtaken in."""
+    """Return the street, widened on the right if necessary, so that two lanes lead along z."""
     if sum(direction > 0 for _, direction in street.lanes) > 1:
         return street
     add = street.lane_m

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Facades of houses: windows, doors, balconies, shops with signs and awnings."""
+"""Facades of houses: windows, doors, balconies, and shops with signs and awnings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from opendr_panoptic_ros.synthetic.render.palette import (
     paint_color,
     scaled,
 )
-from opendr_panoptic_ros.synthetic.render.textures import Texture, bricks, plain
+from opendr_panoptic_ros.synthetic.render.textures import Texture, paint_bricks, plain_wall
 
 _WORDS = ("CAFE", "HOTEL", "BOOKS", "MARKT", "BAR", "PIZZA", "BANK", "TEE", "OPTIK", "SHOP", "BLUMEN", "KINO")
 
@@ -29,13 +29,22 @@ _WORDS = ("CAFE", "HOTEL", "BOOKS", "MARKT", "BAR", "PIZZA", "BANK", "TEE", "OPT
 def facade(
     rng: np.random.Generator, width_m: float, height_m: float, *, scale: int = 14, night: bool, shop: bool | None = None
 ) -> tuple[Texture, Texture]:
-    """A house front of `scale` pixels per metre, and where it shines by itself; with a shop, or as it comes if None."""
+    """Return a facade and its glow: `(h, w, 3)` uint8, and `(h, w)` uint8 that is not 0 where the facade is unshaded.
+
+    Args:
+        rng: Random number generator.
+        width_m: Width in metres.
+        height_m: Height in metres.
+        scale: Pixels per metre.
+        night: Whether windows may be lit.
+        shop: Whether the ground floor is a shop; random if None.
+    """
     height, width = int(height_m * scale), int(width_m * scale)
     color = masonry_color(rng)
-    texture, glow = plain(rng, height, width, color), np.zeros((height, width), np.uint8)
+    texture, glow = plain_wall(rng, height, width, color), np.zeros((height, width), np.uint8)
     style = rng.random()
     if style < 0.3:
-        bricks(rng, texture, color, max(scale // 4, 3), max(scale // 2, 6))
+        paint_bricks(rng, texture, color, max(scale // 4, 3), max(scale // 2, 6))
     elif style < 0.45:
         texture[::scale] = scaled(color, 0.85)
     storey = int(rng.uniform(2.8, 3.5) * scale)
@@ -70,10 +79,12 @@ def facade(
 
 @cache
 def _fade(height: int) -> NDArray[np.float64]:
+    """Return `(height, 1)` factors that darken glass towards its lower edge."""
     return np.linspace(1.25, 0.75, height)[:, None]
 
 
 def _window(rng: np.random.Generator, size: tuple[int, int], frame: Rgb, *, lit: bool) -> Texture:
+    """Return a window, `(height, width, 3)` uint8, for a size of width and height."""
     width, height = size
     if lit:
         glass = hsv(rng.uniform(0.09, 0.14), rng.uniform(0.3, 0.6), 0.95)
@@ -94,10 +105,16 @@ def _window(rng: np.random.Generator, size: tuple[int, int], frame: Rgb, *, lit:
 
 
 def _bay(
-    rng: np.random.Generator, size: tuple[int, int], frame: Rgb, trim: Rgb, shutters: Rgb | None, *,
-    balcony: bool, night: bool,
-) -> tuple[Texture, Texture]:  # fmt: skip
-    """A window with its trim and sill, perhaps shutters or a balcony, and where it shines."""
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    frame: Rgb,
+    trim: Rgb,
+    shutters: Rgb | None,
+    *,
+    balcony: bool,
+    night: bool,
+) -> tuple[Texture, Texture]:
+    """Return a window with trim and sill, with or without shutters and balcony, and its glow."""
     lit = rng.random() < (0.45 if night else 0.04)
     width, height = size
     side = 2 + (width // 3 if shutters is not None else 0)
@@ -121,6 +138,7 @@ def _bay(
 def _ground_floor(
     rng: np.random.Generator, texture: Texture, glow: Texture, floor_px: int, scale: int, *, shop: bool, night: bool
 ) -> None:
+    """Paint the ground floor of a facade and its glow, in place: a shop or windows, and a door."""
     height, width = texture.shape[:2]
     top = height - floor_px
     door_width, door_height = int(1.2 * scale), int(2.3 * scale)
@@ -133,7 +151,7 @@ def _ground_floor(
             right = min(left + step - scale // 3, width - scale // 3)
             y0, y1 = top + int(0.75 * scale), height - scale // 2
             cv2.rectangle(texture, (left, y0), (right, y1), glass, -1)
-            for _ in range(6):  # goods
+            for _ in range(6):  # goods in the window
                 gx, gy = rng.integers(left, max(right - scale // 2, left + 1)), rng.integers((y0 + y1) // 2, y1)
                 cv2.rectangle(texture, (int(gx), int(gy)), (int(gx) + scale // 2, y1), cloth_color(rng), -1)
             cv2.line(

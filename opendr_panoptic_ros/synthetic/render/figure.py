@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Figure: round limbs and thin wheels, sorted by depth: people, cycles and tree trunks."""
+"""Figures of round limbs and thin wheels, sorted by depth: people, cycles and tree trunks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ Point = Sequence[float]
 class Figure:
     """Limbs (two spheres and the hull between them) and wheels, in local axes.
 
-    slot: the slot of the object's ids that what is added next carries.
+    Attributes:
+        slot: Index of the segment id, among the ids of the object, of what is added next.
     """
 
     slot: int = 0
@@ -32,15 +33,38 @@ class Figure:
     _wheels: list[tuple[Point, float, Point, Sequence[float], int]] = field(default_factory=list)
 
     def limb(self, a: Point, b: Point, radius: float, color: Sequence[float], end_radius: float | None = None) -> None:
-        """Add a limb from `a` to `b`, metres."""
+        """Add a limb.
+
+        Args:
+            a: x, y and z of one end, metres.
+            b: x, y and z of the other end, metres.
+            radius: Radius at `a`, metres.
+            color: RGB, 0 to 255.
+            end_radius: Radius at `b`, metres; `radius` if None.
+        """
         self._limbs.append((a, b, radius, radius if end_radius is None else end_radius, color, self.slot))
 
     def wheel(self, center: Point, radius: float, color: Sequence[float], steering_rad: float = 0.0) -> None:
-        """Add a spoked wheel that rolls along z; one looks through its spokes, but the whole disc is its truth."""
+        """Add a spoked wheel that rolls along z.
+
+        The image shows what is behind its spokes; the id map gets the whole disc.
+
+        Args:
+            center: x, y and z, metres.
+            radius: Radius, metres.
+            color: RGB, 0 to 255.
+            steering_rad: Angle by which the wheel is turned about the y axis.
+        """
         self._wheels.append((center, radius, (np.sin(steering_rad), 0.0, np.cos(steering_rad)), color, self.slot))
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int]) -> None:
-        """Paint everything from far to near."""
+        """Paint limbs and wheels from far to near.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the figure stands.
+            ids: Segment id of each slot.
+        """
         camera = canvas.camera
         a, b = (np.array([limb[k] for limb in self._limbs], float) for k in (0, 1))
         radius = np.array([limb[2:4] for limb in self._limbs])
@@ -72,7 +96,7 @@ class Figure:
 def _place_wheel(
     canvas: Canvas, pose: Pose, center: Point, radius: float, ahead: Point, color: Sequence[float]
 ) -> tuple[float, FloatArray, FloatArray, float]:
-    """Depth in metres, outline and colour in the picture, tyre width in pixels."""
+    """Return depth in metres, outline and colour in the image, and tyre width in pixels."""
     angle = np.linspace(0, 2 * np.pi, 18, endpoint=False)[:, None]
     rim = np.asarray(center) + radius * (np.cos(angle) * np.asarray(ahead) + np.sin(angle) * np.array([0, 1.0, 0]))
     points = canvas.camera.to_camera(pose.to_world(rim))
@@ -82,6 +106,7 @@ def _place_wheel(
 
 
 def _paint_wheel(canvas: Canvas, rim: FloatArray, color: FloatArray, tyre_px: float, segment_id: int) -> None:
+    """Paint a wheel as a half-transparent disc with spokes and a tyre."""
     low = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(rim.max(axis=0)).astype(int) + 3
     view = canvas.image[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]
@@ -100,7 +125,7 @@ def _paint_wheel(canvas: Canvas, rim: FloatArray, color: FloatArray, tyre_px: fl
 
 
 def _capsules(a: FloatArray, b: FloatArray, radius_px: FloatArray) -> FloatArray:
-    """`(n, 12, 2)` outlines of the hulls of the discs around `a` and `b`."""
+    """Return outlines of the hulls of the discs around `a` and `b`, `(n, 12, 2)`."""
     along = np.arctan2(b[:, 1] - a[:, 1], b[:, 0] - a[:, 0])[:, None]
     start, end = along + np.pi + _ARC, along + _ARC
     near = a[:, None] + radius_px[:, :1, None] * np.stack([np.cos(start), np.sin(start)], axis=-1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Street furniture as meshes: lamps, poles, traffic lights, bins. Slots: 0 pole, 1 traffic light."""
+"""Street furniture as meshes: lamps, poles, traffic lights and bins. Slots: 0 pole, 1 traffic light."""
 
 from __future__ import annotations
 
@@ -30,18 +30,33 @@ _LAMP_COLORS: dict[Signal, Rgb] = {
 
 
 def _metal_color(rng: np.random.Generator) -> Rgb:
+    """Return the colour of a pole."""
     return hsv(rng.random(), rng.uniform(0, 0.3), rng.uniform(0.2, 0.75))
 
 
 def add_post(mesh: MeshBuilder, x: float, radius: float, y0: float, y1: float, color: Rgb) -> None:
-    """A round post: three strips of different light, always facing the viewer well enough as a hexagon."""
+    """Add an upright post with six sides.
+
+    Args:
+        mesh: The mesh that gets the post.
+        x: Position of its axis, metres.
+        radius: Radius, metres.
+        y0: Lower end, metres.
+        y1: Upper end, metres.
+        color: RGB, 0 to 255.
+    """
     angle = np.linspace(0, 2 * np.pi, 6, endpoint=False)
     ring = [(x + radius * np.cos(a), radius * np.sin(a)) for a in angle]
     mesh.solid([(p, y0, q) for p, q in ring], [(p, y1, q) for p, q in ring], color)
 
 
 def street_lamp(rng: np.random.Generator, *, night: bool) -> tuple[Mesh, float]:
-    """A street lamp whose arm reaches to -x, and its height."""
+    """Return a street lamp, whose arm extends towards -x, and its height in metres.
+
+    Args:
+        rng: Random number generator.
+        night: Whether the lamp is lit.
+    """
     height, color = rng.uniform(4.5, 9.0), _metal_color(rng)
     mesh = MeshBuilder()
     radius = rng.uniform(0.07, 0.11)
@@ -73,7 +88,11 @@ def street_lamp(rng: np.random.Generator, *, night: bool) -> tuple[Mesh, float]:
 
 
 def pole(rng: np.random.Generator) -> tuple[Mesh, float]:
-    """A plain mast: for cables, flags, or a bollard."""
+    """Return a bare pole or a bollard and its height in metres.
+
+    Args:
+        rng: Random number generator.
+    """
     kind = rng.random()
     height = rng.uniform(0.8, 1.1) if kind < 0.25 else rng.uniform(3.0, 8.0)
     mesh = MeshBuilder()
@@ -100,7 +119,13 @@ def _add_signal_head(
 
 
 def traffic_light(rng: np.random.Generator, *, reach: float, signal: Signal) -> Mesh:
-    """Return a traffic light that faces -z."""
+    """Return a traffic light that faces -z.
+
+    Args:
+        rng: Random number generator.
+        reach: Length in metres of an arm over the road towards -x with a second signal head; 0 for no arm.
+        signal: What it shows.
+    """
     color, case = (
         _metal_color(rng),
         scaled(BLACK, 1.2) if rng.random() < 0.7 else hsv(rng.random(), 0.7, rng.uniform(0.3, 0.8)),
@@ -119,7 +144,11 @@ def traffic_light(rng: np.random.Generator, *, reach: float, signal: Signal) -> 
 
 
 def clutter(rng: np.random.Generator) -> tuple[Mesh, float]:
-    """A bin, box or bench: in none of the classes, so void."""
+    """Return a bin or box, which belongs to none of the classes (void), and its height in metres.
+
+    Args:
+        rng: Random number generator.
+    """
     mesh, color = MeshBuilder(), paint_color(rng)
     w, h = rng.uniform(0.3, 0.6), rng.uniform(0.8, 1.4)
     mesh.box((-w, w), (0, h), (-w * 0.7, w * 0.7), color)

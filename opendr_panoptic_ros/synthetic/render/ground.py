@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Ground: its mesh, texture and shadows."""
+"""The ground: its mesh, texture and shadows."""
 
 from __future__ import annotations
 
@@ -26,13 +26,22 @@ GROUND_IDS = (ROAD_ID, SIDEWALK_ID, TERRAIN_ID)
 
 @dataclass(frozen=True)
 class Ground:
-    """The painted ground: a mesh whose slots are train ids, and its colours by train id."""
+    """The ground of a street.
+
+    Attributes:
+        mesh: Road, sidewalks, grass and markings; its slots are those of `GROUND_IDS`.
+        base: Colour of the terrain around the mesh.
+    """
 
     mesh: Mesh
     base: Rgb
 
     def paint(self, canvas: Canvas) -> None:
-        """Paint ground and texture, then the shadows collected in `canvas.shadows`."""
+        """Paint the ground with its texture, then the shadows of `canvas.shadows`.
+
+        Args:
+            canvas: The canvas to paint on.
+        """
         top = int(np.clip(min(canvas.camera.horizon_px) - 1, 0, canvas.camera.height_px))
         x, z, depth = canvas.camera.ground(slice(top, None))
         below = (depth < 399.0).view(np.uint8)
@@ -44,13 +53,13 @@ class Ground:
 
 @cache
 def _grain() -> Float32Array:
-    """`(256, 256)` of noise that repeats without a seam, shared by all scenes."""
+    """Return `(256, 256)` noise that repeats without a seam, shared by all scenes."""
     grain = np.tile(rng_for(0, 77).standard_normal((256, 256), np.float32), (3, 3))
     return np.ascontiguousarray(cv2.GaussianBlur(grain, (0, 0), 1.0)[256:512, 256:512] * 3.2)
 
 
 def _texture(canvas: Canvas, x: Float32Array, z: Float32Array, depth: Float32Array, top: int) -> None:
-    """Grain, stains and paving joints fixed to the ground, haze, wetness, and shadows."""
+    """Apply grain, stains and paving joints, which are fixed to the ground, then wetness, shadows and haze."""
     ids, light = canvas.ids[top:], canvas.light
 
     def sample(per_m: float) -> Float32Array:

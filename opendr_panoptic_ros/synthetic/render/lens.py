@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Lens: what precipitation, optics, sensor and codec do to the finished image."""
+"""Effects of precipitation, optics, sensor and codec on the finished image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ from opendr_panoptic_ros.synthetic.render.arrays import PixelArray
 
 @dataclass(frozen=True)
 class Lens:
-    """Optics, sensor and codec of one camera. Lengths are fractions of the picture's height.
+    """Optics, sensor and codec of one camera. Lengths are fractions of the image height.
 
-    brightness: the mean grey value, 0-255, that the automatic exposure aims at.
+    Attributes:
+        distortion: Radial distortion at the corners; positive for barrel, negative for pincushion distortion.
+        vignette: Loss of light towards the corners, 0 to 1.
+        blur: Standard deviation of the defocus.
+        motion: Length of the horizontal motion blur.
+        gain: White balance as a factor per colour channel.
+        gamma: Exponent of the tone curve.
+        brightness: Mean grey value that the automatic exposure aims at, 0 to 255.
+        noise: Standard deviation of the sensor noise in grey values.
+        jpeg_quality: Quality of the JPEG compression, 1 to 100; 0 for none.
+        precipitation: "", "rain" or "snow".
+        drops: Number of drops on the lens.
     """
 
     distortion: float
@@ -35,7 +46,13 @@ class Lens:
 
     @classmethod
     def random(cls, rng: np.random.Generator, precipitation: str, *, is_night: bool) -> Lens:
-        """Any camera, most of them good."""
+        """Return a random lens; most of them are good.
+
+        Args:
+            rng: Random number generator.
+            precipitation: "", "rain" or "snow".
+            is_night: Whether the scene is at night: the exposure is lower.
+        """
         gain = rng.normal(1.0, 0.05) * np.exp(rng.normal(0, 0.035, 3))
         return cls(
             distortion=float(rng.uniform(-0.07, 0.14)) if rng.random() < 0.6 else 0.0,
@@ -52,7 +69,12 @@ class Lens:
         )
 
     def distort(self, image: PixelArray, ids: NDArray[np.int32]) -> tuple[PixelArray, NDArray[np.int32]]:
-        """PixelArray and truth through the distorting lens; the truth by nearest neighbour."""
+        """Return image and segment ids with the radial distortion of the lens; ids by nearest neighbour.
+
+        Args:
+            image: `(H, W, 3)` uint8.
+            ids: `(H, W)` int32 segment ids.
+        """
         if abs(self.distortion) < 1e-3:
             return image, ids
         height, width = ids.shape
@@ -68,7 +90,12 @@ class Lens:
         return bent, ids[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
 
     def expose(self, image: PixelArray, rng: np.random.Generator) -> PixelArray:
-        """The picture as it leaves the camera. The truth is not touched."""
+        """Return the image as the camera outputs it, `(H, W, 3)` uint8. The geometry does not change.
+
+        Args:
+            image: `(H, W, 3)` uint8.
+            rng: Random number generator for noise, precipitation and drops.
+        """
         height, width = image.shape[:2]
         if self.precipitation:
             image = _add_precipitation(image, self.precipitation, rng)
@@ -96,7 +123,7 @@ class Lens:
 
 
 def _add_precipitation(image: PixelArray, kind: str, rng: np.random.Generator) -> PixelArray:
-    """Rain streaks or snow flakes before the scene."""
+    """Return the image with rain streaks or snow flakes in the foreground."""
     height, width = image.shape[:2]
     layer = image.copy()
     unit, count = height / 256, int(rng.integers(60, 180))
@@ -113,7 +140,7 @@ def _add_precipitation(image: PixelArray, kind: str, rng: np.random.Generator) -
 
 
 def _add_drop(image: PixelArray, rng: np.random.Generator) -> None:
-    """A drop on the lens: a small disc of blurred picture, upside down."""
+    """Add a drop on the lens in place: a small disc that shows the image blurred and upside down."""
     height, width = image.shape[:2]
     r = max(int(rng.uniform(0.015, 0.035) * height), 2)
     if min(height, width) < 4 * r:

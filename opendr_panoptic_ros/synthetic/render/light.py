@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Light: sun, ambient light and haze of a random time of day and weather."""
+"""Sun, ambient light and haze."""
 
 from __future__ import annotations
 
@@ -15,7 +15,21 @@ from opendr_panoptic_ros.synthetic.render.palette import hsv, mixed
 
 @dataclass(frozen=True)
 class Light:
-    """Where light comes from. Colours are factors or RGB 0-255; haze hides 63 % at `haze_distance_m`."""
+    """The light of a scene.
+
+    Attributes:
+        to_sun: Unit vector to the sun in world axes.
+        sun_rgb: Strength of direct light as a factor per colour channel.
+        ambient_rgb: Strength of ambient light as a factor per colour channel.
+        shadow: Share of light that shadows remove from the ground, 0 to 1.
+        haze_rgb: Colour of the haze and of the sky at the horizon, 0 to 255.
+        haze_distance_m: Distance at which haze hides 63 % of an object.
+        zenith_rgb: Colour of the sky at the zenith, 0 to 255.
+        cloudiness: Share of clouds, 0 to 1.
+        is_night: Whether windows and lamps are lit.
+        wetness: How strongly the road reflects, 0 to 1.
+        snow: Share of snow on the ground, 0 to 1.
+    """
 
     to_sun: tuple[float, float, float]
     sun_rgb: tuple[float, float, float]
@@ -30,25 +44,43 @@ class Light:
     snow: float = 0.0
 
     def shade(self, normals: FloatArray) -> FloatArray:
-        """`(..., 3)` factors for the albedo of faces with these outward normals."""
+        """Return the factors by which light scales the colours of faces.
+
+        Args:
+            normals: `(..., 3)` outward unit normals in world axes.
+
+        Returns:
+            `(..., 3)` factors per colour channel.
+        """
         facing = np.maximum(normals @ np.asarray(self.to_sun), 0.0)
-        sky = 0.85 + 0.15 * normals[..., 1]  # what faces up sees more of the sky
+        sky = 0.85 + 0.15 * normals[..., 1]  # faces that look up get more light from the sky
         return np.asarray(self.ambient_rgb) * sky[..., None] + np.asarray(self.sun_rgb) * facing[..., None]
 
     def through_haze(self, colors: FloatArray, depth_m: FloatArray) -> FloatArray:
-        """`(..., 3)` colours as seen from that distance."""
+        """Return colours as seen from a distance.
+
+        Args:
+            colors: `(..., 3)` RGB, 0 to 255.
+            depth_m: `(...)` distances in metres.
+        """
         clear = np.exp(-np.maximum(depth_m, 0.0) / self.haze_distance_m)[..., None]
         return colors * clear + np.asarray(self.haze_rgb) * (1.0 - clear)
 
 
 def draw_light(rng: np.random.Generator) -> tuple[Light, str]:
-    """The light of a random hour, and what falls: "", "rain" or "snow"."""
+    """Return the light of a random time of day and weather, and the precipitation: "", "rain" or "snow".
+
+    Args:
+        rng: Random number generator.
+    """
     hour = str(rng.choice(["clear", "cloudy", "dusk", "fog", "night"], p=[0.38, 0.32, 0.12, 0.07, 0.11]))
     elevation = rng.uniform(0.1, 0.3) if hour == "dusk" else rng.uniform(0.45, 1.1)
     azimuth = rng.uniform(0, 2 * np.pi)
     to_sun = (
-        float(np.cos(elevation) * np.sin(azimuth)), float(np.sin(elevation)), float(np.cos(elevation) * np.cos(azimuth))
-    )  # fmt: skip
+        float(np.cos(elevation) * np.sin(azimuth)),
+        float(np.sin(elevation)),
+        float(np.cos(elevation) * np.cos(azimuth)),
+    )
     precipitation = ""
     if hour in ("cloudy", "night", "fog") and rng.random() < 0.35:
         precipitation = "snow" if rng.random() < 0.25 else "rain"
@@ -86,7 +118,13 @@ def draw_light(rng: np.random.Generator) -> tuple[Light, str]:
         to_sun=to_sun,
         sun_rgb=tuple(sun * c for c in tint),  # type: ignore[arg-type]
         ambient_rgb=tuple(ambient * c for c in cool),  # type: ignore[arg-type]
-        shadow=shadow, haze_rgb=haze, haze_distance_m=distance, zenith_rgb=zenith, cloudiness=clouds,
-        is_night=hour == "night", wetness=wet, snow=snow,
-    )  # fmt: skip
+        shadow=shadow,
+        haze_rgb=haze,
+        haze_distance_m=distance,
+        zenith_rgb=zenith,
+        cloudiness=clouds,
+        is_night=hour == "night",
+        wetness=wet,
+        snow=snow,
+    )
     return light, precipitation

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Mesh: flat faces in drawing order. MeshBuilder makes them from boxes, lofts, discs and polygons."""
+"""Meshes of flat faces, and MeshBuilder, which makes them of boxes, lofts, discs and polygons."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ from numpy.typing import ArrayLike
 from opendr_panoptic_ros.synthetic.render.arrays import FloatArray
 
 Color = Sequence[float]
-_CUBE = np.array([
-    [(a, 0, 0), (a, 1, 0), (a, 1, 1), (a, 0, 1)] for a in (0, 1)
-] + [
-    [(0, a, 0), (1, a, 0), (1, a, 1), (0, a, 1)] for a in (0, 1)
-] + [
-    [(0, 0, a), (1, 0, a), (1, 1, a), (0, 1, a)] for a in (0, 1)
-], float)  # fmt: skip
+_CUBE = np.array(
+    [[(a, 0, 0), (a, 1, 0), (a, 1, 1), (a, 0, 1)] for a in (0, 1)]
+    + [[(0, a, 0), (1, a, 0), (1, a, 1), (0, a, 1)] for a in (0, 1)]
+    + [[(0, 0, a), (1, 0, a), (1, 1, a), (0, 1, a)] for a in (0, 1)],
+    float,
+)
+"""`(6, 4, 3)` corners of the faces of the unit cube."""
 _CUBE_NORMALS = np.array([[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], float)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Flat faces in local axes (x right, y up, z forward), painted in this order.
+    """Flat faces in local axes, in drawing order.
 
-    vertices: `(N, 3)` of all faces, one after the other; face i owns `starts[i]:starts[i + 1]`. normals: outward.
-    slots: which of its object's ids a face carries. two_sided: drawn from behind too. glows: unshaded.
+    Attributes:
+        vertices: `(N, 3)` corners of all faces; face i owns `starts[i]:starts[i + 1]`. Metres.
+        starts: `(F + 1,)` indices into `vertices`.
+        colors: `(F, 3)` RGB, 0 to 255.
+        normals: `(F, 3)` outward unit normals.
+        slots: `(F,)` index of each face's segment id among the ids of its object.
+        two_sided: `(F,)` whether a face is drawn from behind too.
+        glows: `(F,)` whether a face is unshaded.
     """
 
     vertices: FloatArray
@@ -42,7 +48,7 @@ class Mesh:
 
 
 class MeshBuilder:
-    """Collects faces. `slot` is the slot of the faces that follow."""
+    """Collects faces. `slot` is the slot of the faces that are added next."""
 
     def __init__(self) -> None:
         self.slot = 0
@@ -60,7 +66,15 @@ class MeshBuilder:
         normal: ArrayLike | None = None,
         glows: bool = False,
     ) -> None:
-        """Add a flat polygon; two-sided unless `normal` or a point inside the solid (`away_from`) orients it."""
+        """Add a flat polygon; it is two-sided unless `normal` or `away_from` orients it.
+
+        Args:
+            points: `(n, 3)` corners.
+            color: RGB, 0 to 255.
+            away_from: A point inside the solid that the face belongs to.
+            normal: Outward unit normal.
+            glows: Whether the face is unshaded.
+        """
         corners = np.asarray(points, float)
         if normal is None:
             direction = _newell(corners.tolist())
@@ -74,9 +88,13 @@ class MeshBuilder:
         self._flags.append((self.slot, away_from is None and normal is None, glows))
 
     def solid(self, ring_a: ArrayLike, ring_b: ArrayLike, color: Color, *, side_colors: Sequence[Color] = ()) -> None:
-        """Add the hull between two like polygons `(n, 3)`: both ends and the strips between, seen from outside.
+        """Add the hull between two polygons with the same number of corners: both ends and the strips between them.
 
-        side_colors: the colour of each strip, `color` where absent.
+        Args:
+            ring_a: `(n, 3)` corners of one end.
+            ring_b: `(n, 3)` corners of the other end.
+            color: RGB, 0 to 255.
+            side_colors: Colours of the first strips; the others get `color`.
         """
         a, b = np.asarray(ring_a, float), np.asarray(ring_b, float)
         middle = 0.5 * (a.mean(axis=0) + b.mean(axis=0))
@@ -87,7 +105,14 @@ class MeshBuilder:
         self.face(b, color, away_from=middle)
 
     def box(self, x: Sequence[float], y: Sequence[float], z: Sequence[float], color: Color) -> None:
-        """Add the box between x[0] and x[1], y[0] and y[1], z[0] and z[1]."""
+        """Add a box along the axes.
+
+        Args:
+            x: Lower and upper limit.
+            y: Lower and upper limit.
+            z: Lower and upper limit.
+            color: RGB, 0 to 255.
+        """
         low, high = np.array([x[0], y[0], z[0]]), np.array([x[1], y[1], z[1]])
         self._faces.extend(low + _CUBE * (high - low))
         self._colors.extend([color] * 6)
@@ -101,7 +126,14 @@ class MeshBuilder:
         color: Color,
         **options: Sequence[Color],
     ) -> None:
-        """Add a body with this side view, as wide at each height y as `±half_width(y)`."""
+        """Add a body given by its side view and its width.
+
+        Args:
+            profile_zy: `(n, 2)` side view.
+            half_width: Half the width by height y.
+            color: RGB, 0 to 255.
+            options: Passed to `solid`.
+        """
         profile = np.asarray(profile_zy, float)
         x = half_width(profile[:, 1])
         left, right = (np.column_stack([sign * x, profile[:, 1], profile[:, 0]]) for sign in (-1, 1))
@@ -110,7 +142,14 @@ class MeshBuilder:
     def on_sides(
         self, zy: ArrayLike, half_width: Callable[[FloatArray], FloatArray], color: Color, *, glows: bool = False
     ) -> None:
-        """Paint a polygon given in side view on both flanks."""
+        """Add a polygon of the side view to both flanks.
+
+        Args:
+            zy: `(n, 2)` corners.
+            half_width: Half the width of the body by height y.
+            color: RGB, 0 to 255.
+            glows: Whether the faces are unshaded.
+        """
         points = np.asarray(zy, float)
         x = half_width(points[:, 1]) + 0.01
         for sign in (-1, 1):
@@ -125,7 +164,15 @@ class MeshBuilder:
         front: bool,
         glows: bool = False,
     ) -> None:
-        """Paint a polygon given in front view on the front or rear end, which lies at z = `depth(y)`."""
+        """Add a polygon of the front view to the front or rear end.
+
+        Args:
+            xy: `(n, 2)` corners.
+            depth: z of the end by height y, a linear function.
+            color: RGB, 0 to 255.
+            front: Whether the end faces positive z.
+            glows: Whether the face is unshaded.
+        """
         points = np.asarray(xy, float)
         sign = 1.0 if front else -1.0
         z = depth(points[:, 1]) + sign * 0.01
@@ -138,13 +185,21 @@ class MeshBuilder:
     def disc(
         self, center: Sequence[float], radius: float, color: Color, *, normal: Sequence[float] | None, sides: int = 14
     ) -> None:
-        """Add an upright disc across the x axis; two-sided without `normal`."""
+        """Add an upright disc perpendicular to the x axis.
+
+        Args:
+            center: x, y and z.
+            radius: Radius in metres.
+            color: RGB, 0 to 255.
+            normal: Outward unit normal; None makes the disc two-sided.
+            sides: Number of corners.
+        """
         angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
         y, z = center[1] + radius * np.cos(angle), center[2] + radius * np.sin(angle)
         self.face(np.column_stack([np.full(sides, center[0]), y, z]), color, normal=normal)
 
     def build(self) -> Mesh:
-        """The mesh of what was added."""
+        """Return the mesh of the faces added so far."""
         slots, two_sided, glows = zip(*self._flags, strict=True)
         return Mesh(
             vertices=np.concatenate(self._faces),
@@ -158,12 +213,19 @@ class MeshBuilder:
 
 
 def rectangle(a0: float, a1: float, b0: float, b1: float) -> list[tuple[float, float]]:
-    """The four corners of a0..a1 × b0..b1."""
+    """Return the four corners of a rectangle.
+
+    Args:
+        a0: Lower limit of the first coordinate.
+        a1: Upper limit of the first coordinate.
+        b0: Lower limit of the second coordinate.
+        b1: Upper limit of the second coordinate.
+    """
     return [(a0, b0), (a1, b0), (a1, b1), (a0, b1)]
 
 
 def _newell(corners: list[list[float]]) -> FloatArray:
-    """The unit normal of a flat polygon, convex or not."""
+    """Return the unit normal of a flat polygon, convex or not (Newell's method)."""
     nx = ny = nz = 0.0
     x0, y0, z0 = corners[-1]
     for x1, y1, z1 in corners:

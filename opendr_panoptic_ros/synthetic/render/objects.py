@@ -43,7 +43,11 @@ class SceneObject:
     reach_m: float = 0.6
 
     def footprint(self, time_s: float) -> tuple[float, float, float, float]:
-        """x0, x1, z0, z1 in metres of the box around it."""
+        """Return x0, x1, z0, z1 of the bounding box on the ground, metres.
+
+        Args:
+            time_s: Time in seconds.
+        """
         pose = self.trajectory(time_s)
         c, s = abs(np.cos(pose.yaw)), abs(np.sin(pose.yaw))
         half_x, half_z = self.half_extents_m
@@ -51,13 +55,23 @@ class SceneObject:
         return pose.x - x, pose.x + x, pose.z - z, pose.z + z
 
     def paint(self, canvas: Canvas, time_s: float) -> None:
-        """Paint all parts."""
+        """Paint all parts.
+
+        Args:
+            canvas: The canvas to paint on.
+            time_s: Time in seconds.
+        """
         pose = self.trajectory(time_s)
         for part in self.parts:
             part.paint(canvas, pose, self.ids, time_s)
 
     def paint_shadow(self, canvas: Canvas, time_s: float) -> None:
-        """Darken the ground under it and where it hides the sun."""
+        """Darken the ground under the object and where it hides the sun.
+
+        Args:
+            canvas: The canvas to paint on.
+            time_s: Time in seconds.
+        """
         if not self.casts_shadow:
             return
         pose = self.trajectory(time_s)
@@ -77,10 +91,17 @@ class SceneObject:
 
 
 def painting_order(boxes: FloatArray, camera: Camera) -> list[int]:
-    """Indices of `(n, 4)` boxes x0, x1, z0, z1 from behind to front.
+    """Return the order in which objects are painted, from back to front.
 
-    Two boxes on either side of an upright plane across x or z: the one on the camera's side may hide the other, not
-    the other way round. Boxes that overlap go by distance.
+    Of two boxes on either side of an upright plane across x or z, only the one on the camera's side may hide the other.
+    Boxes that overlap are ordered by distance.
+
+    Args:
+        boxes: `(n, 4)` footprints x0, x1, z0, z1, metres.
+        camera: The camera that sees the objects.
+
+    Returns:
+        Indices of the boxes.
     """
     x, _, z = camera.position_m
     low, high, eye = boxes[:, [0, 2]], boxes[:, [1, 3]], np.array([x, z])

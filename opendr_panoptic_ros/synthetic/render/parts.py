@@ -23,17 +23,35 @@ class Part(Protocol):
     """Something that paints itself at a pose and a time."""
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float, /) -> None:
-        """Paint picture and ids."""
+        """Paint image and segment ids.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the object stands.
+            ids: Segment id of each slot.
+            time_s: Time in seconds.
+        """
 
 
 @dataclass(frozen=True)
 class MeshPart:
-    """Meshes as a part, one behind the other along z, each with the z of its middle."""
+    """Meshes in a row along z.
+
+    Attributes:
+        row: Each mesh with the z of its centre.
+    """
 
     row: tuple[tuple[float, Mesh], ...]
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
-        """Paint the faces that look at the camera, of the farthest mesh first."""
+        """Paint the faces that face the camera, the farthest mesh first.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the object stands.
+            ids: Segment id of each slot.
+            time_s: Time in seconds.
+        """
         eye = (np.asarray(canvas.camera.position_m) - (pose.x, pose.y, pose.z)) @ pose.turn(np.array([0.0, 0.0, 1.0]))
         for _, mesh in sorted(self.row, key=lambda entry: -abs(entry[0] - eye)):
             canvas.draw_mesh(mesh, pose, ids)
@@ -41,32 +59,58 @@ class MeshPart:
 
 @dataclass(frozen=True)
 class SwitchedPart:
-    """A part that depends on a state, by time; `draw` makes it, once for each state."""
+    """A part with several states.
+
+    Attributes:
+        draw: Returns the part in a state.
+        state: State by time in seconds.
+    """
 
     draw: Callable[[Any], MeshPart]
     state: Callable[[float], Any]
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
-        """Paint the part of that time."""
+        """Paint the part in its state at that time.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the object stands.
+            ids: Segment id of each slot.
+            time_s: Time in seconds.
+        """
         self.draw(self.state(time_s)).paint(canvas, pose, ids, time_s)
 
 
 @dataclass(frozen=True)
 class FigurePart:
-    """A figure that may move its limbs."""
+    """A figure that may move its limbs.
+
+    Attributes:
+        at: Figure by time in seconds.
+    """
 
     at: Callable[[float], Figure]
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
-        """Paint the figure as it is at that time."""
+        """Paint the figure as it is at that time.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the object stands.
+            ids: Segment id of each slot.
+            time_s: Time in seconds.
+        """
         self.at(time_s).paint(canvas, pose, ids)
 
 
 @dataclass(frozen=True)
 class PanelPart:
-    """A textured upright rectangle; `normal` None: seen from both sides.
+    """A textured upright rectangle.
 
-    draw: makes the texture and where it glows; called once, when the panel is first seen.
+    Attributes:
+        draw: Returns the texture and its glow, see `Canvas.draw_panel`; called once, when the panel is first in view.
+        corners: `(4, 3)` in local axes: bottom left, bottom right, top right and top left of the texture.
+        normal: Outward unit normal in local axes; None for a panel that is seen from both sides.
     """
 
     draw: Callable[[], tuple[PixelArray, PixelArray | None]]
@@ -78,7 +122,14 @@ class PanelPart:
         return self.draw()
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
-        """Paint it unless it looks away."""
+        """Paint the panel unless it faces away from the camera.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the object stands.
+            ids: Segment id of each slot.
+            time_s: Time in seconds.
+        """
         corners = pose.to_world(self.corners)
         towards = np.asarray(canvas.camera.position_m) - corners[0]
         if self.normal is None:
@@ -93,7 +144,14 @@ class PanelPart:
 
 @dataclass(frozen=True)
 class BillboardPart:
-    """A sprite that faces the camera, its foot `base_m` above the ground. draw: gives its texture."""
+    """A cut-out that faces the camera.
+
+    Attributes:
+        draw: Returns the cut-out, see `Canvas.draw_billboard`.
+        width_m: Width in metres.
+        height_m: Height in metres.
+        base_m: Height of its lower edge above the ground, metres.
+    """
 
     draw: Callable[[], PixelArray]
     width_m: float
@@ -101,6 +159,13 @@ class BillboardPart:
     base_m: float = 0.0
 
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
-        """Paint it."""
+        """Paint the cut-out.
+
+        Args:
+            canvas: The canvas to paint on.
+            pose: Where the object stands.
+            ids: Segment id of each slot.
+            time_s: Time in seconds.
+        """
         base = np.array([pose.x, pose.y + self.base_m, pose.z])
         canvas.draw_billboard(self.draw, base, self.width_m, self.height_m, ids[0])

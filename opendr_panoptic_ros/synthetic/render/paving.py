@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The mesh of the ground: road, kerbs, sidewalks, grass, lane lines, zebras, arrows, rails, patches."""
+"""The mesh of the ground: road, kerbs, sidewalks, grass, lane lines, zebra crossings, arrows, rails and patches."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ _SNOW: Rgb = (238.0, 241.0, 246.0)
 _STEEL: Rgb = (110.0, 108.0, 106.0)
 _CORNER_EVERY_M = 6.0  # corners of long bands, so that they follow a bend of the street
 _HALF_LINE_M = 0.07  # half the width of lane lines
-_HALF_GAUGE_M = 0.72  # half the distance of tram rails
+_HALF_GAUGE_M = 0.72  # half the distance between tram rails
 _SIDE_STREET_M = 90  # how far side streets reach to the left and right
-_ABOVE_CROSSING_M = KERB_HEIGHT_M + 0.012  # side streets lie on top of the sidewalks they cut
+_ABOVE_CROSSING_M = KERB_HEIGHT_M + 0.012  # side streets lie on top of the sidewalks
 
 
 def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Ground:
-    """Colours and markings for a street."""
+    """Return the ground of a street with random colours and markings.
+
+    Args:
+        rng: Random number generator.
+        street: Layout of the street.
+        snow: Share of snow on the ground, 0 to 1.
+    """
     asphalt = mixed(hsv(rng.random(), rng.uniform(0, 0.1), rng.uniform(0.3, 0.52)), _SNOW, 0.35 * snow)
     paving = mixed(hsv(rng.choice([0.08, 0.6, 0.02]), rng.uniform(0, 0.18), rng.uniform(0.42, 0.72)), _SNOW, 0.8 * snow)
     grass = mixed(hsv(rng.uniform(0.14, 0.3), rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.55)), _SNOW, 0.85 * snow)
@@ -58,13 +64,14 @@ def lay_ground(rng: np.random.Generator, street: Street, *, snow: float) -> Grou
 
 
 def _strip(mesh: MeshBuilder, x: Sequence[float], z0: float, z1: float, color: Rgb, slot: int, y: float) -> None:
-    """A band along z with corners every 6 m, so that it can bend."""
+    """Add a band along z."""
     z = np.append(np.arange(z0, z1, _CORNER_EVERY_M), z1)
     mesh.slot = slot
     mesh.face([(x[0], y, p) for p in z] + [(x[1], y, p) for p in z[::-1]], color, normal=(0, 1, 0))
 
 
 def _kerb(mesh: MeshBuilder, x: float, facing: int, z0: float, z1: float, color: Rgb) -> None:
+    """Add a kerb: its upright face and its top."""
     z = np.append(np.arange(z0, z1, _CORNER_EVERY_M), z1)
     mesh.slot = SIDEWALK_SLOT
     mesh.face(
@@ -74,11 +81,12 @@ def _kerb(mesh: MeshBuilder, x: float, facing: int, z0: float, z1: float, color:
 
 
 def _bar(mesh: MeshBuilder, x0: float, x1: float, z0: float, z1: float, color: Rgb, y: float = 0.0) -> None:
+    """Add a rectangle."""
     mesh.face([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], color, normal=(0, 1, 0))
 
 
 def _wear(mesh: MeshBuilder, rng: np.random.Generator, street: Street, asphalt: Rgb, z0: float, z1: float) -> None:
-    """Patches, cracks and manholes."""
+    """Add patches and manholes."""
     left, right = street.kerbs
     angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     for _ in range(int(0.16 * (z1 - z0))):
@@ -92,6 +100,7 @@ def _wear(mesh: MeshBuilder, rng: np.random.Generator, street: Street, asphalt: 
 
 
 def _lane_lines(mesh: MeshBuilder, rng: np.random.Generator, street: Street, line: Rgb, z0: float, z1: float) -> None:
+    """Add lines between the lanes and at the edges of the road."""
     xs = sorted(x for x, _ in street.lanes)
     dash, gap = rng.uniform(2.5, 4.0), rng.uniform(3.5, 6.0)
     solid_middle = rng.random() < 0.3
@@ -105,6 +114,7 @@ def _lane_lines(mesh: MeshBuilder, rng: np.random.Generator, street: Street, lin
 
 
 def _arrows(mesh: MeshBuilder, rng: np.random.Generator, street: Street, line: Rgb, z0: float, z1: float) -> None:
+    """Add arrows in the direction of each lane."""
     shape = [(-0.09, 0), (0.09, 0), (0.09, 2.2), (0.32, 2.2), (0, 3.6), (-0.32, 2.2), (-0.09, 2.2)]
     for x, direction in street.lanes:
         for z in np.arange(z0 + rng.uniform(0, 20), z1, 28.0):
@@ -113,7 +123,7 @@ def _arrows(mesh: MeshBuilder, rng: np.random.Generator, street: Street, line: R
 
 
 def _junction(mesh: MeshBuilder, street: Street, a: float, b: float, line: Rgb) -> None:
-    """Zebras and stop lines before and after a side street, and the side street's middle line."""
+    """Add zebra crossings and stop lines before and after a side street, and the centre line of the side street."""
     left, right = street.kerbs
     for near in (a - 3.4, b + 0.6):
         for x in np.arange(left + 0.4, right - 0.4, 1.0):
@@ -127,7 +137,7 @@ def _junction(mesh: MeshBuilder, street: Street, a: float, b: float, line: Rgb) 
 
 
 def _rails(mesh: MeshBuilder, street: Street, asphalt: Rgb, z0: float, z1: float) -> None:
-    """Tram rails along a lane and along the side street; rails belong to the road."""
+    """Add tram rails along a lane and along a side street; rails belong to the road."""
     groove = scaled(asphalt, 0.7)
     if street.rails_x is not None:
         for x in (street.rails_x - _HALF_GAUGE_M, street.rails_x + _HALF_GAUGE_M):

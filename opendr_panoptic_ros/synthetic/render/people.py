@@ -17,7 +17,24 @@ Vec = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Appearance:
-    """How one person looks: height in metres, girth as a factor, clothes."""
+    """Body and clothes of a person.
+
+    Attributes:
+        height: Height in metres.
+        girth: Girth as a factor.
+        skin: Colour of the skin.
+        hair: Colour of hair and hat.
+        top: Colour of the upper garment.
+        trousers: Colour of trousers or skirt.
+        shoes: Colour of the shoes.
+        coat: Whether the upper garment reaches the knees.
+        skirt: Whether there is a skirt.
+        shorts: Whether the lower legs are bare.
+        long_hair: Whether the hair is long.
+        hat: Whether there is a hat.
+        bag: Colour of a bag on the back, or None.
+        helmet: Colour of the helmet or hat.
+    """
 
     height: float
     girth: float
@@ -36,7 +53,12 @@ class Appearance:
 
     @classmethod
     def random(cls, rng: np.random.Generator, *, adult: bool = False) -> Appearance:
-        """Anybody."""
+        """Return a random appearance.
+
+        Args:
+            rng: Random number generator.
+            adult: Whether children are excluded.
+        """
         child = not adult and rng.random() < 0.12
         return cls(
             height=rng.uniform(1.1, 1.35) if child else rng.uniform(1.58, 1.92),
@@ -57,6 +79,7 @@ class Appearance:
 
 
 def _head(figure: Figure, look: Appearance, neck: Vec, lean: float, helmet: bool) -> None:
+    """Add neck, head, and hair, hat or helmet."""
     h, (x, y, z) = look.height, neck
     center = (x, y + 0.1 * h, z + lean * 0.06)
     figure.limb(neck, center, 0.03 * h, scaled(look.skin, 0.85))
@@ -73,7 +96,13 @@ def _head(figure: Figure, look: Appearance, neck: Vec, lean: float, helmet: bool
 
 
 def person_figure(look: Appearance, phase: float, *, walking: bool) -> Figure:
-    """A pedestrian; `phase` 0-1 is the place in the stride of two steps."""
+    """Return a pedestrian.
+
+    Args:
+        look: Body and clothes.
+        phase: Phase of the gait in strides of two steps; its fraction counts.
+        walking: Whether legs and arms swing.
+    """
     figure = Figure()
     h, g = look.height, look.girth
     swing = 0.42 * np.sin(2 * np.pi * phase) if walking else 0.04
@@ -119,8 +148,17 @@ def person_figure(look: Appearance, phase: float, *, walking: bool) -> Figure:
     return figure
 
 
-def rider_limbs(figure: Figure, look: Appearance, seat: Vec, grip: Vec, pedals: tuple[Vec, Vec], helmet: bool) -> None:
-    """A seated person; `grip` and the pedals are given for the right side or per side."""
+def add_rider(figure: Figure, look: Appearance, seat: Vec, grip: Vec, pedals: tuple[Vec, Vec], helmet: bool) -> None:
+    """Add a seated person.
+
+    Args:
+        figure: The figure that gets the limbs.
+        look: Body and clothes.
+        seat: Position of the seat, metres.
+        grip: Position of the right grip, metres; the left one is its mirror image.
+        pedals: Positions of the left and the right foot, metres.
+        helmet: Whether the rider wears a helmet.
+    """
     h, g = look.height, look.girth
     lean = 0.5 * (grip[2] - seat[2])
     neck = (0.0, seat[1] + 0.31 * h, seat[2] + 0.62 * lean)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Pose and trajectory of an object."""
+"""Poses and trajectories of objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from opendr_panoptic_ros.synthetic.render.arrays import FloatArray
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an object stands, in metres, and where it faces: yaw 0 looks along z, positive to the right."""
+    """Position and heading of an object.
+
+    Attributes:
+        x: Position to the right, metres.
+        z: Position along the street, metres.
+        yaw: Heading in radians: 0 faces along z, positive values turn to the right.
+        y: Height above the ground, metres.
+    """
 
     x: float
     z: float
@@ -23,20 +30,41 @@ class Pose:
     y: float = 0.0
 
     def to_world(self, points: FloatArray) -> FloatArray:
-        """`(..., 3)` local points in world axes."""
+        """Transform local points to world axes.
+
+        Args:
+            points: `(..., 3)` points in local axes, metres.
+
+        Returns:
+            `(..., 3)` points in world axes, metres.
+        """
         return self.turn(points) + np.array([self.x, self.y, self.z])
 
     def turn(self, directions: FloatArray) -> FloatArray:
-        """`(..., 3)` local directions in world axes."""
+        """Rotate local directions into world axes.
+
+        Args:
+            directions: `(..., 3)` vectors in local axes.
+
+        Returns:
+            `(..., 3)` vectors in world axes.
+        """
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         return directions @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
 
 
 Trajectory = Callable[[float], Pose]
-"""Where something is, by time in seconds."""
+"""Pose by time in seconds."""
 
 
 def stationary(x: float, z: float, yaw: float = 0.0, y: float = 0.0) -> Trajectory:
-    """The trajectory of what stands still."""
+    """Return the trajectory of an object that does not move.
+
+    Args:
+        x: Position to the right, metres.
+        z: Position along the street, metres.
+        yaw: Heading in radians.
+        y: Height above the ground, metres.
+    """
     pose = Pose(x, z, yaw, y)
     return lambda _time_s: pose

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""A scene: a world at one moment, the camera and the lens."""
+"""A scene: a world at one moment, with its camera and lens."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ from opendr_panoptic_ros.synthetic.render.thing_placement import ThingPlacer
 from opendr_panoptic_ros.synthetic.render.things import ThingFactory
 from opendr_panoptic_ros.synthetic.render.world import World
 
-_HOOD_SHARE = 0.06  # of the scenes show the hood of the car that carries the camera
+_HOOD_SHARE = 0.06  # share of scenes that show the hood of the camera's own car
 
 
 def draw_camera(rng: np.random.Generator, street: Street, width: int, height: int) -> Camera:
-    """A camera in a lane of our direction, at times on the sidewalk."""
+    """Return a random camera in a lane that leads along z, sometimes on the sidewalk.
+
+    Args:
+        rng: Random number generator.
+        street: Layout of the street.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+    """
     focal = rng.uniform(0.82, 1.2) * np.sqrt(2.0 * height * width) * 0.92
     lanes = [x for x, direction in street.lanes if direction > 0]
     x = float(rng.choice(lanes)) + rng.normal(0, 0.4)
@@ -32,15 +39,25 @@ def draw_camera(rng: np.random.Generator, street: Street, width: int, height: in
     if rng.random() < 0.12:
         x, yaw = sum(street.walks[1]) / 2, rng.normal(-0.1, 0.1)
     return Camera(
-        width_px=width, height_px=height, focal_px=float(focal),
+        width_px=width,
+        height_px=height,
+        focal_px=float(focal),
         position_m=(float(x), float(rng.uniform(1.15, 2.1)), 0.0),
-        yaw_rad=float(yaw), pitch_rad=float(rng.normal(-0.015, 0.03)), roll_rad=float(rng.normal(0, 0.012)),
+        yaw_rad=float(yaw),
+        pitch_rad=float(rng.normal(-0.015, 0.03)),
+        roll_rad=float(rng.normal(0, 0.012)),
         bend_per_m=float(rng.normal(0, 0.0009)) if rng.random() < 0.6 else 0.0,
-    )  # fmt: skip
+    )
 
 
 def draw_scene(seed: int, *, height: int, width: int) -> tuple[World, Camera, Lens]:
-    """The world, camera and lens of one seed."""
+    """Return world, camera and lens of a scene.
+
+    Args:
+        seed: Seed of the scene, 0 or more.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+    """
     light, precipitation = draw_light(rng_for(seed, Purpose.LIGHT))
     rng = rng_for(seed, Purpose.STREET)
     crossings = [float(rng.uniform(11, 32))] if rng.random() < 0.55 else []
@@ -61,7 +78,7 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[World, Camera, Le
 
 
 def _blocks(obj: SceneObject, camera: Camera) -> bool:
-    """Whether a pole or tree stands right before the camera."""
+    """Return whether a pole or tree stands directly in front of the camera."""
     pose = obj.trajectory(0.0)
     return max(obj.half_extents_m) < 3.5 and np.hypot(pose.x - camera.position_m[0], pose.z) < 4.0 + max(
         obj.half_extents_m

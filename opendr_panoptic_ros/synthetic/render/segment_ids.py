@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Segment ids of the stuff classes, the same in all scenes; things have ids above them."""
+"""Segment ids of void and of the stuff classes, the same in all scenes; things have ids above them."""
 
 from __future__ import annotations
 

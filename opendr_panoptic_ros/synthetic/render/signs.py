@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Traffic signs and direction boards as meshes. Slots: 0 pole, 1 sign."""
+"""Traffic signs and direction boards as meshes. Slots: 0 post, 1 sign."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ARROW = ((-0.08, -0.2), (0.02, -0.2), (0.02, 0.02), (0.2, 0.02), (-0.03, 0.24),
 
 
 class _Symbol(Enum):
-    """What is painted on a plate."""
+    """The symbol of a plate."""
 
     NONE = "none"
     BAR = "bar"
@@ -32,7 +32,7 @@ class _Symbol(Enum):
 
 
 class _Plate(NamedTuple):
-    """The shape and colours of a plate: a regular polygon, turned by `turn_rad`."""
+    """Shape and colours of a plate: a regular polygon, rotated by `turn_rad`."""
 
     corners: int
     turn_rad: float
@@ -46,7 +46,7 @@ class _Plate(NamedTuple):
 
 _PLATES = (
     _Plate(16, 0.0, _RED, _WHITE, _Symbol.PICTOGRAM),  # prohibition
-    _Plate(16, 0.0, _BLUE, _BLUE, _Symbol.ARROW, _WHITE),  # direction to be followed
+    _Plate(16, 0.0, _BLUE, _BLUE, _Symbol.ARROW, _WHITE),  # mandatory direction
     _Plate(3, np.pi / 2, _RED, _WHITE, _Symbol.PICTOGRAM, symbol_offset_m=-0.06),  # warning
     _Plate(8, np.pi / 8, _RED, _RED, _Symbol.BAR, _WHITE),  # stop
     _Plate(4, np.pi / 4, _BLUE, _BLUE, _Symbol.PICTOGRAM, _WHITE, scale=1.2),  # information
@@ -56,10 +56,16 @@ _PLATES = (
 
 
 def traffic_sign(rng: np.random.Generator) -> tuple[Mesh, float]:
-    """One or two traffic signs on a post, facing -z, seen grey from behind."""
+    """Return one or two traffic signs on a post, or a direction board, and the height in metres.
+
+    The front faces -z; the back is grey.
+
+    Args:
+        rng: Random number generator.
+    """
     mesh = MeshBuilder()
     if rng.random() < 0.14:
-        return _board(rng, mesh)
+        return _direction_board(rng, mesh)
     height = rng.uniform(2.4, 3.2)
     add_post(mesh, 0, 0.045, 0, height, STEEL)
     mesh.slot = 1
@@ -92,8 +98,8 @@ def _add_plate(rng: np.random.Generator, mesh: MeshBuilder, y: float, radius: fl
         mesh.face([(a, b, -0.075) for a, b in outline], plate.symbol_color, normal=(0, 0, -1))
 
 
-def _board(rng: np.random.Generator, mesh: MeshBuilder) -> tuple[Mesh, float]:
-    """A direction board on two posts."""
+def _direction_board(rng: np.random.Generator, mesh: MeshBuilder) -> tuple[Mesh, float]:
+    """Return a direction board on two posts and its height in metres."""
     half, y, tall = rng.uniform(0.9, 1.5), rng.uniform(1.6, 2.4), rng.uniform(0.9, 1.4)
     back = _BOARD_COLORS[int(rng.integers(len(_BOARD_COLORS)))]
     ink = (30.0, 30.0, 35.0) if sum(back) > 450 else (240.0, 240.0, 240.0)

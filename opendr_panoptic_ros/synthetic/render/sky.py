@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Sky: a gradient with clouds and the sun."""
+"""The sky: a gradient with clouds and the sun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from opendr_panoptic_ros.synthetic.render.textures import noise
 
 
 def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Fill the picture with sky: a gradient, clouds and the sun."""
+    """Fill the canvas with sky.
+
+    Args:
+        canvas: The canvas to paint on.
+        rng: Random number generator for the clouds.
+    """
     light, camera = canvas.light, canvas.camera
     canvas.ids[:] = SKY_ID
     canvas.image[:] = light.haze_rgb
@@ -47,9 +52,10 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _mirrored(position: Float32Array) -> Float32Array:
-    """Positions in a tile of 256 pixels that is mirrored at its edges instead of repeated: no seam."""
+    """Map positions into a tile of 256 pixels that is mirrored at its edges, so that it repeats without a seam."""
     return np.abs(np.mod(position, np.float32(510)) - np.float32(255))
 
 
 def _clouds(rng: np.random.Generator) -> Float32Array:
+    """Return `(256, 256)` noise at three scales."""
     return noise(rng, 256, 256, 48) * 0.6 + noise(rng, 256, 256, 20) * 0.35 + noise(rng, 256, 256, 8) * 0.15

@@ -34,7 +34,12 @@ _TREES = ("round", "round2", "tall", "conifer")
 
 
 class StaticObjectFactory:
-    """Makes static objects from one stream of random numbers; they gather in `objects`."""
+    """Makes static objects and collects them in `objects`.
+
+    Args:
+        rng: Random number generator of all objects.
+        is_night: Whether windows and lamps are lit.
+    """
 
     def __init__(self, rng: np.random.Generator, *, is_night: bool) -> None:
         self.rng, self.is_night = rng, is_night
@@ -44,17 +49,28 @@ class StaticObjectFactory:
         self._tree_kind = str(rng.choice(_TREES))
 
     def crown_texture(self, kind: str) -> Callable[[], Texture]:
-        """What draws a crown: all of a kind share one texture."""
+        """Return a function that draws a crown; crowns of one kind share their texture.
+
+        Args:
+            kind: A kind of `textures.crown`; a "2" at its end selects another texture of that kind.
+        """
         return partial(self._crown, kind)
 
     def add_house(self, side: int, x: float, z0: float, z1: float) -> None:
-        """A house whose front is at x; its ends and roof are seen too."""
+        """Add a house with front, ends and roof.
+
+        Args:
+            side: 0 for the left side of the street, 1 for the right side.
+            x: Position of the front, metres.
+            z0: Near end, metres.
+            z1: Far end, metres.
+        """
         rng, night = self.rng, self.is_night
         sign = (-1, 1)[side]
         depth, height = rng.uniform(8, 12), rng.uniform(5.5, 9) if rng.random() < 0.4 else rng.uniform(9, 19)
         middle_x, middle_z, length = x + sign * depth / 2, (z0 + z1) / 2, z1 - z0
-        near, far = -sign * depth / 2, length / 2  # the front's x and the rear end's z, seen from the middle
-        seed = int(rng.integers(2**32))  # the same for front and ends: they get one colour
+        near, far = -sign * depth / 2, length / 2  # the front's x and the rear end's z, relative to the centre
+        seed = int(rng.integers(2**32))  # one seed, so that front and ends have the same colour
 
         def draw_front() -> tuple[Texture, Texture]:
             return facade(rng_for(seed), length, height, night=night)
@@ -81,10 +97,17 @@ class StaticObjectFactory:
             parts.insert(0, MeshPart(((0.0, mesh.build()),)))
         self.objects.append(
             SceneObject(tuple(parts), (BUILDING_ID,), stationary(middle_x, middle_z), (depth / 2, far), height)
-        )  # fmt: skip
+        )
 
     def add_boundary(self, x: float, z0: float, z1: float, kind: str | None = None) -> None:
-        """A fence, wall or hedge along z at x."""
+        """Add a fence, wall or hedge along z.
+
+        Args:
+            x: Position, metres.
+            z0: Near end, metres.
+            z1: Far end, metres.
+            kind: "fence", "wall", "hedge" or "open" (nothing); random if None.
+        """
         rng = self.rng
         kind = kind or str(rng.choice(["fence", "wall", "hedge", "open"], p=[0.36, 0.36, 0.16, 0.12]))
         if kind == "open":
@@ -115,7 +138,13 @@ class StaticObjectFactory:
         self.objects.append(SceneObject(tuple(parts), (id_,), stationary(x, (z0 + z1) / 2), (0.1, half), height))
 
     def add_tree(self, x: float, z: float, *, small: bool = False) -> None:
-        """A tree; trunk and crown are vegetation."""
+        """Add a tree; trunk and crown are vegetation.
+
+        Args:
+            x: Position to the right, metres.
+            z: Position along the street, metres.
+            small: Whether it is a small tree.
+        """
         rng = self.rng
         kind = self._tree_kind if rng.random() < 0.7 else str(rng.choice(_TREES))
         height = rng.uniform(3.0, 5.0) if small else rng.uniform(5.0, 11.0)
@@ -140,7 +169,12 @@ class StaticObjectFactory:
         )
 
     def add_bush(self, x: float, z: float) -> None:
-        """A bush."""
+        """Add a bush.
+
+        Args:
+            x: Position to the right, metres.
+            z: Position along the street, metres.
+        """
         height = self.rng.uniform(0.7, 2.0)
         texture = self.crown_texture(("bush", "bush2")[int(self.rng.integers(2))])
         wide = height * self.rng.uniform(1.0, 1.7)
@@ -152,7 +186,16 @@ class StaticObjectFactory:
     def add_furniture(
         self, mesh: Mesh, x: float, z: float, height: float, ids: tuple[int, ...], *, yaw: float = 0.0
     ) -> None:
-        """Put up a piece of street furniture."""
+        """Add a piece of street furniture.
+
+        Args:
+            mesh: Its mesh.
+            x: Position to the right, metres.
+            z: Position along the street, metres.
+            height: Height in metres, for its shadow.
+            ids: Segment id of each slot of the mesh.
+            yaw: Heading in radians.
+        """
         self.objects.append(
             SceneObject((MeshPart(((0.0, mesh),)),), ids, stationary(x, z, yaw), (0.12, 0.12), height, reach_m=3.0)
         )
@@ -160,7 +203,15 @@ class StaticObjectFactory:
     def add_traffic_light(
         self, x: float, z: float, *, yaw: float, reach: float, signal: Callable[[float], Signal]
     ) -> None:
-        """Put up a traffic light that shows `signal` by time: 0 green, 1 yellow, 2 red."""
+        """Add a traffic light.
+
+        Args:
+            x: Position to the right, metres.
+            z: Position along the street, metres.
+            yaw: Heading in radians; 0 faces -z.
+            reach: Length in metres of its arm over the road; 0 for no arm.
+            signal: What it shows by time in seconds.
+        """
         seed = int(self.rng.integers(2**32))
 
         @cache

@@ -26,7 +26,14 @@ from opendr_panoptic_ros.synthetic.render.textures import Texture
 
 
 class StaticObjectPlacer:
-    """Fills a street. signal: the traffic lights by time: 0 green, 1 yellow, 2 red; always the same if None."""
+    """Places the static objects of a street.
+
+    Args:
+        rng: Random number generator.
+        street: Layout of the street.
+        light: Light of the scene.
+        signal: What the traffic lights show by time in seconds; None for a random signal that does not change.
+    """
 
     def __init__(
         self, rng: np.random.Generator, street: Street, light: Light, *, signal: Callable[[float], Signal] | None = None
@@ -37,7 +44,7 @@ class StaticObjectPlacer:
         self._signal = signal or (lambda _time_s: shown)
 
     def place(self) -> list[SceneObject]:
-        """All the objects."""
+        """Return the objects."""
         for side in (0, 1):
             self._plots(side)
             self._kerbside(side)
@@ -47,7 +54,7 @@ class StaticObjectPlacer:
         return self._factory.objects
 
     def _plots(self, side: int) -> None:
-        """Everything from the sidewalk's far edge on."""
+        """Place what lies beyond the far edge of a sidewalk."""
         rng, street = self.rng, self.street
         sign, front = (-1, 1)[side], street.fronts[side]
         z, end = street.z_range[0], street.z_range[1] + 30
@@ -69,7 +76,7 @@ class StaticObjectPlacer:
             z += length + (rng.uniform(0.5, 4.0) if rng.random() < 0.25 else 0.0)
 
     def _garden(self, side: int, front: float, z0: float, z1: float, *, has_house: bool) -> None:
-        """A fence, wall or hedge along the sidewalk, with plants and perhaps a house behind."""
+        """Place a fence, wall or hedge along the sidewalk, with plants and with or without a house behind it."""
         rng, sign = self.rng, (-1, 1)[side]
         self._factory.add_boundary(front + sign * 0.12, z0, z1)
         back = front + sign * rng.uniform(4.0, 9.0)
@@ -83,7 +90,7 @@ class StaticObjectPlacer:
             self._factory.add_bush(x, z) if rng.random() < 0.6 else self._factory.add_tree(x, z)
 
     def _kerbside(self, side: int) -> None:
-        """Lamps, trees, poles, signs, railings between kerb and sidewalk."""
+        """Place lamps, trees, poles, signs and railings between kerb and sidewalk."""
         rng, street = self.rng, self.street
         sign, kerb = (-1, 1)[side], street.kerbs[side]
         z0, z1 = street.z_range
@@ -119,6 +126,7 @@ class StaticObjectPlacer:
             self._factory.add_furniture(mesh, kerb + sign * 0.9, rng.uniform(z0 + 12, z0 + 40), height, (VOID_ID,))
 
     def _row_of_trees(self, side: int) -> None:
+        """Place trees along a kerb, or none."""
         rng, street, factory = self.rng, self.street, self._factory
         if rng.random() > 0.55:
             return
@@ -130,15 +138,17 @@ class StaticObjectPlacer:
                 factory.add_tree(x, z + rng.uniform(-0.5, 0.5), small=rng.random() < 0.4)
 
     def _junction(self, number: int) -> None:
-        """TrafficPlacer lights at a side street, and houses or trees along it."""
+        """Place traffic lights at a side street, and trees along it."""
         rng, street = self.rng, self.street
         a, b = street.crossings[number]
         if rng.random() < 0.8:
             reach = rng.uniform(2.5, 5.0) if rng.random() < 0.4 else 0.0
             for x, z, yaw, arm in (
-                (street.kerbs[1] + 0.5, a - 3.9, 0.0, reach), (street.kerbs[0] - 0.5, a - 3.9, 0.0, 0.0),
-                (street.kerbs[0] - 0.5, b + 3.9, np.pi, 0.0), (street.kerbs[1] + 0.6, b + 3.6, 0.0, 0.0),
-            ):  # fmt: skip
+                (street.kerbs[1] + 0.5, a - 3.9, 0.0, reach),
+                (street.kerbs[0] - 0.5, a - 3.9, 0.0, 0.0),
+                (street.kerbs[0] - 0.5, b + 3.9, np.pi, 0.0),
+                (street.kerbs[1] + 0.6, b + 3.6, 0.0, 0.0),
+            ):
                 if rng.random() < 0.85:
                     self._factory.add_traffic_light(x, z, yaw=yaw, reach=arm, signal=self._signal)
         for side, sign in enumerate((-1, 1)):
@@ -147,7 +157,7 @@ class StaticObjectPlacer:
                     self._factory.add_tree(street.fronts[side] + sign * (14 + 9 * k), b + rng.uniform(2, 5))
 
     def _skyline(self) -> None:
-        """Far houses and woods that close the view."""
+        """Place distant houses and trees that close the view."""
         rng = self.rng
         z = self.street.z_range[1] + 45
         seed, night = int(rng.integers(2**32)), self.light.is_night

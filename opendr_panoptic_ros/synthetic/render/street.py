@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Street: the cross-section of a street and its side streets."""
+"""The layout of a street: its cross-section and its side streets."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ KERB_WIDTH_M = 0.16
 
 @dataclass(frozen=True)
 class Street:
-    """The street's cross-section and its side streets, in metres; x is to the right, traffic keeps right.
+    """The layout of a street, in metres. Traffic keeps to the right.
 
-    lanes: (x of the middle, direction +1 away or -1 towards). parking: x of the middle of each row of parked cars.
-    kerbs: x of the left and right kerb. walks: x-ranges of the sidewalks. fronts: x where the plots begin.
-    verges: x-ranges of grass between kerb and sidewalk. crossings: z-ranges of the side streets. rails_x: the lane
-    with tram rails. rails_cross: the side street with tram rails. z_range: from where to where there are houses.
-    green: whether the plots on the left and right are grass.
+    Attributes:
+        lane_m: Width of a lane.
+        lanes: x of the centre of each lane and its direction: +1 along z, -1 against it.
+        parking: x of the centre of each row of parked cars.
+        kerbs: x of the left and the right kerb.
+        verges: x ranges of grass between kerb and sidewalk.
+        walks: x ranges of the left and the right sidewalk.
+        fronts: x where the plots begin, left and right.
+        crossings: z ranges of the side streets.
+        rails_x: x of the lane with tram rails, or None.
+        rails_cross: Index of the side street with tram rails, or None.
+        z_range: z range along which the street has houses.
+        green: Whether the plots on the left and on the right are grass.
     """
 
     lane_m: float
@@ -38,12 +46,23 @@ class Street:
     green: tuple[bool, bool]
 
     def is_clear(self, z: float, margin_m: float) -> bool:
-        """Whether no side street is that near."""
+        """Return whether a position keeps a distance from all side streets.
+
+        Args:
+            z: Position along the street, metres.
+            margin_m: The distance, metres.
+        """
         return not any(a - margin_m < z < b + margin_m for a, b in self.crossings)
 
 
 def draw_street(rng: np.random.Generator, length_m: float, *, crossings_m: list[float]) -> Street:
-    """A random cross-section, with side streets of random width that begin at `crossings_m`."""
+    """Return a random street.
+
+    Args:
+        rng: Random number generator.
+        length_m: Length of the street with houses, from z = 0.
+        crossings_m: z at which the side streets begin; their widths are random.
+    """
     lane = rng.uniform(2.9, 3.5)
     per_side = (int(rng.random() < 0.25) + 1, int(rng.random() < 0.3) + 1)
     lanes = [(-lane * (k + 0.5), -1) for k in range(per_side[0])] + [(lane * (k + 0.5), 1) for k in range(per_side[1])]
@@ -73,9 +92,16 @@ def draw_street(rng: np.random.Generator, length_m: float, *, crossings_m: list[
     crossings = tuple((z, z + rng.uniform(6.5, 9.5)) for z in crossings_m)
     tram = rng.random()
     return Street(
-        lane_m=lane, lanes=tuple(sorted(lanes)), parking=tuple(parking), kerbs=(kerbs[0], kerbs[1]),
-        verges=tuple(verges), walks=(walks[0], walks[1]), fronts=(fronts[0], fronts[1]), crossings=crossings,
+        lane_m=lane,
+        lanes=tuple(sorted(lanes)),
+        parking=tuple(parking),
+        kerbs=(kerbs[0], kerbs[1]),
+        verges=tuple(verges),
+        walks=(walks[0], walks[1]),
+        fronts=(fronts[0], fronts[1]),
+        crossings=crossings,
         rails_x=float(rng.choice([x for x, _ in lanes])) if tram < 0.35 else None,
         rails_cross=0 if crossings and 0.2 < tram < 0.55 else None,
-        z_range=(-8.0, length_m), green=(rng.random() < 0.5, rng.random() < 0.5),
-    )  # fmt: skip
+        z_range=(-8.0, length_m),
+        green=(rng.random() < 0.5, rng.random() < 0.5),
+    )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Textures: noise, brickwork, walls, fences, hedges, crowns of trees and bushes."""
+"""Textures: noise, brickwork, walls, fences, hedges, and the crowns of trees and bushes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ Texture = PixelArray
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cell: int) -> NDArray[np.float32]:
-    """Smooth noise of about ±1 with features `cell` pixels wide."""
+    """Return smooth noise of about ±1, `(height, width)` float32.
+
+    Args:
+        rng: Random number generator.
+        height: Height in pixels.
+        width: Width in pixels.
+        cell: Size of the features in pixels.
+    """
     coarse = rng.standard_normal((height // cell + 2, width // cell + 2), np.float32)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 @cache
 def _tile(*cells_and_percents: int) -> Texture:
-    """`(1024, 1024, 3)` grey noise around 128, shared by all textures, each of which takes another part of it."""
+    """Return `(1024, 1024, 3)` grey noise around 128, of which each texture takes a random part."""
     rng, tile = rng_for(0, 78, *cells_and_percents), np.full((1024, 1024), 128, np.float32)
     for cell, percent in zip(cells_and_percents[::2], cells_and_percents[1::2], strict=True):
         tile = tile + noise(rng, 1024, 1024, cell) * percent
@@ -35,7 +42,7 @@ def _tile(*cells_and_percents: int) -> Texture:
 
 
 def _grained(rng: np.random.Generator, height: int, width: int, tile: Texture, low: Rgb, high: Rgb) -> Texture:
-    """A part of a noise tile, its greys 0-255 turned into the colours from `low` to `high`."""
+    """Return a random part of a noise tile, its grey values mapped to colours from `low` to `high`."""
     y, x = (int(rng.integers(0, max(1024 - size, 0) + 1)) for size in (height, width))
     part = tile[y : y + height, x : x + width]
     if part.shape[:2] != (height, width):
@@ -45,14 +52,30 @@ def _grained(rng: np.random.Generator, height: int, width: int, tile: Texture, l
     return np.asarray(cv2.LUT(part, table[None]), np.uint8)
 
 
-def plain(rng: np.random.Generator, height: int, width: int, color: Rgb, grain: float = 5.0) -> Texture:
-    """A wall of one colour with grain and stains."""
+def plain_wall(rng: np.random.Generator, height: int, width: int, color: Rgb, grain: float = 5.0) -> Texture:
+    """Return a wall of one colour with grain and stains, `(height, width, 3)` uint8.
+
+    Args:
+        rng: Random number generator.
+        height: Height in pixels.
+        width: Width in pixels.
+        color: RGB, 0 to 255.
+        grain: Strength of the grain in grey values.
+    """
     low, high = (tuple(c + sign * 4 * grain for c in color) for sign in (-1, 1))
     return _grained(rng, height, width, _tile(12, 26, 2, 20), low, high)  # type: ignore[arg-type]
 
 
-def bricks(rng: np.random.Generator, texture: Texture, color: Rgb, row_px: int, brick_px: int) -> None:
-    """Joints, and single bricks of another tone."""
+def paint_bricks(rng: np.random.Generator, texture: Texture, color: Rgb, row_px: int, brick_px: int) -> None:
+    """Paint joints and bricks of varying tone on a wall, in place.
+
+    Args:
+        rng: Random number generator.
+        texture: `(height, width, 3)` uint8.
+        color: RGB of the wall, 0 to 255.
+        row_px: Height of a row of bricks in pixels.
+        brick_px: Length of a brick in pixels.
+    """
     height, width = texture.shape[:2]
     tones = rng.normal(1, 0.07, (height // row_px + 1, width // brick_px + 2)).astype(np.float32)
     tones = np.repeat(np.repeat(tones, brick_px, axis=1), row_px, axis=0)
@@ -68,14 +91,22 @@ def bricks(rng: np.random.Generator, texture: Texture, color: Rgb, row_px: int, 
 
 
 def wall(rng: np.random.Generator, width_m: float, height_m: float, color: Rgb, *, scale: int = 24) -> Texture:
-    """A garden wall, noise barrier or concrete wall with a coping, at times with graffiti."""
+    """Return a garden wall, noise barrier or concrete wall with a coping, sometimes with graffiti, `(h, w, 3)` uint8.
+
+    Args:
+        rng: Random number generator.
+        width_m: Width in metres.
+        height_m: Height in metres.
+        color: RGB, 0 to 255.
+        scale: Pixels per metre.
+    """
     height, width = max(int(height_m * scale), 8), int(width_m * scale)
-    texture = plain(rng, height, width, color, 7.0)
+    texture = plain_wall(rng, height, width, color, 7.0)
     kind = rng.random()
     if kind < 0.4:
-        bricks(rng, texture, color, max(scale // 7, 3), max(scale // 4, 5))
+        paint_bricks(rng, texture, color, max(scale // 7, 3), max(scale // 4, 5))
     elif kind < 0.65:
-        bricks(rng, texture, color, scale // 3, int(0.6 * scale))
+        paint_bricks(rng, texture, color, scale // 3, int(0.6 * scale))
     else:
         for x in range(0, width, int(rng.uniform(1.5, 3.0) * scale)):
             cv2.line(texture, (x, 0), (x, height), scaled(color, 0.65), 2)
@@ -91,7 +122,14 @@ def wall(rng: np.random.Generator, width_m: float, height_m: float, color: Rgb, 
 
 
 def fence(rng: np.random.Generator, width_m: float, height_m: float, *, scale: int = 30) -> Texture:
-    """A fence as RGBA: palings, railings, wire mesh or a guard rail; one looks through its gaps."""
+    """Return a fence of palings, railings, wire mesh or boards, `(h, w, 4)` uint8 RGBA with transparent gaps.
+
+    Args:
+        rng: Random number generator.
+        width_m: Width in metres.
+        height_m: Height in metres.
+        scale: Pixels per metre.
+    """
     height, width = max(int(height_m * scale), 10), int(width_m * scale)
     color = paint_color(rng) if rng.random() < 0.4 else scaled(masonry_color(rng), rng.uniform(0.5, 1.1))
     texture = np.zeros((height, width, 4), np.uint8)
@@ -128,16 +166,30 @@ def fence(rng: np.random.Generator, width_m: float, height_m: float, *, scale: i
 
 
 def hedge(rng: np.random.Generator, width_m: float, height_m: float, *, scale: int = 16) -> Texture:
-    """A clipped hedge."""
+    """Return a clipped hedge, `(h, w, 3)` uint8.
+
+    Args:
+        rng: Random number generator.
+        width_m: Width in metres.
+        height_m: Height in metres.
+        scale: Pixels per metre.
+    """
     return _leaves(rng, int(height_m * scale), int(width_m * scale), leaf_color(rng))
 
 
 def _leaves(rng: np.random.Generator, height: int, width: int, color: Rgb) -> Texture:
+    """Return a surface of leaves, `(height, width, 3)` uint8."""
     return _grained(rng, height, width, _tile(9, 18, 4, 20, 1, 15), scaled(color, 0.1), scaled(color, 1.9))
 
 
 def crown(rng: np.random.Generator, kind: str, size: int = 144) -> Texture:
-    """The crown of a tree, "round", "tall" or "conifer", or a "bush", as an RGBA cut-out."""
+    """Return the crown of a tree or a bush, `(size, size, 4)` uint8 RGBA.
+
+    Args:
+        rng: Random number generator.
+        kind: "round", "tall", "conifer" or "bush".
+        size: Height and width in pixels.
+    """
     mask, light = np.zeros((size, size), np.uint8), np.full((size, size), 0.55, np.float32)
     count = 26 if kind == "conifer" else 44
     width, tall = {"tall": (0.24, 0.38), "bush": (0.4, 0.3)}.get(kind, (0.36, 0.36))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""ThingPlacer puts things into a scene."""
+"""ThingPlacer puts the things into a scene."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _MAX_ATTEMPTS = 14
 
 
 class ThingPlacer:
-    """Places a random number of things where such things are, in view, without overlap."""
+    """Places a random number of things where they are plausible, in view and without overlap.
+
+    Args:
+        factory: Makes the things; its random number generator is used for the places too.
+        street: Layout of the street.
+        camera: Camera of the scene.
+    """
 
     _SHARES = (("bus", 0.3), ("truck", 0.32), ("train", 0.3), ("motorcycle", 0.4), ("bicycle", 0.45))
 
@@ -28,7 +34,7 @@ class ThingPlacer:
         self._items: list[SceneObject] = []
 
     def place(self) -> list[SceneObject]:
-        """The things as objects."""
+        """Return the things."""
         rng = self.rng
         wanted = [name for name, share in self._SHARES if rng.random() < share]
         wanted += ["bicycle"] * int(rng.random() < 0.15) + ["motorcycle"] * int(rng.random() < 0.1)
@@ -44,6 +50,7 @@ class ThingPlacer:
         return self._items
 
     def _is_free(self, box: tuple[float, float, float, float], margin: float = 0.35) -> bool:
+        """Return whether a footprint keeps a distance from all others."""
         x0, x1, z0, z1 = box
         return not any(
             x0 - margin < b1 and x1 + margin > b0 and z0 - margin < c1 and z1 + margin > c0
@@ -51,6 +58,7 @@ class ThingPlacer:
         )
 
     def _in_view(self, x: float, z: float, nearest: float) -> bool:
+        """Return whether a point 0.8 m above the ground is in the image and not nearer than `nearest` metres."""
         point = self.camera.to_camera(np.array([x, 0.8, z]))
         if point[2] < nearest:
             return False
@@ -63,7 +71,7 @@ class ThingPlacer:
         self._items.append(obj)
 
     def _spot(self, length: float, farthest: float) -> tuple[float, float, float]:
-        """A random place and heading for a vehicle: in a lane, parked, or in the side street."""
+        """Return a random x, z and yaw for a vehicle: in a lane, parked, or in the side street."""
         rng, street = self.rng, self.street
         draw = rng.random()
         z = 5.0 + (farthest - 5.0) * rng.random() ** 1.2 + length / 2
@@ -80,6 +88,7 @@ class ThingPlacer:
         return x + rng.normal(0, 0.15), z, (0.0 if direction > 0 else np.pi) + turning
 
     def _vehicle(self, name: str) -> None:
+        """Place a vehicle, if there is a free place."""
         part, size = self.factory.draw_vehicle(name)
         big = name != "car"
         for _ in range(_MAX_ATTEMPTS):
@@ -100,6 +109,7 @@ class ThingPlacer:
                 return
 
     def _cycle(self, *, motor: bool) -> None:
+        """Place a bicycle or motorcycle, ridden or parked, if there is a free place."""
         rng, street = self.rng, self.street
         ridden = rng.random() < 0.68
         for _ in range(_MAX_ATTEMPTS):
@@ -125,6 +135,7 @@ class ThingPlacer:
                 return
 
     def _person(self) -> None:
+        """Place a pedestrian, if there is a free place."""
         rng, street = self.rng, self.street
         for _ in range(_MAX_ATTEMPTS):
             z, y = rng.uniform(4.5, 22.0), KERB_HEIGHT_M

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Timetable: when the traffic of the main street moves and when it waits."""
+"""When the traffic of the main street moves and when it waits for the side street."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from opendr_panoptic_ros.synthetic.render.furniture import Signal
 
 STOP_BEFORE_JUNCTION_M = 8.5
-"""Distance from the waiting camera to the side street."""
+"""Distance from the waiting camera to the side street, metres."""
 
 _SHORTEST_WITH_RED_S = 6.0
 _LONGEST_RED_S = 7.0
@@ -26,9 +26,12 @@ _STEP_S = 0.02
 
 @dataclass(frozen=True)
 class Timetable:
-    """How far the main street's traffic has come, and when it waits for the side street.
+    """Progress of the traffic of the main street.
 
-    travelled_m: by time in seconds. Nobody on the main street moves during `red_s`.
+    Attributes:
+        travelled_m: Distance the camera has travelled by time in seconds.
+        red_s: Start and end of the red phase, in which the main street does not move; infinite if there is none.
+        total_m: Distance travelled at the end.
     """
 
     travelled_m: Callable[[float], float]
@@ -37,7 +40,12 @@ class Timetable:
 
     @classmethod
     def plan(cls, duration_s: float, speed_m_s: float) -> Timetable:
-        """Drive, wait for up to 7 s around the middle when there is time for it, drive on."""
+        """Return a timetable with a red phase of up to 7 s around the middle, if the drive lasts 6 s or more.
+
+        Args:
+            duration_s: Duration of the drive in seconds.
+            speed_m_s: Speed outside the red phase.
+        """
         times = np.arange(0.0, duration_s + _STEP_S, _STEP_S)
         red, share = (np.inf, np.inf), np.ones_like(times)
         if duration_s >= _SHORTEST_WITH_RED_S:
@@ -49,7 +57,11 @@ class Timetable:
         return cls(lambda time_s: float(np.interp(time_s, times, way)), red, float(way[-1]))
 
     def signal(self, time_s: float) -> Signal:
-        """What the main street's traffic lights show: 0 green, 1 yellow, 2 red."""
+        """Return what the traffic lights of the main street show.
+
+        Args:
+            time_s: Time in seconds.
+        """
         if not self.red_s[0] - _YELLOW_AND_ALL_RED_S < time_s < self.red_s[1]:
             return Signal.GREEN
         return Signal.YELLOW if time_s < self.red_s[0] - _YELLOW_S else Signal.RED

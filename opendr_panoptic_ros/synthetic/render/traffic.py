@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""TrafficPlacer puts moving things into a drive."""
+"""TrafficPlacer puts the things into a drive; they move without collisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from opendr_panoptic_ros.synthetic.render.timetable import STOP_BEFORE_JUNCTION_
 
 
 class TrafficPlacer:
-    """Everybody else on the street. `objects` is complete after construction."""
+    """Places the things of a drive: all traffic but the camera's own car.
+
+    Args:
+        factory: Makes the things; its random number generator is used for the trajectories too.
+        street: Layout of the street; its first side street is the junction.
+        plan: Timetable of the main street.
+        duration_s: Duration of the drive in seconds.
+        own_lane: x of the camera's lane, metres.
+    """
 
     def __init__(
         self, factory: ThingFactory, street: Street, plan: Timetable, duration_s: float, own_lane: float
@@ -39,24 +47,30 @@ class TrafficPlacer:
         return self._objects
 
     def _vehicle(self, name: str, trajectory_of_length: Callable[[float], Trajectory]) -> float:
-        """Add a vehicle; its trajectory may depend on its length, which is returned."""
+        """Add a vehicle whose trajectory may depend on its length."""
         part, size = self.factory.draw_vehicle(name)
         self._objects.append(self.factory.vehicle(name, part, size, trajectory_of_length(size[2])))
         return size[2]
 
     def _flow(self, x: float, z: float, rate: float = 1.0) -> Trajectory:
-        """With the main street's traffic: `rate` of the camera's way from z on; negative towards it."""
+        """Return the trajectory of a vehicle on the main street.
+
+        It moves at `rate` times the speed of the camera; negative rates are oncoming.
+        """
         yaw = 0.0 if rate > 0 else np.pi
         return lambda time_s: Pose(x, z + rate * self.plan.travelled_m(time_s), yaw)
 
     def _ahead(self, lane: float) -> None:
-        """A vehicle that stays ahead in our own lane, beyond the junction when all wait."""
+        """Add a vehicle that stays ahead in the camera's lane and waits beyond the junction."""
         gap = STOP_BEFORE_JUNCTION_M + 1.0 + self._junction[1] - self._junction[0] + self.rng.uniform(4.5, 7.0)
         name = str(self.rng.choice(["car", "car", "truck", "bus"]))
         self._vehicle(name, lambda length: self._flow(lane, gap + length / 2))
 
     def _overtaken(self) -> None:
-        """A car in the right lane that falls behind the camera before the red phase and comes back after it."""
+        """Add a car in the right lane and a cyclist.
+
+        The car falls behind the camera before the red phase and overtakes it afterwards.
+        """
         x = max(x for x, direction in self.street.lanes if direction > 0)
         red = self.plan.red_s if self.plan.waits else (0.45 * self.duration_s, 0.55 * self.duration_s)
 
@@ -69,12 +83,13 @@ class TrafficPlacer:
         self._vehicle("car", lambda _: lambda time_s: Pose(x, gap(time_s) + self.plan.travelled_m(time_s)))
         cycle_x = self.street.kerbs[1] - 0.7 if not any(p > 0 for p in self.street.parking) else x + 1.25
         z = self.rng.uniform(20, 26)
-        if self.plan.waits:  # it waits beyond the junction, where the camera overtakes it later
+        if self.plan.waits:  # the cyclist waits beyond the junction and is overtaken later
             z = self._junction[1] + 4.5 - 0.42 * self.plan.travelled_m(self.plan.red_s[0])
         trajectory = self._flow(cycle_x, z, 0.42)
         self._objects.append(self.factory.cycle(motor=False, ridden=True, trajectory=trajectory))
 
     def _oncoming(self) -> None:
+        """Add oncoming vehicles; those that would wait in the junction wait beyond it."""
         names = ["bus", "truck", "motorcycle", "train", "car", "car", "car", "car", "car"]
         self.rng.shuffle(names)
         a, b = self._junction
@@ -87,7 +102,7 @@ class TrafficPlacer:
                     break
                 part, size = (None, (0.0, 0.0, 2.2)) if name == "motorcycle" else self.factory.draw_vehicle(name)
                 middle = z + size[2] / 2
-                if a - 5 - size[2] / 2 < middle - stopped < b + 4 + size[2] / 2:  # would wait in the junction
+                if a - 5 - size[2] / 2 < middle - stopped < b + 4 + size[2] / 2:  # it would stop in the junction
                     middle = stopped + b + 4.5 + size[2] / 2
                 trajectory = self._flow(x, middle, -1.0)
                 if part is None:
@@ -97,6 +112,7 @@ class TrafficPlacer:
                 z = middle + size[2] / 2 + self.rng.uniform(6, 22)
 
     def _parked(self) -> None:
+        """Add parked cars and trucks along the kerbs, and parked cycles on the sidewalks."""
         a, b = self._junction
         for x in self.street.parking:
             z, end = 8.0 + self.rng.uniform(0, 6), self.street.z_range[1] - 20
@@ -119,7 +135,7 @@ class TrafficPlacer:
                     )
 
     def _cross_traffic(self) -> None:
-        """Vehicles that wait in the side street and cross while the main street waits."""
+        """Add vehicles that wait in the side street and cross while the main street waits."""
         a, b = self._junction
         names = [["car"], ["truck"], ["bus"], ["train"], ["car", "car"]]
         for direction, z in ((1, a + 0.27 * (b - a)), (-1, a + 0.73 * (b - a))):
@@ -132,7 +148,7 @@ class TrafficPlacer:
                 edge -= direction * (size[2] + 1.5)
 
     def _crossing(self, x: float, z: float, direction: int, speed_m_s: float, y: float) -> Trajectory:
-        """Waits at x until the main street waits, then goes on along x for good."""
+        """Return a trajectory that starts at x when the main street waits and continues along x."""
         begin = self.plan.red_s[0] + 0.2
 
         def trajectory(time_s: float) -> Pose:
@@ -143,7 +159,7 @@ class TrafficPlacer:
         return trajectory
 
     def _people(self) -> None:
-        """Pedestrians along the sidewalks, who keep out of the side street, and some who cross before the camera."""
+        """Add pedestrians on the sidewalks, clear of the side street, and some who cross in front of the camera."""
         a, b = self._junction
         for _ in range(int(4 + 0.14 * self.plan.total_m)):
             walk = self.street.walks[int(self.rng.integers(2))]
@@ -155,11 +171,12 @@ class TrafficPlacer:
             yaw = (0.0 if speed > 0 else np.pi) if speed else self.rng.uniform(-np.pi, np.pi)
             self._objects.append(self.factory.person(_walk(x, z, speed, yaw), walking=speed != 0))
         if self.plan.waits:
-            for z in (a - 2.8, a - 1.9, a - 1.0):  # from the right, so that our lanes are clear first
+            for z in (a - 2.8, a - 1.9, a - 1.0):  # from the right, so that the lanes of the camera are clear first
                 x = self.street.kerbs[1] + self.rng.uniform(0.3, 1.6)
                 trajectory = self._crossing(x, z, -1, self.rng.uniform(1.6, 2.1), 0.0)
                 self._objects.append(self.factory.person(trajectory, walking=True))
 
 
 def _walk(x: float, z: float, speed_m_s: float, yaw: float) -> Trajectory:
+    """Return the trajectory of a pedestrian along the sidewalk."""
     return lambda time_s: Pose(x, z + speed_m_s * time_s, yaw, KERB_HEIGHT_M)

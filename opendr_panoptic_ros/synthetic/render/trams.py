@@ -15,15 +15,20 @@ from opendr_panoptic_ros.synthetic.render.vehicle_parts import (
     REFLECTION,
     MeshRow,
     VehicleSize,
+    add_lamps,
     between,
     constant,
     glass_color,
-    lamps,
 )
 
 
-def train(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, VehicleSize]:
-    """A tram: joined cars with bellows, slanted noses at both ends, skirts instead of wheels, a pantograph."""
+def tram(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, VehicleSize]:
+    """Return a tram of 2 to 4 cars, and its size.
+
+    Args:
+        rng: Random number generator.
+        lit: Whether lamps and windows are lit.
+    """
     half, height = rng.uniform(1.15, 1.3), rng.uniform(3.2, 3.5)
     cars, each = int(rng.integers(2, 5)), rng.uniform(6.5, 8.5)
     look = (paint_color(rng), paint_color(rng), glass_color(rng))
@@ -67,7 +72,7 @@ def _tram_car(
     last: bool,
     lit: bool,
 ) -> None:
-    """One car between two z; the first has a nose to the rear, the last one to the front."""
+    """Add one car between two z; the first car has a nose at the rear, the last one at the front."""
     (z0, z1), (color, accent, glass) = span, look
     width = between(0.25, half, height, half * 0.92)
     mesh.box((-half * 0.6, half * 0.6), (0.02, 0.4), (z0 + 0.7, z1 - 0.7), scaled(BLACK, 0.8))
@@ -115,11 +120,11 @@ def _tram_car(
         mesh.on_end(rectangle(-b * 0.6, b * 0.6, 2.65, 2.88), depth, (250, 180, 50), front=sign > 0, glows=True)
         skirt = constant(z + sign * 0.1)
         mesh.on_end(rectangle(-half * 0.98, half * 0.98, 0.26, 0.66), skirt, accent, front=sign > 0)
-        lamps(mesh, skirt, half * 0.9, 0.8, (0.3, 0.18), front=sign > 0, lit=lit)
+        add_lamps(mesh, skirt, half * 0.9, 0.8, (0.3, 0.18), front=sign > 0, lit=lit)
 
 
 def _pantograph(mesh: MeshBuilder, z: float, y: float) -> None:
-    """A folding arm and its bow above y."""
+    """Add a pantograph above height y."""
     for (y0, z0), (y1, z1) in (((y, z - 0.7), (y + 0.6, z + 0.3)), ((y + 0.6, z + 0.3), (y + 1.15, z - 0.6))):
         mesh.face([(0, y0, z0 - 0.06), (0, y0, z0 + 0.06), (0, y1, z1 + 0.06), (0, y1, z1 - 0.06)], BLACK)
         for x in (-0.3, 0.22):

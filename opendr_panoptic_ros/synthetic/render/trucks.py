@@ -13,20 +13,20 @@ from opendr_panoptic_ros.synthetic.render.vehicle_parts import (
     REFLECTION,
     MeshRow,
     VehicleSize,
+    add_inner_wheels,
+    add_lamps,
+    add_number_plate,
+    add_outer_wheels,
     between,
     constant,
     glass_color,
-    lamps,
-    near_wheels,
-    number_plate,
-    wheels,
 )
 
 
 def _cab(
     mesh: MeshBuilder, rng: np.random.Generator, half: float, front: float, top: float, color: Rgb, lit: bool
 ) -> None:
-    """A lorry's cab, 2.1 m deep, its nose at z = front."""
+    """Add the cab of a truck, 2.1 m long, with its front at z = `front`."""
     glass, back = glass_color(rng), front - 2.1
     width = between(0.5, half, top, half * 0.94)
     mesh.loft([(back, 0.5), (back, top), (front - 0.35, top), (front, top * 0.55), (front, 0.45)], width, color)
@@ -46,8 +46,8 @@ def _cab(
         y = top * (0.33 + 0.055 * k)
         mesh.on_end(rectangle(-half * 0.58, half * 0.58, y, y + 0.04), constant(front), STEEL, front=True)
     mesh.on_end(rectangle(-half, half, 0.45, 0.72), constant(front), scaled(color, 0.5), front=True)
-    lamps(mesh, constant(front), half * 0.95, 0.85, (0.3, 0.2), front=True, lit=lit)
-    number_plate(mesh, constant(front), 0.5, front=True)
+    add_lamps(mesh, constant(front), half * 0.95, 0.85, (0.3, 0.2), front=True, lit=lit)
+    add_number_plate(mesh, constant(front), 0.5, front=True)
     mesh.on_sides(
         [(front - 1.3, top * 0.57), (front - 0.18, top * 0.57), (front - 0.42, top * 0.85), (front - 1.3, top * 0.85)],
         width,
@@ -61,14 +61,19 @@ def _cab(
 
 
 def truck(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, VehicleSize]:
-    """A lorry with a box, tank, tipper or flat load."""
+    """Return a truck with a box, tank, tipper or flat bed, and its size.
+
+    Args:
+        rng: Random number generator.
+        lit: Whether lamps and windows are lit.
+    """
     kind = rng.choice(["box", "tank", "tipper", "flat"], p=[0.5, 0.14, 0.2, 0.16])
     half, length, top = rng.uniform(1.1, 1.25), rng.uniform(6.5, 9.5), rng.uniform(2.4, 2.9)
     front, rear = length / 2, -length / 2
     color, load = paint_color(rng), paint_color(rng)
     mesh = MeshBuilder()
     axles = [front - 1.3, rear + 1.2, rear + 2.4][: 3 if length > 7.5 else 2]
-    wheels(mesh, axles[1:], half, 0.5)
+    add_inner_wheels(mesh, axles[1:], half, 0.5)
     mesh.box((-half * 0.7, half * 0.7), (0.5, 1.0), (rear, front - 1), BLACK)
     cargo = (rear, front - 2.25)
     behind = constant(rear)
@@ -115,16 +120,16 @@ def truck(rng: np.random.Generator, *, lit: bool = False) -> tuple[MeshRow, Vehi
         for post in np.arange(cargo[0] + 0.1, cargo[1], 0.9):
             mesh.on_sides(rectangle(post, post + 0.1, 0.95, wall), constant(half), scaled(load, 0.65))
     mesh.on_end(rectangle(-half, half, 0.6, 0.8), behind, (190, 40, 30), front=False)
-    lamps(mesh, behind, half * 0.95, 0.86, (0.25, 0.16), front=False, lit=lit)
-    number_plate(mesh, behind, 0.62, front=False)
+    add_lamps(mesh, behind, half * 0.95, 0.86, (0.25, 0.16), front=False, lit=lit)
+    add_number_plate(mesh, behind, 0.62, front=False)
     mesh.on_sides(
         rectangle(cargo[0] + 2.9 if len(axles) > 2 else cargo[0] + 1.9, cargo[1] - 0.6, 0.5, 0.9),
         constant(half * 0.97),
         scaled(BLACK, 1.6),
     )
-    near_wheels(mesh, axles[1:], half, 0.5, rng)
+    add_outer_wheels(mesh, axles[1:], half, 0.5, rng)
     cab = MeshBuilder()
-    wheels(cab, axles[:1], half, 0.5)
+    add_inner_wheels(cab, axles[:1], half, 0.5)
     _cab(cab, rng, half, front, top, color, lit)
-    near_wheels(cab, axles[:1], half, 0.5, rng)
+    add_outer_wheels(cab, axles[:1], half, 0.5, rng)
     return ((-1.1, mesh.build()), (front - 1.05, cab.build())), (2 * half, height, length)

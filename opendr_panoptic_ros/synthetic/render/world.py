@@ -27,7 +27,16 @@ _SIGHT_M = 170.0
 
 @dataclass(frozen=True)
 class World:
-    """Everything but the camera. class_of: train id by segment id; id 0 is void, as is the camera car's own hood."""
+    """Everything in a scene but the camera.
+
+    Attributes:
+        seed: Seed of the scene.
+        light: The light.
+        ground: The ground.
+        objects: All objects.
+        class_of: Train id of each segment id; id 0 is void.
+        hood: Colour of the hood of the camera's own car, which is void, or None when it is out of view.
+    """
 
     seed: int
     light: Light
@@ -37,7 +46,12 @@ class World:
     hood: Rgb | None = None
 
     def paint(self, camera: Camera, time_s: float = 0.0) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """`(H, W, 3)` uint8 RGB and `(H, W)` int32 segment ids."""
+        """Return the image, `(H, W, 3)` uint8 RGB, and the segment ids, `(H, W)` int32.
+
+        Args:
+            camera: The camera that sees the world.
+            time_s: Time in seconds.
+        """
         canvas = Canvas(camera, self.light)
         paint_sky(canvas, rng_for(self.seed, Purpose.SKY))
         boxes = np.array([obj.footprint(time_s) for obj in self.objects])
@@ -60,7 +74,7 @@ class World:
 
 
 def _paint_hood(canvas: Canvas, color: Rgb) -> None:
-    """The camera car's own bonnet along the lower edge: void, as in Cityscapes."""
+    """Paint the hood of the camera's own car along the lower edge: void, as in Cityscapes."""
     height, width = canvas.ids.shape
     across = np.linspace(-0.15, 1.15, 24)
     for low, shade, segment_id in ((0.0, 0.75, VOID_ID), (0.035, 0.95, None)):
@@ -71,7 +85,7 @@ def _paint_hood(canvas: Canvas, color: Rgb) -> None:
 
 
 def _in_view(objects: list[SceneObject], boxes: FloatArray, camera: Camera) -> NDArray[np.bool_]:
-    """Which objects may be in the picture: before the camera, and not wholly left or right of it."""
+    """Return which objects may be in the image: ahead of the camera, and not entirely to the left or right of it."""
     reach = np.array([obj.reach_m for obj in objects])[:, None]
     x = (boxes[:, :2] + reach * (-1, 1))[:, [0, 1, 1, 0]]
     z = (boxes[:, 2:] + reach * (-1, 1))[:, [0, 0, 1, 1]]
