@@ -44,7 +44,7 @@ LAYERS = {
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(
-        "backends checkpoint inference tracking postprocess pipeline outputs visualize download codec",
+        "backends checkpoint inference tracking postprocess pipeline outputs visualize media download codec",
         rf"{OPENMMLAB}|{ROS}",
     ),
     "datasets": Layer("formats datasets synthetic", ROS),

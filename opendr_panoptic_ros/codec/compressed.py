@@ -68,7 +68,7 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
     data = np.frombuffer(message.data, np.uint8)
     pixels: NDArray[Any] | None = None
     with contextlib.suppress(cv2.error):
-        if data.size and not _is_truncated_jpeg(data):
+        if data.size and not is_truncated_jpeg(data):
             # Unchanged: neither rotated by EXIF, of which CameraInfo knows nothing, nor stretched to 8 bits.
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
@@ -91,11 +91,17 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
     return decode(ImageFields(height, width, encoding, 0, width * channels, pixels.reshape(-1)))
 
 
-def _is_truncated_jpeg(data: NDArray[np.uint8]) -> bool:
-    """Whether this is a JPEG without an end marker. OpenCV 4 fills the missing rows and reports success.
+def is_truncated_jpeg(data: NDArray[np.uint8]) -> bool:
+    """Return whether data are a JPEG without an end marker. OpenCV 4 fills the missing rows and reports success.
 
     The marker is searched for behind the last scan, because a preview in the header has an end marker of its own.
     Padding may follow it.
+
+    Args:
+        data: The bytes of a file or message, `(N,)` uint8.
+
+    Returns:
+        Whether it is truncated; False for other formats.
     """
     stored = data.tobytes()
     return stored.startswith(b"\xff\xd8") and stored.rfind(b"\xff\xd9") < stored.rfind(b"\xff\xda")
