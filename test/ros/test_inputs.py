@@ -191,9 +191,9 @@ class Renumbering:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
 
-    def __call__(self, images: list[np.ndarray]) -> list[PanopticPrediction]:
+    def __call__(self, images: list[np.ndarray], **options: Any) -> list[PanopticPrediction]:
         self._calls += 1
-        predictions = self._segmenter(images)
+        predictions = self._segmenter(images, **options)
         return predictions if self._calls % 2 else [self._renumbered(prediction) for prediction in predictions]
 
     @staticmethod
