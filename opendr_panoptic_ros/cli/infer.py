@@ -1,233 +1,172 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""`opendr-panoptic infer`."""
+"""`opendr-panoptic infer`: segment image and video files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 
+from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import user_errors
-from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.errors import DatasetError, PanopticError
+from opendr_panoptic_ros.formats.results import NamedImage, ResultFolder, ResultFormat
 
 if TYPE_CHECKING:
-    import cv2
-    from numpy.typing import NDArray
-    from typing_extensions import Self
+    from opendr_panoptic_ros.pipeline import FrameResult
 
-    from opendr_panoptic_ros.prediction import PanopticPrediction
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-_VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
-
-
-class Format(str, Enum):
-    """What can be written."""
-
-    OVERLAY = "overlay"
-    LABELS = "labels"
-    JSON = "json"
-    CITYSCAPES = "cityscapes"
-
-
-class Frame(NamedTuple):
-    """An image or a frame of a video. image_id: names its results. fps: of the video it is from; 0 for an image."""
-
-    image_id: str
-    pixels: NDArray[np.uint8]
-    video: str = ""
-    fps: float = 0.0
+_DEFAULT_RATE_HZ = 10.0  # of videos that do not give theirs, and of a sequence of images
 
 
 def infer(
     inputs: Annotated[list[str], typer.Argument(help="Images, folders, globs ('*.png') or videos.")],
-    checkpoint: Annotated[str, typer.Option(help="Network: a file, an OpenDR directory or a name.")] = "demo",
+    checkpoint: options.Checkpoint = "demo",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results"),
     formats: Annotated[
-        list[Format] | None,
+        list[ResultFormat] | None,
         typer.Option(
             "--format",
             help="overlay: pictures and videos; labels: PNGs of train ids and of instances; json: the segments; "
             "cityscapes: the benchmark's submission. May be repeated. [default: overlay]",
         ),
     ] = None,
-    config: Annotated[str | None, typer.Option(help="Replaces the checkpoint's: a name or a YAML file.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    size: Annotated[int | None, typer.Option(min=32, help="Longer side the network sees, in pixels.")] = None,
-    score_threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Of detections.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    track_ids: options.TrackIds = False,
+    classes: options.Classes = None,
+    ego_mask: options.EgoMaskFile = None,
+    config: options.Configuration = None,
+    device: options.Device = "auto",
+    backend: options.Backend = "torch",
+    size: options.Size = None,
+    score_threshold: options.ScoreThreshold = None,
+    overlap_threshold: options.OverlapThreshold = None,
+    min_stuff_area: options.MinStuffArea = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")] = False,
 ) -> None:
-    """Segment images and videos, and write what was found.
+    """Segment images and videos, and write the results as files.
 
-    Status 1: an input could not be read; the others are done.
+    With --track-ids, the frames of a video are consecutive, and so are the images, in the order given.
+    Status 1: an input could not be read or segmented; the others are done.
     """
     with user_errors():
         from opendr_panoptic_ros.inference import PanopticSegmenter
+        from opendr_panoptic_ros.pipeline import Frame, FramePipeline
+        from opendr_panoptic_ros.postprocess import read_ego_mask
 
         problems: list[str] = []
         files = find_inputs(inputs, problems)
         if not files:
             raise PanopticError("; ".join(problems) or "There is nothing to segment.")
-        writer = ResultWriter(out, formats or [Format.OVERLAY], overwrite=overwrite)
+        results = ResultFolder(out.expanduser(), formats or [ResultFormat.OVERLAY], overwrite=overwrite)
+        mask = None if ego_mask is None else read_ego_mask(str(ego_mask))
         segmenter = PanopticSegmenter(
-            checkpoint, config=config, device=device, inference_size=size, score_threshold=score_threshold
+            checkpoint,
+            config=config,
+            device=device,
+            backend=backend,
+            inference_size=size,
+            score_threshold=score_threshold,
+            overlap_threshold=overlap_threshold,
+            min_stuff_area=min_stuff_area,
         )
+        keep_classes = options.class_names(classes, segmenter.config.classes.names)
+        names = {"", *_names(files).values()}
+        masks = {} if mask is None else dict.fromkeys(names, mask)
+        pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids)
         console = Console(stderr=True)
         count = 0
-        with console.status("Segmenting") as status, writer:
-            for frame in read_frames(files, problems):
-                status.update(f"Segmenting {frame.image_id}")
-                writer.write(frame, segmenter(frame.pixels))
+        with console.status("Segmenting") as status, results:
+            for image in read_images(files, problems):
+                status.update(f"Segmenting {image.image_id}")
+                frame = Frame(image.pixels, camera=image.video, time_s=image.time_s)
+                (result,) = pipeline.process([frame], keep_classes=keep_classes)
+                if result.prediction is None:
+                    problems.append(f"{image.image_id}: {_reason(result)}")
+                    continue
+                results.write(image, result.prediction)
                 count += 1
         typer.echo(f"{count} images segmented, results in {out}")
         if problems:
             raise PanopticError("not segmented: " + "; ".join(problems))
 
 
-def find_inputs(inputs: list[str], problems: list[str]) -> list[Path]:
-    """The files that images, folders, globs and videos stand for, each once. What is not there goes into problems."""
+def find_inputs(inputs: Sequence[str], problems: list[str]) -> list[Path]:
+    """Return the files that names of images, folders, globs and videos stand for, each once.
+
+    Args:
+        inputs: The names. A folder stands for the images and videos in it.
+        problems: One line is added for each name that stands for nothing.
+
+    Returns:
+        The files, in the order of the names; those of a folder or glob are sorted.
+    """
     import glob
+
+    from opendr_panoptic_ros.media import is_image, is_video, printable
 
     files: list[Path] = []
     for name in inputs:
         path = Path(name).expanduser()
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGES + _VIDEOS)
+            found = sorted(p for p in path.iterdir() if is_image(p) or is_video(p))
         elif path.is_file():
             found = [path]
         else:
             found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
         if not found:
-            problems.append(f"{name}: no image or video there")
+            problems.append(f"{printable(Path(name))}: no image or video there")
         files += found
     return list(dict.fromkeys(files))
 
 
-def read_frames(files: list[Path], problems: list[str]) -> Iterator[Frame]:
-    """Every image, and every frame of every video. Files of one name in several folders get different ids."""
-    import cv2
+def read_images(files: Sequence[Path], problems: list[str]) -> Iterator[NamedImage]:
+    """Yield every image and every frame of every video.
 
-    used: dict[str, int] = {}
-    for path in files:
-        used[path.stem] = used.get(path.stem, 0) + 1
-        name = path.stem if used[path.stem] == 1 else f"{path.stem}-{used[path.stem]}"
-        if path.suffix.lower() not in _VIDEOS:
-            bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if bgr is None:
-                problems.append(f"{path}: not an image that can be read")
-            else:
-                yield Frame(name, rgb_of(bgr))
-            continue
-        video = cv2.VideoCapture(str(path))
-        fps = video.get(cv2.CAP_PROP_FPS) or 10.0
-        number = 0
-        while True:
-            more, bgr = video.read()
-            if not more:
-                break
-            yield Frame(f"{name}_{number:06d}", rgb_of(bgr), video=name, fps=fps)
-            number += 1
-        video.release()
-        if number == 0:
-            problems.append(f"{path}: not a video that can be read")
+    Args:
+        files: The files.
+        problems: One line is added for each file that cannot be read, or not to its end.
 
-
-def rgb_of(bgr: NDArray[Any]) -> NDArray[np.uint8]:
-    """OpenCV's image as RGB."""
-    return np.ascontiguousarray(bgr[:, :, ::-1], np.uint8)
-
-
-class ResultWriter:
-    """Writes the results of frames into a folder; a context, which finishes videos and lists at its end.
-
-    Raises PanopticError when a result is there already and is not to be overwritten.
+    Yields:
+        The images. Files of the same name in several folders get different ids.
     """
+    from opendr_panoptic_ros.media import is_video, open_video, read_image
 
-    def __init__(self, folder: Path, formats: list[Format], *, overwrite: bool) -> None:
-        self._folder, self._formats, self._overwrite = folder.expanduser(), set(formats), overwrite
-        self._videos: dict[str, tuple[cv2.VideoWriter, Path]] = {}
-        self._entries: list[dict[str, Any]] = []
-        if Format.CITYSCAPES in self._formats:
-            self._free(self._folder / "cityscapes_panoptic.json")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, frame: Frame, prediction: PanopticPrediction) -> None:
-        """Everything that was asked for about one frame."""
-        from opendr_panoptic_ros.files import write_json, write_png
-        from opendr_panoptic_ros.visualize import overlay
-
-        if Format.OVERLAY in self._formats:
-            picture = overlay(frame.pixels, prediction, labels=True)
-            if frame.video:
-                self._video(frame).write(picture[:, :, ::-1].copy())
-            else:
-                write_png(self._free(self._folder / f"{frame.image_id}_overlay.png"), picture)
-        if Format.LABELS in self._formats:
-            write_png(self._free(self._folder / f"{frame.image_id}_semantic.png"), prediction.semantic_map)
-            write_png(self._free(self._folder / f"{frame.image_id}_instance.png"), prediction.instance_map)
-        if Format.JSON in self._formats:
-            write_json(self._free(self._folder / f"{frame.image_id}.json"), segments_of(frame.image_id, prediction))
-        if Format.CITYSCAPES in self._formats:
-            from opendr_panoptic_ros.evaluation import write_prediction
-
-            self._entries.append(write_prediction(self._folder / "cityscapes_panoptic", frame.image_id, prediction))
-
-    def __exit__(self, error: type[BaseException] | None, *_details: object) -> None:
-        for writer, path in self._videos.values():
-            writer.release()
-            if error is None:
-                path.replace(path.with_name(path.name.removeprefix(".")))
-            else:
-                path.unlink(missing_ok=True)
-        if error is None and Format.CITYSCAPES in self._formats:
-            from opendr_panoptic_ros.files import write_json
-
-            write_json(self._folder / "cityscapes_panoptic.json", {"annotations": self._entries})
-
-    def _video(self, frame: Frame) -> cv2.VideoWriter:
-        import cv2
-
-        if frame.video not in self._videos:
-            path = self._free(self._folder / f"{frame.video}_overlay.mp4")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{path.name}")
-            height, width = frame.pixels.shape[:2]
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._videos[frame.video] = cv2.VideoWriter(str(unfinished), code, frame.fps, (width, height)), unfinished
-        return self._videos[frame.video][0]
-
-    def _free(self, path: Path) -> Path:
-        if path.exists() and not self._overwrite:
-            raise PanopticError(f"{path} exists; choose another --out, or pass --overwrite.")
-        return path
+    names = _names(files)
+    count = 0
+    for path in files:
+        name = names[path]
+        try:
+            if not is_video(path):
+                yield NamedImage(name, read_image(path), time_s=count / _DEFAULT_RATE_HZ)
+                count += 1
+                continue
+            video = open_video(path)
+            rate_hz = video.rate_hz or _DEFAULT_RATE_HZ
+            for number, pixels in enumerate(video.frames):
+                yield NamedImage(f"{name}_{number:06d}", pixels, name, rate_hz, number / rate_hz)
+        except DatasetError as error:
+            problems.append(str(error))
 
 
-def segments_of(image_id: str, prediction: PanopticPrediction) -> dict[str, Any]:
-    """The segments of a prediction as JSON holds them; stuff has no score."""
-    height, width = prediction.shape
-    return {
-        "image_id": image_id,
-        "height_px": height,
-        "width_px": width,
-        "segments": [
-            {
-                "id": s.id,
-                "class_id": s.class_id,
-                "label": s.label,
-                "is_thing": s.is_thing,
-                "score": round(s.score, 6) if s.is_thing else None,
-                "area_px": s.area_px,
-                "box_xyxy_px": list(s.box_xyxy_px),
-            }
-            for s in prediction.segments
-        ],
-    }
+def _names(files: Sequence[Path]) -> dict[Path, str]:
+    """Return a different name for each file, made of its stem."""
+    from opendr_panoptic_ros.media import printable
+
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in files:
+        stem = printable(Path(path.stem))
+        candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        names[path] = next(name for name in candidates if name not in taken)
+        taken.add(names[path])
+    return names
+
+
+def _reason(result: FrameResult) -> str:
+    known = isinstance(result.error, PanopticError)
+    return f"{'' if known else f'{type(result.error).__name__}: '}{result.error}"

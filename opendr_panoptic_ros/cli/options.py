@@ -47,6 +47,10 @@ EgoMaskFiles = Annotated[
     list[Path] | None,
     typer.Option("--ego-mask", help="PNG of the images' size; pixels that are not black become void. May be repeated."),
 ]
+EgoMaskFile = Annotated[
+    Path | None,
+    typer.Option("--ego-mask", help="PNG of the images' size; pixels that are not black become void."),
+]
 TrackIds = Annotated[bool, typer.Option("--track-ids", help="Keep the ids of instances over consecutive frames.")]
 
 

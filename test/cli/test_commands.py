@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -22,6 +23,8 @@ from opendr_panoptic_ros.cli.common import changed
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.media import read_image
 from opendr_panoptic_ros.network import EfficientPS
 
 SMALL = """
@@ -142,7 +145,7 @@ def test_infer_writes_what_was_asked_for(run, tmp_path, network_file, picture):
 
     code, _, err = run("infer", "pictures", "--checkpoint", str(network_file))
     assert code == 1
-    assert "street_overlay.png exists; choose another --out, or pass --overwrite." in err
+    assert "street_overlay.png exists; choose another folder with --out, or pass --overwrite." in err
     assert run("infer", "pictures", "--checkpoint", str(network_file), "--overwrite")[0] == 0
 
 
@@ -178,7 +181,61 @@ def test_infer_names_what_it_could_not_read(run, tmp_path, network_file, picture
     assert code == 1
     assert out.startswith("1 images segmented")
     assert "gone.png: no image or video there" in err
-    assert "broken.png: not an image that can be read" in err
+    assert "broken.png is not an image that OpenCV can read" in err
+
+
+def test_infer_keeps_classes_masks_and_tracks(run, tmp_path, network_file, picture):
+    """The pipeline's options, as `bag` and the node have them."""
+    cv2.imwrite(str(tmp_path / "ego.png"), np.r_[np.zeros((50, 100), np.uint8), np.ones((10, 100), np.uint8)])
+    pixels = read_image(picture)
+    segmenter = PanopticSegmenter(network_file)
+    expected = segmenter(pixels).semantic_map
+    names = segmenter.config.classes.names
+    chosen = int(np.bincount(expected[expected != 255]).argmax())
+    options = ("--checkpoint", network_file, "--format", "labels", "--device", "cpu")
+    code, _, err = run("infer", picture, *options, "--classes", names[chosen], "--ego-mask", "ego.png", "--track-ids")
+    assert code == 0, err
+    semantic = cv2.imread(str(tmp_path / "results" / "street_semantic.png"), cv2.IMREAD_UNCHANGED)
+    kept = expected == chosen
+    kept[50:] = False
+    assert semantic is not None
+    assert kept.any()
+    assert np.array_equal(semantic, np.where(kept, chosen, 255))
+    code, out, err = run("infer", picture, *options, "--classes", "unicorn", "--overwrite")
+    assert (code, out) == (1, "")
+    assert "--classes has 'unicorn'; expected some of road, " in err
+    cv2.imwrite(str(tmp_path / "small.png"), np.ones((5, 5), np.uint8))
+    code, out, err = run("infer", picture, *options, "--ego-mask", "small.png", "--overwrite")
+    assert (code, out) == (1, "0 images segmented, results in results\n")
+    assert "not segmented: street: The image is 100x60 pixels, its ego_mask small.png is 5x5." in err
+
+
+def test_infer_reads_what_is_whole_and_names_the_rest(run, tmp_path, network_file, picture):
+    """A JPEG of which a third arrived, and a picture whose name is not UTF-8."""
+    bgr = read_image(picture)[:, :, ::-1].copy()
+    data = cv2.imencode(".jpg", bgr)[1].tobytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 3])
+    latin = tmp_path / os.fsdecode(b"stra\xdfe.png")
+    latin.write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
+    code, out, err = run("infer", "cut.jpg", latin, "--checkpoint", network_file, "--format", "labels")
+    assert (code, out) == (1, "1 images segmented, results in results\n")
+    assert "not segmented: cut.jpg is not an image that OpenCV can read, or is truncated" in err
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "stra\ufffde_instance.png",
+        "stra\ufffde_semantic.png",
+    ]
+
+
+def test_files_of_one_name_have_different_results(run, tmp_path, network_file, picture):
+    folders = ("a", "b")
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "street.png").write_bytes(picture.read_bytes())
+    (tmp_path / "street-2.png").write_bytes(picture.read_bytes())
+    code, _, err = run("infer", "street-2.png", "a", "b", "--checkpoint", network_file, "--format", "json")
+    assert code == 0, err
+    names = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert names == ["street-2.json", "street-3.json", "street.json"]
 
 
 def test_download_without_a_server(run):
