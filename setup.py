@@ -12,10 +12,11 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 NAME = "opendr_panoptic_ros"
+REPOSITORY = "https://github.com/opendr-panoptic/opendr_panoptic_ros"
 
 
 def requirements(name: str, *, pinned: bool) -> list[str]:
-    """The entries of requirements/NAME.txt; without their versions where any version will do."""
+    """Return the entries of requirements/NAME.txt, with their versions if pinned."""
     lines = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     entries = [entry for line in lines if (entry := line.partition("#")[0].strip())]
     return entries if pinned else sorted({re.match(r"[\w.-]+", entry)[0] for entry in entries})
@@ -24,8 +25,11 @@ def requirements(name: str, *, pinned: bool) -> list[str]:
 setup(
     name=NAME,
     version=re.search(r'__version__ = "(.+)"', (ROOT / NAME / "__init__.py").read_text(encoding="utf-8"))[1],
-    description="EfficientPS panoptic segmentation for ROS 2",
-    long_description="EfficientPS panoptic segmentation: a ROS 2 node, and a Python library that needs no ROS.",
+    description="Panoptic segmentation of camera images with EfficientPS, for ROS 2",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    url=REPOSITORY,
+    project_urls={"Source": REPOSITORY, "Bug Tracker": f"{REPOSITORY}/issues"},
     license="Apache-2.0",
     python_requires=">=3.10",
     # The explicit folder makes `pip install -e` a plain path entry, which the package's extend_path can follow.

@@ -107,16 +107,37 @@ def test_package_xml_is_what_colcon_accepts() -> None:
     assert package.licenses == ["Apache-2.0"]
 
 
-def test_package_xml_names_every_ros_package_that_is_imported() -> None:
-    pattern = re.compile(
+def test_package_xml_names_every_ros_package_that_is_used() -> None:
+    imports = re.compile(
         r"^\s*(?:from|import) (rclpy|launch|launch_ros|cv_bridge|ament_\w+|rcl_\w+|\w+_msgs|\w+_interfaces)\b",
         re.MULTILINE,
     )
-    files = [*(ROOT / NAME).rglob("*.py"), *(ROOT / "launch").glob("*.py")]
-    imported = {package for file in files for package in pattern.findall(file.read_text(encoding="utf-8"))}
+    nodes = re.compile(r"\bpackage=\"(\w+)\"")
+    launch_files = list((ROOT / "launch").glob("*.py"))
+    used = {name for file in (ROOT / NAME).rglob("*.py") for name in imports.findall(file.read_text(encoding="utf-8"))}
+    for file in launch_files:
+        used.update(imports.findall(file.read_text(encoding="utf-8")), nodes.findall(file.read_text(encoding="utf-8")))
     named = {element.text for element in ET.parse(ROOT / "package.xml").getroot()}
-    assert "rclpy" in imported
-    assert imported <= named
+    assert {"rclpy", "launch_ros", "rviz2"} <= used
+    assert used - {NAME} <= named
+
+
+def test_one_repository_is_named_everywhere() -> None:
+    urls = {url.get("type"): url.text for url in ET.parse(ROOT / "package.xml").iter("url")}
+    repository = urls["repository"]
+    assert urls == {"website": repository, "repository": repository, "bugtracker": f"{repository}/issues"}
+    assert output_of(sys.executable, "setup.py", "--url").splitlines()[-1] == repository
+    for page in (ROOT / "README.md", ROOT / "docs" / "install.md"):
+        assert re.findall(r"git clone (\S+)", page.read_text(encoding="utf-8")) == [repository]
+
+
+def test_changelog_is_what_the_release_tools_read() -> None:
+    module = pytest.importorskip("catkin_pkg.changelog")
+    text = (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
+    # catkin_prepare_release replaces this title; the tools read titles of released versions only.
+    released = re.sub(r"^Forthcoming\n-+$", f"0.1.0 (2026-01-01)\n{18 * '-'}", text, count=1, flags=re.MULTILINE)
+    changelog = module.populate_changelog_from_rst(module.Changelog(NAME), released)
+    assert len(list(changelog.get_content_of_version("0.1.0")[0])) > 5
 
 
 @pytest.mark.ros
@@ -134,7 +155,7 @@ def pip_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy, site = folder / "source", folder / "site"  # pip builds inside the source folder
     shutil.copytree(ROOT / NAME, copy / NAME, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "requirements", copy / "requirements")
-    for name in ("setup.py", "pyproject.toml", "MANIFEST.in"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md"):
         shutil.copy(ROOT / name, copy)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     output_of(*pip, "--target", site, copy, cwd=folder, PYTHONPATH="")
