@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,12 @@ from support.paths import SHARED_DATA
 HERE = Path(__file__).resolve().parent
 
 pytest_plugins = ["support.strict_skips"]
+
+
+def pytest_configure() -> None:
+    # A shell starts background jobs with SIGINT ignored, and the commands that tests interrupt would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -74,14 +81,14 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A ROS_DOMAIN_ID that nobody on this machine uses, on this machine alone; set for us and our child processes."""
-    from opendr_panoptic_ros.demo.dds import free_domain_id
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS_DOMAIN_ID that no other process uses, limited to this machine; set for this process and its children."""
+    from opendr_panoptic_ros.demo.dds import reserved_domain_id
 
-    domain_id = free_domain_id()
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    return domain_id
+    with reserved_domain_id() as domain_id:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield domain_id
 
 
 @pytest.fixture(scope="session")

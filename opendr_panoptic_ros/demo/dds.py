@@ -1,34 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The demo's corner of DDS: a domain of its own, and shared memory that holds its images."""
+"""DDS settings of the demo: a ROS domain that no other process uses, and shared memory large enough for its images."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import shutil
 import socket
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+
+from opendr_panoptic_ros.errors import PanopticError
 
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # old name; new, from Kilted
 _KILTED_RCLPY = 9
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Fast DDS has its segments
 
 
-def free_domain_id() -> int:
-    """A ROS_DOMAIN_ID, 1-100, on which nobody on this machine listens at the moment."""
+@contextlib.contextmanager
+def reserved_domain_id() -> Iterator[int]:
+    """Yield a ROS_DOMAIN_ID from 1 to 100 that no other process on this machine uses, reserved until the context ends.
+
+    Raises:
+        PanopticError: Every domain is in use.
+    """
     for domain_id in random.sample(range(1, 101), 100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        first_port = 7400 + 250 * domain_id
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reservation,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+        ):
             try:
+                # A domain has 250 ports; only participant 119 would use the last one. Binding it is atomic, so two
+                # processes never reserve the same domain, and the system releases it when the process ends.
+                reservation.bind(("127.0.0.1", first_port + 249))
                 # Discovery port of a domain's first participant (RTPS 2.5, section 9.6.2.4).
-                probe.bind(("", 7400 + 250 * domain_id + 10))
+                probe.bind(("", first_port + 10))
             except OSError:
                 continue
-            return domain_id
-    return 0
+            probe.close()
+            yield domain_id
+            return
+    raise PanopticError("Every ROS_DOMAIN_ID from 1 to 100 is in use on this machine. Stop ROS nodes and try again.")
 
 
 def profile_variable() -> str | None:
@@ -38,13 +56,20 @@ def profile_variable() -> str | None:
     return _PROFILE_VARIABLES[int(version("rclpy").split(".")[0]) >= _KILTED_RCLPY]
 
 
-def dds_environment(folder: Path, profile: Path, pixels: int) -> dict[str, str]:
-    """Environment variables for processes that shall hear each other, nobody else, and images of so many pixels.
+def dds_environment(domain_id: int, folder: Path, profile: Path, pixels: int) -> dict[str, str]:
+    """Return environment variables for processes that exchange images with each other alone, on this machine.
 
-    profile: config/fastdds_large_images.xml, which says what it is good for; a copy fitted to the images is written to
-    `folder`, unless the user has chosen a profile.
+    Args:
+        domain_id: ROS domain of the processes.
+        folder: Folder for a copy of the profile that is fitted to the images; none is written where the environment
+            already names a profile.
+        profile: Path of config/fastdds_large_images.xml.
+        pixels: Pixels of an image.
+
+    Returns:
+        Values by name of the variable.
     """
-    environment = {"ROS_DOMAIN_ID": str(free_domain_id()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    environment = {"ROS_DOMAIN_ID": str(domain_id), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     variable = profile_variable()
     if variable and _SHARED_MEMORY.is_dir():
         # The node's outputs have 20 bytes a pixel; three frames of them at a time, but not more than there is.

@@ -23,7 +23,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from opendr_panoptic_ros.demo.dds import dds_environment
+from opendr_panoptic_ros.demo.dds import dds_environment, reserved_domain_id
 from opendr_panoptic_ros.demo.display import Display
 from opendr_panoptic_ros.demo.page import write_page
 from opendr_panoptic_ros.demo.processes import ChildProcesses
@@ -70,10 +70,16 @@ def run_demo(
         "--rate-hz", str(source.rate_hz), "--subscribers", "2", *(["--video", str(video)] if video else []),
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=out) as folder, closing(Display(console)) as display:
+    with (
+        tempfile.TemporaryDirectory(prefix=".demo-", dir=out) as folder,
+        closing(Display(console)) as display,
+        reserved_domain_id() as domain_id,
+    ):
         work = Path(folder)
         display.stage(f"starting the node, weights: {checkpoint}")
-        variables = dds_environment(work, share / "config" / "fastdds_large_images.xml", math.prod(source.size_px))
+        variables = dds_environment(
+            domain_id, work, share / "config" / "fastdds_large_images.xml", math.prod(source.size_px)
+        )
         with _environment(variables), closing(ChildProcesses(work)) as children:
             children.start("node", node_command)
             children.start("camera", camera_command)
@@ -88,7 +94,7 @@ def run_demo(
                 ready_s = (time.time_ns() - start_ns) / 1e9
                 display.say(
                     f"The node is ready, {ready_s:.1f} s after the start. Its topics {_OUTPUTS}/* are on ROS_DOMAIN_ID "
-                    f"{variables['ROS_DOMAIN_ID']} of this machine."
+                    f"{domain_id} of this machine."
                 )
                 display.stage(f"{source.description}, {source.rate_hz:.3g} Hz", total=source.count)
                 session.wait_for_camera(display)

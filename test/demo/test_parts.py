@@ -20,7 +20,7 @@ from support.paths import ROOT
 
 from opendr_panoptic_ros.demo import dds
 from opendr_panoptic_ros.demo.source import open_source, synthetic_drive
-from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.errors import DatasetError, PanopticError
 
 
 def test_a_video_gives_its_frames_at_its_own_pace(tmp_path):
@@ -145,12 +145,20 @@ def test_the_page_has_everything_in_it(tmp_path):
     assert not re.search(r"https?://|<link|<script", page)
 
 
-def test_a_domain_in_use_is_not_chosen(monkeypatch):
-    order = iter([7, 8])
-    monkeypatch.setattr(dds, "random", SimpleNamespace(sample=lambda *_: order))
+def test_a_domain_in_use_or_reserved_is_not_chosen(monkeypatch):
+    # Numbers beyond those of the demo, so that nothing else on this machine has them.
+    monkeypatch.setattr(dds, "random", SimpleNamespace(sample=lambda *_: iter([107, 108, 109])))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("", 7400 + 250 * 7 + 10))
-        assert dds.free_domain_id() == 8
+        taken.bind(("", 7400 + 250 * 107 + 10))
+        with dds.reserved_domain_id() as first, dds.reserved_domain_id() as second:
+            assert (first, second) == (108, 109)
+            with (
+                pytest.raises(PanopticError, match="Every ROS_DOMAIN_ID from 1 to 100 is in use"),
+                dds.reserved_domain_id(),
+            ):
+                pass
+        with dds.reserved_domain_id() as again:
+            assert again == 108
 
 
 def test_shared_memory_fits_the_images_unless_the_user_has_a_profile(tmp_path, monkeypatch):
@@ -160,11 +168,11 @@ def test_shared_memory_fits_the_images_unless_the_user_has_a_profile(tmp_path, m
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
-    environment = dds.dds_environment(tmp_path, profile, 1024 * 2048)
+    environment = dds.dds_environment(1, tmp_path, profile, 1024 * 2048)
     (fitted,) = (environment[name] for name in names if name in environment)
     assert f"<segment_size>{60 * 1024 * 2048}</segment_size>" in Path(fitted).read_text()
     monkeypatch.setenv(names[0], "/home/user/profile.xml")
-    assert not set(names) & set(dds.dds_environment(tmp_path, profile, 1024 * 2048))
+    assert not set(names) & set(dds.dds_environment(1, tmp_path, profile, 1024 * 2048))
     assert os.environ[names[0]] == "/home/user/profile.xml"
 
 
