@@ -27,7 +27,7 @@ from PIL import Image as PilImage
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.demo.source import synthetic_drive
-from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQualityCounter
+from opendr_panoptic_ros.formats.panoptic_quality import PanopticQualityCounter
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 from opendr_panoptic_ros.tracking import InstanceTracker

@@ -1,35 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""PanopticAnnotation: the truth about one image, shaped like a prediction, with its crowd regions."""
+"""Ground truth: the panoptic annotation of one image, and datasets of images with annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from typing_extensions import override
 
+from opendr_panoptic_ros.data import Image
+from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 
 @dataclass(frozen=True, eq=False)
 class PanopticAnnotation(PanopticPrediction):
-    """What is in one image. Things have score 1.
+    """The ground truth of one image: a PanopticPrediction with crowd regions, in which things have score 1.
 
-    crowd_ids: the segments that are groups of things nobody told apart. They have a class (`semantic_map` shows it),
-    but are no instances: training ignores detections there, evaluation does not count them.
+    Attributes:
+        crowd_ids: Ids of the segments that are groups of things without an outline for each. They have a class, which
+            `semantic_map` shows, but are no instances: training ignores detections there, and evaluation does not
+            count them.
     """
 
     crowd_ids: frozenset[int] = frozenset()
 
     @classmethod
     def from_prediction(cls, prediction: PanopticPrediction) -> PanopticAnnotation:
-        """The prediction taken for the truth (synthetic scenes come as predictions); an annotation is itself."""
+        """Use a prediction as ground truth (the synthetic scenes return their truth as predictions).
+
+        Args:
+            prediction: Any prediction; an annotation is returned as it is.
+
+        Returns:
+            The annotation, without crowd regions unless `prediction` already was an annotation.
+        """
         if isinstance(prediction, cls):
             return prediction
         return cls(prediction.segment_map, prediction.segments, prediction.classes)
@@ -43,9 +56,16 @@ class PanopticAnnotation(PanopticPrediction):
         *,
         crowd_ids: frozenset[int] = frozenset(),
     ) -> PanopticAnnotation:
-        """The annotation of a map; areas and boxes are measured, segments without a pixel left out.
+        """Build an annotation from a segment map; areas and boxes are measured.
 
-        segment_map: `(H, W)` int32, 0 = void. class_ids: train id by segment id.
+        Args:
+            segment_map: `(H, W)` int32 segment ids, 0 = void.
+            class_ids: Train id of each segment id. Segments without a pixel are left out.
+            classes: What the train ids mean.
+            crowd_ids: Ids of the segments that are crowd regions.
+
+        Returns:
+            The annotation.
         """
         areas_px = np.bincount(segment_map.ravel(), minlength=max(class_ids, default=0) + 1)
         boxes = ndimage.find_objects(segment_map)
@@ -69,13 +89,20 @@ class PanopticAnnotation(PanopticPrediction):
         return cls(segment_map, tuple(segments), classes, crowd_ids & present)
 
     def with_map(self, segment_map: NDArray[np.int32]) -> PanopticAnnotation:
-        """The annotation after a crop, flip or nearest-neighbour resize of `segment_map`, measured anew."""
+        """Return the annotation after a crop, flip or nearest-neighbour resize of its `segment_map`.
+
+        Args:
+            segment_map: `(H, W)` int32, the transformed map; it may have another size.
+
+        Returns:
+            The annotation of the new map. Areas and boxes are measured again, segments that left it are left out.
+        """
         class_ids = {s.id: s.class_id for s in self.segments}
         return self.from_map(segment_map, class_ids, self.classes, crowd_ids=self.crowd_ids)
 
     @property
     def instances(self) -> tuple[Segment, ...]:
-        """The things that are told apart: no stuff, no crowd regions."""
+        """The things that have an outline of their own: no stuff, no crowd regions."""
         return tuple(s for s in self.segments if s.is_thing and s.id not in self.crowd_ids)
 
     @property
@@ -84,19 +111,115 @@ class PanopticAnnotation(PanopticPrediction):
         return tuple(s for s in self.segments if s.id in self.crowd_ids)
 
     def masks(self, segments: tuple[Segment, ...]) -> NDArray[np.bool_]:
-        """`(N, H, W)` bool: the mask of each of `segments`."""
+        """Return the masks of segments.
+
+        Args:
+            segments: N of this annotation's segments.
+
+        Returns:
+            `(N, H, W)` bool.
+        """
         ids = np.array([s.id for s in segments], np.int32)
         return self.segment_map == ids[:, None, None]
 
     @cached_property
+    @override
     def instance_map(self) -> NDArray[np.uint16]:
         """`(H, W)` uint16: the segment id of each instance; 0 for stuff, crowd regions and void."""
         return self._by_segment({s.id: s.id for s in self.instances}, 0, np.uint16)
 
     @cached_property
+    @override
     def panoptic_ids(self) -> NDArray[np.int32]:
-        """`(H, W)` int32 in the dataset's scheme; a crowd region has its class id, as in Cityscapes' truth."""
+        """`(H, W)` int32 in the dataset's scheme; a crowd region has its class id, as in Cityscapes' ground truth."""
         ids = super().panoptic_ids.copy()
         for crowd in self.crowds:
             ids[self.segment_map == crowd.id] = self.classes.dataset_ids[crowd.class_id]
         return ids
+
+
+Sample: TypeAlias = "tuple[NDArray[np.uint8], PanopticPrediction | None]"
+"""An image, `(H, W, 3)` uint8 RGB, and its ground truth; None in a dataset without annotations."""
+
+
+@runtime_checkable
+class LabelledArrays(Protocol):
+    """A dataset of arrays: the package's datasets and the synthetic scenes.
+
+    Training and evaluation read it in preference to `[i]`, because it needs no copy into OpenDR's `Image`.
+    """
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, /) -> Sample:
+        """Return one image as an array, and its ground truth.
+
+        Args:
+            index: From 0 to `len(self) - 1`.
+
+        Returns:
+            The image, `(H, W, 3)` uint8 RGB, and its ground truth, or None where there is none.
+        """
+        ...
+
+
+class LabelledPairs(Protocol):
+    """A dataset of OpenDR's images, such as a list of `(Image, PanopticAnnotation)` pairs."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Image, PanopticPrediction | None]: ...
+
+
+LabelledImages: TypeAlias = LabelledArrays | LabelledPairs
+"""What networks are trained and evaluated on."""
+
+
+def labelled_image(
+    dataset: LabelledImages, index: int, classes: ClassTable
+) -> tuple[NDArray[np.uint8], PanopticAnnotation]:
+    """Read one image of a dataset with its ground truth.
+
+    Args:
+        dataset: Where to read from.
+        index: From 0 to `len(dataset) - 1`.
+        classes: The classes that the ground truth must have.
+
+    Returns:
+        The image, `(H, W, 3)` uint8 RGB, and its ground truth.
+
+    Raises:
+        DatasetError: The item is not an image with its ground truth, or its classes are not `classes`.
+    """
+    pixels, annotation = _sample(dataset, index)
+    if annotation is None:
+        raise DatasetError(f"Image {index} of the dataset has no annotation; use a split that has annotations.json.")
+    found = annotation.classes
+    if (found.names, found.num_stuff) != (classes.names, classes.num_stuff):
+        raise DatasetError(
+            f"The dataset's classes are {', '.join(found.names)}; the network's are {', '.join(classes.names)}. "
+            "Give the configuration the dataset's classes."
+        )
+    if annotation.shape != pixels.shape[:2]:
+        raise DatasetError(
+            f"Image {index} of the dataset is {pixels.shape[:2]} pixels (H, W), its ground truth {annotation.shape}."
+        )
+    return pixels, PanopticAnnotation.from_prediction(annotation)
+
+
+def _sample(dataset: LabelledImages, index: int) -> Sample:
+    if isinstance(dataset, LabelledArrays):
+        return dataset.sample(index)
+    item: Any = dataset[index]
+    try:
+        image, annotation = item
+        pixels = image.convert("channels_last")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"Item {index} of the dataset is {type(item).__name__}; expected a pair (Image, PanopticAnnotation)."
+        ) from error
+    if annotation is not None and not isinstance(annotation, PanopticPrediction):
+        raise DatasetError(
+            f"The ground truth of image {index} is {type(annotation).__name__}; expected a PanopticAnnotation."
+        )
+    return pixels, annotation

@@ -72,9 +72,10 @@ class Image:
         """
         import cv2  # only here: a value needs no OpenCV
 
-        if not Path(filename).exists():
+        if not Path(filename).is_file():
             raise FileNotFoundError(f"There is no image file {filename}.")
-        bgr = cv2.imread(str(filename), cv2.IMREAD_COLOR)
+        data = np.fromfile(filename, np.uint8)  # OpenCV itself opens only names that are UTF-8
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         if bgr is None:
             raise ValueError(f"{filename} is not an image that OpenCV can read.")
         return cls(bgr)

@@ -12,12 +12,13 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.annotation import LabelledImages, PanopticAnnotation
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Heatmap, Image
@@ -31,9 +32,6 @@ from opendr_panoptic_ros.opendr_arguments import SCHEDULE_NAMES, config_name, sc
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.visualize import detailed as detailed_view
 from opendr_panoptic_ros.visualize import overlay
-
-if TYPE_CHECKING:
-    from opendr_panoptic_ros.evaluation.run import LabelledImages
 
 _LOG = logging.getLogger(__name__)
 _PIXELS_PER_INCH = 100
@@ -330,8 +328,6 @@ def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
 
 def _prediction_of(instances: Heatmap, semantic: Heatmap) -> PanopticPrediction:
     """The prediction that two Heatmaps show."""
-    from opendr_panoptic_ros.annotation import PanopticAnnotation
-
     classes: ClassTable = getattr(semantic, "classes", CITYSCAPES)
     instance_map, semantic_map = instances.numpy().astype(np.int32), semantic.numpy()
     stuff = int(instance_map.max(initial=0)) + 1

@@ -157,6 +157,71 @@ def test_every_library_is_a_requirement() -> None:
     assert sorted(missing) == []
 
 
+def circles(package: Path) -> list[str]:
+    """Return one line for each circle of modules that import each other, type checking and functions included."""
+    files = {".".join(module_parts(path, package)): path for path in package.rglob("*.py")}
+    arrows: dict[str, set[str]] = {}
+    for module, path in files.items():
+        arrows[module] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for target in targets_of(node, path.relative_to(package.parent)):
+                while target and target not in files:  # a function or class: the module that holds it
+                    target = target.rpartition(".")[0]
+                if target and target != module:
+                    arrows[module].add(target)
+    return [" ⇄ ".join(sorted(group)) for group in strongly_connected(arrows) if len(group) > 1]
+
+
+def module_parts(path: Path, package: Path) -> tuple[str, ...]:
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def targets_of(node: ast.AST, file: Path) -> Iterator[str]:
+    """Yield the full names that an import statement names; `file` is relative to the folder of the package."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = ".".join(file.parent.parts[: len(file.parent.parts) - node.level + 1]) if node.level else ""
+        module = ".".join(filter(None, [base, node.module]))
+        yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def strongly_connected(arrows: dict[str, set[str]]) -> list[set[str]]:
+    """Return the groups of nodes that reach each other."""
+    reached: dict[str, set[str]] = {}
+    for start in arrows:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for target in arrows[waiting.pop()] - found:
+                found.add(target)
+                waiting.append(target)
+        reached[start] = found
+    groups = {frozenset({a} | {b for b in reached[a] if a in reached[b]}) for a in arrows}
+    return sorted((set(group) for group in groups), key=sorted)
+
+
+# Circles that are still there.
+PENDING = {f"{NAME}.ros.main ⇄ {NAME}.ros.run"}
+
+
+def test_no_circle_of_imports() -> None:
+    assert set(circles(PACKAGE)) <= PENDING
+
+
+def test_contributing_has_the_table() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (`.*?) \| .*\|$", text, re.MULTILINE)
+    described = {
+        name: {member.strip("/").removesuffix(".py") for member in re.findall(r"`([\w./]+)`", cell)}
+        for name, cell in rows
+    }
+    assert list(described) == ORDER
+    for name, layer in LAYERS.items():
+        assert described[name] == set(layer.members.split()), name
+
+
 def normal(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
@@ -207,3 +272,40 @@ def test_a_planted_fault_is_found(tmp_path: Path, file: str, source: str) -> Non
 @pytest.mark.parametrize(("file", "source"), ALLOWED.values(), ids=ALLOWED)
 def test_what_the_table_allows(tmp_path: Path, file: str, source: str) -> None:
     assert planted(tmp_path, file, source) == []
+
+
+CIRCLES = {
+    "two modules": {"a.py": f"import {NAME}.b", "b.py": f"from {NAME} import a"},
+    "for types": {
+        "x/a.py": f"from {NAME}.x.b import f",
+        "x/b.py": f"if TYPE_CHECKING:\n    from {NAME}.x.a import C",
+    },
+    "inside a function": {"a.py": "def f():\n    from .b import g", "b.py": "from .a import f"},
+    "three modules": {"a.py": "from .b import x", "b.py": "from .c import x", "c.py": "from .a import x"},
+    "a package and its module": {"x/__init__.py": "from .a import f", "x/a.py": f"from {NAME}.x import g"},
+}
+
+
+@pytest.mark.parametrize("files", CIRCLES.values(), ids=CIRCLES)
+def test_a_planted_circle_is_found(tmp_path: Path, files: dict[str, str]) -> None:
+    write_files(tmp_path, files)
+    (circle,) = circles(tmp_path / NAME)
+    assert circle.count("⇄") == len(files) - 1
+
+
+def test_what_is_no_circle(tmp_path: Path) -> None:
+    """Several ways to one module, and a package whose `__init__` imports modules that import each other in order."""
+    files = {
+        "x/__init__.py": "from .a import f",
+        "x/a.py": "from .b import g\nfrom .c import h",
+        "x/b.py": "from .c import h",
+    }
+    write_files(tmp_path, {**files, "x/c.py": "import json"})
+    assert circles(tmp_path / NAME) == []
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    for name, source in files.items():
+        path = folder / NAME / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)

@@ -21,7 +21,7 @@ from opendr_panoptic_ros.errors import ConfigError, DatasetError, PanopticError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from opendr_panoptic_ros.evaluation.run import LabelledImages
+    from opendr_panoptic_ros.datasets import PanopticDataset
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
@@ -124,15 +124,35 @@ def changed(config: Config, changes: list[str]) -> Config:
     return Config.from_dict(values)
 
 
-def dataset_at(path: Path) -> LabelledImages:
-    """The split of a prepared dataset in a folder, of whichever kind: prepared datasets are all alike."""
-    from opendr_panoptic_ros.datasets import CityscapesDataset
+def dataset_at(path: Path) -> PanopticDataset:
+    """Open a split of a prepared dataset, whatever data it was made from.
 
-    return CityscapesDataset(path)
+    Args:
+        path: Folder of the split.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        DatasetError: The folder is not a prepared split.
+    """
+    from opendr_panoptic_ros.datasets import PanopticDataset
+
+    return PanopticDataset(path)
 
 
-def splits_at(path: Path) -> tuple[LabelledImages, LabelledImages | None]:
-    """The images to train and to evaluate on: both splits of a prepared dataset, or the one split that `path` is."""
+def splits_at(path: Path) -> tuple[PanopticDataset, PanopticDataset | None]:
+    """Open the images to train and to validate on.
+
+    Args:
+        path: Folder of a prepared dataset, or of one split of it.
+
+    Returns:
+        The train split and the val split, or the one split and None.
+
+    Raises:
+        DatasetError: The folder is neither.
+    """
     path = path.expanduser()
     if not path.is_dir():
         raise DatasetError(f"There is no folder {path}; make a dataset with `opendr-panoptic prepare`.")

@@ -16,21 +16,23 @@ from opendr_panoptic_ros.errors import ConfigError
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="Network: a file, an OpenDR directory or a name.")],
+    checkpoint: Annotated[str, typer.Argument(help="The network: a file, an OpenDR directory, or a name.")],
     data: Annotated[Path | None, typer.Argument(help="Split of a prepared dataset, such as cityscapes/val.")] = None,
     synthetic: Annotated[
-        int, typer.Option(min=0, help="Evaluate on so many synthetic street scenes instead of DATA.")
+        int, typer.Option(min=0, help="Number of synthetic street scenes to evaluate on instead of DATA.")
     ] = 0,
-    config: Annotated[str | None, typer.Option(help="Replaces the checkpoint's: a name or a YAML file.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="Replaces the checkpoint's configuration: a name or a YAML file.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file too.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
-    """Print panoptic quality, IoU and AP of a network on images whose truth is known."""
+    """Print panoptic quality, IoU and AP of a network on images with ground truth."""
     with user_errors():
         from rich.progress import Progress
 
+        from opendr_panoptic_ros.annotation import LabelledImages
         from opendr_panoptic_ros.evaluation import print_result
-        from opendr_panoptic_ros.evaluation.run import LabelledImages
         from opendr_panoptic_ros.evaluation.run import evaluate as evaluate_network
         from opendr_panoptic_ros.files import write_json
         from opendr_panoptic_ros.inference import PanopticSegmenter

@@ -5,47 +5,59 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from opendr_panoptic_ros.cli.common import user_errors
+from opendr_panoptic_ros.datasets import DATASETS, DatasetRow
 
 
-class Kind(str, Enum):
-    """The datasets that can be prepared."""
-
-    CITYSCAPES = "cityscapes"
-    KITTI = "kitti"
-    COCO = "coco"
+def _row(name: str) -> DatasetRow:
+    if name not in DATASETS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(DATASETS)}.")
+    return DATASETS[name]
 
 
 def prepare(
-    kind: Annotated[Kind, typer.Argument(help="What was downloaded.")],
-    source: Annotated[Path, typer.Argument(help="Its folder, unpacked.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the prepared dataset: train and val.")],
+    kind: Annotated[
+        DatasetRow,
+        typer.Argument(
+            parser=_row,
+            metavar="|".join(DATASETS),
+            help="The downloaded data: " + ", ".join(f"{name} ({row.title})" for name, row in DATASETS.items()) + ".",
+        ),
+    ],
+    source: Annotated[Path, typer.Argument(help="Folder with the unpacked download.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the prepared dataset, with train and val.")],
     train_truth: Annotated[
         bool, typer.Option("--train-truth", help="Also make panoptic_gt of train, to evaluate on it.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Images at a time; one for each processor.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier preparation in OUT.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Images prepared at a time; by default one for each processor.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier preparation in OUT.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Link images instead of copying them.")] = False,
 ) -> None:
-    """Convert Cityscapes, KITTI panoptic or COCO panoptic data for training and evaluation.
+    """Convert downloaded panoptic data for training and evaluation.
 
-    Status 1: something was missing or unreadable, all of it listed; repair it and call again with --resume.
+    Exit status 1: some files were missing or unreadable; all are listed. Repair them and repeat with --resume.
     """
     with user_errors():
-        from opendr_panoptic_ros import datasets
+        from opendr_panoptic_ros.datasets import PanopticDataset
+        from opendr_panoptic_ros.datasets.preparation import prepare_dataset
 
-        classes: dict[Kind, type[datasets.CityscapesDataset | datasets.KittiDataset | datasets.CocoPanopticDataset]] = {
-            Kind.CITYSCAPES: datasets.CityscapesDataset,
-            Kind.KITTI: datasets.KittiDataset,
-            Kind.COCO: datasets.CocoPanopticDataset,
-        }
-        classes[kind].prepare_data(source, out, train_truth, workers, resume=resume, link_images=link)
+        out = out.expanduser()
+        prepare_dataset(
+            kind.load(kind.reader),
+            source.expanduser(),
+            out,
+            train_truth=train_truth,
+            num_workers=workers,
+            resume=resume,
+            link_images=link,
+        )
         for split in ("train", "val"):
-            if (out.expanduser() / split).is_dir():
-                typer.echo(f"{split}: {len(classes[kind](out / split))} images in {out / split}")
+            if (out / split).is_dir():
+                typer.echo(f"{split}: {len(PanopticDataset(out / split))} images in {out / split}")

@@ -28,7 +28,7 @@ def train(
         Path | None, typer.Argument(help="Prepared dataset (with train and val), or one split of it.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, networks and curves.")] = Path("training"),
-    val: Annotated[Path | None, typer.Option(help="Split to evaluate on, if not DATA's own val.")] = None,
+    val: Annotated[Path | None, typer.Option(help="Split to validate on instead of DATA/val.")] = None,
     config: Annotated[str, typer.Option(help="cityscapes, kitti, demo, or a YAML file.")] = "cityscapes",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one entry: schedule.epochs=20. May be repeated.")
@@ -36,34 +36,37 @@ def train(
     start: Annotated[
         str | None, typer.Option(help="Weights to start from: a checkpoint, or an EfficientNet state dict.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the training in OUT was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in OUT.")] = False,
     synthetic: Annotated[
-        int, typer.Option(min=0, help="Train on so many synthetic street scenes instead of DATA.")
+        int, typer.Option(min=0, help="Number of synthetic street scenes to train on instead of DATA.")
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images; 0 loads between steps.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print warnings and the result only.")] = False,
 ) -> None:
-    """Train a network; OUT/best.safetensors is the best by PQ, OUT/last.safetensors the newest.
+    """Train a network. OUT/best.safetensors is the best network by PQ, OUT/last.safetensors the newest.
 
-    Ctrl-C stops after the present step, and --resume goes on from there; after a kill, from the latest epoch.
+    Ctrl-C stops after the current step, and --resume continues from there; after a kill, from the latest epoch.
 
-    Settings are the sections schedule and data of the configuration. On several GPUs or machines:
+    The settings are the sections schedule and data of the configuration. On several GPUs or machines:
     torchrun --nproc_per_node=4 -m -- opendr_panoptic_ros train DATA
     """
     with user_errors():
+        from opendr_panoptic_ros.annotation import LabelledImages
         from opendr_panoptic_ros.config import Config
-        from opendr_panoptic_ros.training.data import Remembered
+        from opendr_panoptic_ros.training.data import CachedImages
         from opendr_panoptic_ros.training.initialisation import network_for, start_from_
         from opendr_panoptic_ros.training.loop import TrainingStopped
         from opendr_panoptic_ros.training.runner import latest_training_checkpoint
         from opendr_panoptic_ros.training.runner import train as train_network
 
-        console = Console(quiet=os.environ.get("RANK", "0") != "0")  # the first of torchrun's processes speaks for all
+        console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only the first process of torchrun prints
         if (data is None) == (synthetic == 0):
             raise ConfigError("Give either a prepared dataset or --synthetic N.")
         settings = changed(Config.load(config), set_ or [])
+        images: LabelledImages
+        val_images: LabelledImages | None
         if data is not None:
             images, val_images = splits_at(data)
         else:
@@ -71,8 +74,8 @@ def train(
 
             size = {"height": settings.test.short_side_px, "width": settings.test.long_side_px}
             first = VALIDATION_SEEDS_FROM
-            images = Remembered(SyntheticScenes(range(synthetic), **size))
-            val_images = Remembered(SyntheticScenes(range(first, first + max(8, synthetic // 20)), **size))
+            images = CachedImages(SyntheticScenes(range(synthetic), **size))
+            val_images = CachedImages(SyntheticScenes(range(first, first + max(8, synthetic // 20)), **size))
         if val is not None:
             val_images = dataset_at(val)
         network = network_for(settings, getattr(images, "classes", settings.classes), start=None, seed=seed)
@@ -80,7 +83,7 @@ def train(
             console.print(f"Taken from {start}: {start_from_(network, start)}.", highlight=False)
         resume_from = latest_training_checkpoint(out) if resume else None
         if resume and resume_from is None:
-            raise ConfigError(f"{out} holds no training to resume; leave out --resume to start anew.")
+            raise ConfigError(f"{out} holds no training to resume; leave out --resume to start a new one.")
         try:
             # Under torchrun each process gets Ctrl-C twice: from the terminal and from torchrun itself.
             with Interruption(held="WORLD_SIZE" in os.environ) as interruption:
@@ -89,7 +92,7 @@ def train(
                     resume_from=resume_from, should_stop=lambda: interruption.came, silent=quiet,
                 )  # fmt: skip
         except TrainingStopped as stopped:
-            console.print(f"{stopped} The same command with --resume goes on from there.", highlight=False)
+            console.print(f"{stopped} Continue with the same command and --resume.", highlight=False)
             raise typer.Exit(INTERRUPTED) from None
         scored = [(pq, row["epoch"]) for row in history["val"] if (pq := row["pq"]) is not None]
         if scored:

@@ -1,47 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""CityscapesDataset: https://www.cityscapes-dataset.com, the finely annotated part."""
+"""Cityscapes (https://www.cityscapes-dataset.com), the finely annotated part."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.panoptic import PanopticDataset
+from opendr_panoptic_ros.datasets.panoptic import ConvertibleDataset
 from opendr_panoptic_ros.datasets.raw_dataset import (
     SPLITS,
     RawDataset,
     RawImage,
     list_files,
     pair_files,
-    read_pixels,
     require_classes,
 )
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.formats.cityscapes import CITYSCAPES_CLASS_IDS, cityscapes_truth
+from opendr_panoptic_ros.formats.image_files import read_pixels
 from opendr_panoptic_ros.formats.panoptic import known_ids
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 
-class CityscapesDataset(PanopticDataset):
-    """Cityscapes. `prepare_data` reads the unpacked `leftImg8bit_trainvaltest.zip` and `gtFine_trainvaltest.zip`.
+def read_cityscapes(root: Path, splits: Sequence[str] = SPLITS) -> RawDataset:
+    """List Cityscapes as downloaded.
 
-    In them are `leftImg8bit/{train,val}/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png` and
-    `gtFine/{train,val}/CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png`. Images are named CITY_SEQUENCE_FRAME.png.
+    Args:
+        root: Folder with the unpacked `leftImg8bit_trainvaltest.zip` and `gtFine_trainvaltest.zip`. In them are
+            `leftImg8bit/SPLIT/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png` and
+            `gtFine/SPLIT/CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png`.
+        splits: The splits to list.
+
+    Returns:
+        The dataset. Its images are named CITY_SEQUENCE_FRAME.
+    """
+    images, problems = {}, {}
+    for split in splits:
+        wrong: list[str] = []
+        left = list_files(root / "leftImg8bit" / split, "*/*", ("_leftImg8bit.png",), wrong)
+        fine = list_files(root / "gtFine" / split, "*/*", ("_gtFine_instanceIds.png",), wrong)
+        images[split], problems[split] = pair_files(left, fine, wrong), wrong
+    return RawDataset("Cityscapes", CITYSCAPES, images, problems, _read_ids, cityscapes_truth)
+
+
+class CityscapesDataset(ConvertibleDataset):
+    """A prepared split of Cityscapes; see `PanopticDataset`. `prepare_data` reads what `read_cityscapes` lists.
+
+    Args:
+        path: As in `PanopticDataset`.
     """
 
-    @staticmethod
-    def _read_raw(root: Path) -> RawDataset:
-        images, problems = {}, {}
-        for split in SPLITS:
-            wrong: list[str] = []
-            left = list_files(root / "leftImg8bit" / split, "*/*", ("_leftImg8bit.png",), wrong)
-            fine = list_files(root / "gtFine" / split, "*/*", ("_gtFine_instanceIds.png",), wrong)
-            images[split], problems[split] = pair_files(left, fine, wrong), wrong
-        return RawDataset("Cityscapes", CITYSCAPES, images, problems, _read_ids, cityscapes_truth)
+    _read_raw = staticmethod(read_cityscapes)
 
 
 def _read_ids(raw: RawImage) -> NDArray[np.int32]:

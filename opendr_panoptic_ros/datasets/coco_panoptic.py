@@ -1,64 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""CocoPanopticDataset: COCO panoptic, or people's own data in its format, with their own classes."""
+"""COCO panoptic, and any other data in its format, with their own classes."""
 
 from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.panoptic import PanopticDataset
-from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage, read_pixels
+from opendr_panoptic_ros.datasets.panoptic import ConvertibleDataset
+from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage
 from opendr_panoptic_ros.errors import ConfigError, DatasetError
+from opendr_panoptic_ros.formats.image_files import read_pixels
 from opendr_panoptic_ros.formats.panoptic import ids_to_rgb, rgb_to_ids, segments_info
 from opendr_panoptic_ros.labels import ClassTable
 
 
-class CocoPanopticDataset(PanopticDataset):
-    """Data in COCO's panoptic format.
+def read_coco_panoptic(root: Path, splits: Sequence[str] = SPLITS) -> RawDataset:
+    """List a dataset in COCO's panoptic format.
 
-    `prepare_data` reads, for `train` and `val` with any ending such as `2017`,
-    `annotations/panoptic_train2017.json`, `annotations/panoptic_train2017/*.png`, and the images in `train2017/` or
-    `images/train2017/`. The classes are the JSON's categories: stuff first, then things, each by id; ids 1 to 999.
-    All the regions of one stuff class in an image become one segment, as the network's are.
+    Args:
+        root: Folder with, for each split and with any ending such as `2017`, `annotations/panoptic_train2017.json`,
+            `annotations/panoptic_train2017/*.png`, and the images in `train2017/` or `images/train2017/`.
+        splits: The splits to list.
+
+    Returns:
+        The dataset. Its classes are the categories of the JSON: stuff first, then things, each by id. All regions of
+        one stuff class in an image become one segment, as in the network's output.
+
+    Raises:
+        DatasetError: No split can be listed, or the categories cannot be used as classes.
+    """
+    images: dict[str, list[RawImage]] = {split: [] for split in splits}
+    problems: dict[str, list[str]] = {split: [] for split in splits}
+    categories: list[dict[str, Any]] = []
+    for split in splits:
+        try:
+            images[split], split_categories = _list_split(root, split, problems[split])
+        except DatasetError as error:
+            problems[split].append(str(error))
+            continue
+        if categories and categories != split_categories:
+            problems[split].append(f"{root / 'annotations'}: the categories of train and val differ")
+        categories = categories or split_categories
+    if not categories:
+        found = "\n  ".join(problem for split in splits for problem in problems[split])
+        raise DatasetError(f"{root} is no COCO panoptic dataset:\n  {found}")
+    classes = _class_table(categories, root)
+    return RawDataset(
+        "COCO panoptic",
+        classes,
+        images,
+        problems,
+        functools.partial(_read_ids, classes=classes),
+        lambda ids: (ids_to_rgb(ids), segments_info(ids, classes)),
+    )
+
+
+class CocoPanopticDataset(ConvertibleDataset):
+    """A prepared split of COCO panoptic, or of own data in its format with its own classes; see `PanopticDataset`.
+
+    `prepare_data` reads what `read_coco_panoptic` lists.
+
+    Args:
+        path: As in `PanopticDataset`.
     """
 
-    @staticmethod
-    def _read_raw(root: Path) -> RawDataset:
-        images: dict[str, list[RawImage]] = {split: [] for split in SPLITS}
-        problems: dict[str, list[str]] = {split: [] for split in SPLITS}
-        categories: list[dict[str, Any]] = []
-        for split in SPLITS:
-            try:
-                images[split], split_categories = _list_split(root, split, problems[split])
-            except DatasetError as error:
-                problems[split].append(str(error))
-                continue
-            if categories and categories != split_categories:
-                problems[split].append(f"{root / 'annotations'}: the categories of train and val differ")
-            categories = categories or split_categories
-        if not categories:
-            found = "\n  ".join(problem for split in SPLITS for problem in problems[split])
-            raise DatasetError(f"{root} is no COCO panoptic dataset:\n  {found}")
-        classes = _class_table(categories, root)
-        return RawDataset(
-            "COCO panoptic",
-            classes,
-            images,
-            problems,
-            functools.partial(_read_ids, classes=classes),
-            lambda ids: (ids_to_rgb(ids), segments_info(ids, classes)),
-        )
+    _read_raw = staticmethod(read_coco_panoptic)
 
 
 def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawImage], list[dict[str, Any]]]:
-    """The images of a split and its categories, by id. Raises DatasetError when its JSON or its folders are missing."""
+    """Return the images of a split and its categories, by id; DatasetError when its JSON or folders are missing."""
     found = sorted((root / "annotations").glob(f"panoptic_{split}*.json"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"

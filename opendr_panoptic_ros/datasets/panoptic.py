@@ -1,40 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""PanopticDataset: images and their truth in a folder that `prepare_data` made."""
+"""Images and their ground truth in a prepared folder, whatever data it was made from."""
 
 from __future__ import annotations
 
 import json
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.datasets.preparation import WORK_FOLDER, prepare
+from opendr_panoptic_ros.datasets.preparation import WORK_FOLDER, prepare_dataset
 from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.panoptic_quality import panoptic_quality_of_files
 from opendr_panoptic_ros.formats.panoptic import decode_mask
+from opendr_panoptic_ros.formats.panoptic_quality import panoptic_quality_of_files
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
+from opendr_panoptic_ros.media import read_image
 
 _OTHER_NAMES = {"training": "train", "validation": "val"}
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-class PanopticDataset(ABC):
-    """One split of a prepared dataset: `len`, and `[i]` → `(Image, PanopticAnnotation or None)`.
+class PanopticDataset:
+    """One split of a prepared dataset: `len(dataset)`, `dataset.sample(i)`, and `dataset[i]` with OpenDR's Image.
 
-    path: the folder of the split, with `images`, `stuffthingmaps` and `annotations.json`; `~` is expanded, and
-    `…/training` finds `…/train`. A folder with `images` alone (a test split) has None for annotations.
-    classes: what the train ids mean. image_ids: the images' names without suffix, in order.
-    Raises DatasetError when the folder is missing, is no prepared split, or its preparation was not finished.
+    Args:
+        path: Folder of the split, with `images`, `stuffthingmaps` and `annotations.json`. `~` is expanded, and
+            `…/training` finds `…/train`. A folder with `images` alone (a test split) has no annotations.
+
+    Attributes:
+        path: The folder.
+        classes: What the train ids mean.
+        image_ids: Names of the images without suffix, in order.
+
+    Raises:
+        DatasetError: The folder is missing, is not a prepared split, or its preparation was not finished.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,26 +66,55 @@ class PanopticDataset(ABC):
         return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Image, PanopticAnnotation | None]:
-        image = Image.open(self.image_path(index))
-        return image, None if self._annotations is None else self.annotation(index)
+        pixels, annotation = self.sample(index)
+        return Image(pixels.transpose(2, 0, 1), guess_format=False), annotation
 
     def __iter__(self) -> Iterator[tuple[Image, PanopticAnnotation | None]]:
         return (self[index] for index in range(len(self)))
 
+    def sample(self, index: int, /) -> tuple[NDArray[np.uint8], PanopticAnnotation | None]:
+        """Read one image as an array, and its ground truth.
+
+        Args:
+            index: Place of the image in `image_ids`.
+
+        Returns:
+            The image, `(H, W, 3)` uint8 RGB, and its ground truth; None in a split without annotations.
+
+        Raises:
+            DatasetError: A file is missing or unreadable, or does not fit `annotations.json`.
+        """
+        pixels = read_image(self.image_path(index))
+        return pixels, None if self._annotations is None else self.annotation(index)
+
     def image_path(self, index: int) -> Path:
-        """The file of an image."""
+        """Return the file of an image.
+
+        Args:
+            index: Place of the image in `image_ids`.
+
+        Returns:
+            The path.
+        """
         return self.path / "images" / self._images[index]["file_name"]
 
     def annotation(self, index: int) -> PanopticAnnotation:
-        """The truth about an image, without reading the image.
+        """Read the ground truth of an image, without the image.
 
-        Raises DatasetError when the dataset has no annotations, or the image's stuffthingmap is missing or misfits.
+        Args:
+            index: Place of the image in `image_ids`.
+
+        Returns:
+            The annotation.
+
+        Raises:
+            DatasetError: The split has no annotations, or the image's stuffthingmap is missing or of another size.
         """
         if self._annotations is None:
             raise DatasetError(f"{self.path} has no annotations.json, only images.")
         image = self._images[index]
         path = self.path / "stuffthingmaps" / f"{self.image_ids[index]}.png"
-        semantic = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.exists() else None
+        semantic = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.exists() else None
         if semantic is None or semantic.shape != (image["height"], image["width"]):
             raise DatasetError(
                 f"{path} is not a grey image of {image['width']}x{image['height']} pixels; prepare the dataset again."
@@ -95,13 +132,20 @@ class PanopticDataset(ABC):
         return PanopticAnnotation.from_map(segment_map, class_ids, self.classes, crowd_ids=frozenset(crowd_ids))
 
     def evaluate(self, prediction_path: str | Path, prediction_json_folder: str | Path) -> dict[str, Any]:
-        """Panoptic quality by cityscapesscripts: `{"All"|"Things"|"Stuff": {"pq", "sq", "rq", "n"}, "per_class":
-        {name: {"pq", "sq", "rq"}}}`, values 0-1, n the number of classes that occur.
+        """Compute the panoptic quality of predictions on disk, by cityscapesscripts.
 
-        prediction_path: folder of the predicted panoptic PNGs. prediction_json_folder: folder of JSON files in COCO's
-        panoptic result format, one for all images or one for each; or one such file.
-        Raises DatasetError when the dataset has no `panoptic_gt`, or a prediction is missing or does not fit.
-        """  # fmt: skip
+        Args:
+            prediction_path: Folder of the predicted panoptic PNGs.
+            prediction_json_folder: Folder of JSON files in COCO's panoptic result format, one for all images or one
+                for each; or one such file.
+
+        Returns:
+            `{"All"|"Things"|"Stuff": {"pq", "sq", "rq", "n"}, "per_class": {name: {"pq", "sq", "rq"}}}`; values 0-1,
+            n the number of classes that occur.
+
+        Raises:
+            DatasetError: The split has no `panoptic_gt`, or a prediction is missing or does not fit.
+        """
         if not (self.path / "panoptic_gt.json").exists():
             raise DatasetError(
                 f"{self.path} has no panoptic_gt.json. Prepare the dataset again with "
@@ -113,6 +157,14 @@ class PanopticDataset(ABC):
             Path(prediction_json_folder).expanduser(),
         ).to_dict()
 
+
+class ConvertibleDataset(PanopticDataset, ABC):
+    """A PanopticDataset with `prepare_data` for one kind of downloaded data. Subclasses name the kind's reader.
+
+    Args:
+        path: As in `PanopticDataset`.
+    """
+
     @classmethod
     def prepare_data(
         cls,
@@ -121,34 +173,47 @@ class PanopticDataset(ABC):
         generate_train_evaluation: bool = False,
         num_workers: int | None = None,
         *,
+        splits: Sequence[str] = SPLITS,
         resume: bool = False,
         link_images: bool = False,
     ) -> None:
-        """`output_path` holds `{train,val}/{images, stuffthingmaps, annotations.json, panoptic_gt, panoptic_gt.json}`.
+        """Convert the downloaded dataset into folders that `PanopticDataset` reads.
 
-        input_path: the dataset as downloaded and unpacked, see the class. `~` is expanded in both paths.
-        generate_train_evaluation: make panoptic_gt for the train split too. num_workers: images at a time; None means
-        one for each processor. resume: go on with an earlier preparation in `output_path`. link_images: symbolic links
-        to the images instead of copies, where they need no resizing.
-        Raises DatasetError when `output_path` is not empty (and `resume` false), and, at the end, with a list of every
-        missing folder and unreadable or mis-sized file; what could be prepared is kept for `resume`.
+        Writes `{train,val}/{images, stuffthingmaps, annotations.json, panoptic_gt, panoptic_gt.json}`.
+
+        Args:
+            input_path: The dataset as downloaded and unpacked; `~` is expanded.
+            output_path: Folder to write to, empty unless `resume`; `~` is expanded.
+            generate_train_evaluation: Whether to make panoptic_gt for the train split too.
+            num_workers: Images that are prepared at a time; None = one for each processor.
+            splits: The splits to prepare.
+            resume: Whether to continue an earlier preparation in `output_path`.
+            link_images: Whether to make symbolic links to the images instead of copies, where they keep their size.
+
+        Raises:
+            DatasetError: `output_path` is not empty and `resume` is false; or, at the end, with a list of every
+                missing folder and unusable file. What could be prepared is kept for `resume`.
+            ValueError: `num_workers` is below 1.
         """
-        prepare(
-            cls._read_raw(Path(input_path).expanduser()),
+        prepare_dataset(
+            cls._read_raw,
+            Path(input_path).expanduser(),
             Path(output_path).expanduser(),
-            truth_splits=SPLITS if generate_train_evaluation else ("val",),
-            num_workers=(os.cpu_count() or 1) if num_workers is None else num_workers,
+            train_truth=generate_train_evaluation,
+            num_workers=num_workers,
+            splits=splits,
             resume=resume,
             link_images=link_images,
         )
 
     @staticmethod
     @abstractmethod
-    def _read_raw(root: Path) -> RawDataset:
-        """What is in the folder that was downloaded."""
+    def _read_raw(root: Path, splits: Sequence[str]) -> RawDataset:
+        """List the downloaded files; a `Reader`."""
 
 
 def _find_split(path: Path) -> Path:
+    """Return the folder of a finished split; DatasetError with advice when it is not one."""
     if not path.exists() and path.name in _OTHER_NAMES:
         path = path.with_name(_OTHER_NAMES[path.name])
     if (path / WORK_FOLDER).exists():

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""From a downloaded dataset to the layout that PanopticDataset reads: parallel, resumable, nothing half-written.
+"""Conversion of a downloaded dataset into the layout that PanopticDataset reads: parallel and resumable.
 
-Each finished image leaves a record in the split's work folder; a record is written after the image's other files. The
-JSON files are put together from the records, `annotations.json` last; then the work folder goes.
+Each finished image leaves a record in the work folder of its split, written after the image's other files. The JSON
+files are assembled from the records, `annotations.json` last; then the work folder is removed.
 """
 
 from __future__ import annotations
@@ -23,36 +23,64 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendr_panoptic_ros.datasets.raw_dataset import RawDataset, RawImage, read_pixels
+from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage, Reader
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.files import write_json, write_png, write_whole
+from opendr_panoptic_ros.formats.image_files import read_pixels
 from opendr_panoptic_ros.formats.panoptic import categories, instance_annotations, semantic_map
 from opendr_panoptic_ros.labels import ClassTable
 
 WORK_FOLDER = ".unfinished"
-"""Inside a split's folder while that split is being prepared."""
+"""Folder inside a split while the split is being prepared."""
 
 Record = dict[str, Any]
-"""One image: file_name, width, height, annotations (things), segments (of the panoptic truth; None without one)."""
+"""One image: file_name, width, height, annotations (of its things), segments (of panoptic_gt; None without it)."""
 
 
-def prepare(
-    raw: RawDataset, output: Path, *, truth_splits: tuple[str, ...], num_workers: int, resume: bool, link_images: bool
+def prepare_dataset(
+    reader: Reader,
+    source: Path,
+    output: Path,
+    *,
+    train_truth: bool = False,
+    num_workers: int | None = None,
+    splits: Sequence[str] = SPLITS,
+    resume: bool = False,
+    link_images: bool = False,
 ) -> None:
-    """`output` holds the prepared dataset.
+    """Convert a downloaded dataset.
 
-    truth_splits: the splits that get a panoptic_gt. resume: go on in an `output` that is not empty.
-    link_images: symbolic links instead of copies, where the image needs no resizing.
-    Raises DatasetError when `output` is not empty (and `resume` false), or, at the end, for everything that was wrong
-    with `raw`; the splits without a problem are finished then.
+    Args:
+        reader: Lists the downloaded files.
+        source: The downloaded and unpacked dataset.
+        output: Folder to write to; empty unless `resume`.
+        train_truth: Whether the train split gets a panoptic_gt too; val always does.
+        num_workers: Images that are prepared at a time; None = one for each processor.
+        splits: The splits to prepare: train, val, or both.
+        resume: Whether to continue an earlier preparation in `output`.
+        link_images: Whether to make symbolic links instead of copies, where images need no resizing.
+
+    Raises:
+        DatasetError: `output` is not empty and `resume` is false; or, at the end, with a list of everything that was
+            wrong. The splits without a problem are finished then.
+        ValueError: `num_workers` is below 1, or `splits` holds other names.
     """
+    num_workers = (os.cpu_count() or 1) if num_workers is None else num_workers
     if num_workers < 1:
         raise ValueError(f"num_workers is {num_workers}; expected at least 1.")
+    if not splits or not set(splits) <= set(SPLITS):
+        raise ValueError(f"splits is {list(splits)}; expected names out of {', '.join(SPLITS)}.")
     if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DatasetError(
             f"{output} exists and is not empty. Pass resume=True to go on with an earlier preparation, "
             "or choose another output_path."
         )
+    raw = reader(source, splits)
+    _prepare(raw, output, SPLITS if train_truth else ("val",), num_workers, link_images)
+
+
+def _prepare(raw: RawDataset, output: Path, truth_splits: tuple[str, ...], num_workers: int, link_images: bool) -> None:
+    """Prepare all splits of `raw`; those in `truth_splits` get a panoptic_gt."""
     splits = {
         split: images
         for split, images in raw.images.items()
@@ -69,14 +97,14 @@ def prepare(
         raise DatasetError(
             f"{raw.name} could not be prepared completely, {count}:\n  "
             + "\n  ".join(problems)
-            + "\nRepair or remove these files, then pass resume=True: what is done is not done again."
+            + "\nRepair or remove these files, then pass resume=True: finished images are kept."
         )
 
 
 def _is_finished(folder: Path, images: Sequence[RawImage], *, with_truth: bool) -> bool:
-    """Whether the split is done. Raises DatasetError when what is done is another dataset's, or unreadable."""
+    """Whether the split is finished; DatasetError when the folder holds another dataset or an unreadable file."""
     annotations = folder / "annotations.json"
-    if annotations.exists() and images:  # without images the raw split is missing, which is a problem of its own
+    if annotations.exists() and images:  # without images the raw split is missing, which is reported elsewhere
         try:
             content = json.loads(annotations.read_text(encoding="utf-8"))
             done = {Path(image["file_name"]).stem for image in content["images"]}
@@ -98,7 +126,7 @@ def _prepare_images(
     num_workers: int,
     link_images: bool,
 ) -> tuple[dict[tuple[str, str], Record], list[str]]:
-    """The record of each image by split and id, and what was wrong with the others.
+    """Return the record of each image by split and id, and the problems of the other images.
 
     Threads, not processes: decoding, encoding and NumPy release the interpreter lock, and scripts without a
     `__main__` guard (OpenDR's examples) could not start processes.
@@ -120,7 +148,7 @@ def _prepare_images(
                     problems.append(record)
                 else:
                     records[jobs[job]] = record
-        except BaseException:  # Ctrl-C, a full disk: do not go on with the images that wait
+        except BaseException:  # Ctrl-C, a full disk: drop the images that wait
             executor.shutdown(cancel_futures=True)
             raise
     return records, sorted(problems)
@@ -133,12 +161,12 @@ def _record_or_problem(
         return _prepare_image(raw, image, folder, with_truth=with_truth, link_image=link_image)
     except DatasetError as error:
         return str(error)
-    except (AttributeError, KeyError, TypeError) as error:  # an entry of the annotations that lacks a part
-        return f"{image.labels_path}: what the annotations say of it is malformed: {error!r}"
+    except (AttributeError, KeyError, TypeError) as error:  # an entry of the annotations lacks a part
+        return f"{image.labels_path}: its entry in the annotations is malformed: {error!r}"
 
 
 def _prepare_image(raw: RawDataset, image: RawImage, folder: Path, *, with_truth: bool, link_image: bool) -> Record:
-    """The record of one image, whose files are in `folder`. Raises DatasetError when the image cannot be used."""
+    """Write the files of one image and return its record; DatasetError when the image cannot be used."""
     labels_name = f"{image.image_id}.png"
     record_path = folder / WORK_FOLDER / f"{image.image_id}.json"
     if record_path.exists():
@@ -183,7 +211,7 @@ def _prepare_image(raw: RawDataset, image: RawImage, folder: Path, *, with_truth
 def _write_split(
     folder: Path, classes: ClassTable, images: list[RawImage], records: list[Record], *, with_truth: bool
 ) -> None:
-    """The split's JSON files. Images and annotations are numbered from 1, so that pycocotools can use them."""
+    """Write the split's JSON files. Images and annotations are numbered from 1, as pycocotools requires."""
     sizes = [{key: record[key] for key in ("file_name", "height", "width")} for record in records]
     if with_truth:
         truth = {
@@ -217,5 +245,5 @@ def _write_split(
 
 
 def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """`(H, W, 3)`: a grey image three times, an image with alpha without it."""
+    """Return `(H, W, 3)`: grey images are repeated three times, alpha is dropped."""
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels[:, :, :3]

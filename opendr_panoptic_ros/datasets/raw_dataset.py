@@ -5,40 +5,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PilImage
-from PIL import ImageOps
 
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import ClassTable
 
 SPLITS = ("train", "val")
+"""The splits of a prepared dataset."""
 
 
 @dataclass(frozen=True)
 class RawImage:
-    """One image and its labels. segments: what COCO's JSON says about the labels; empty for the others."""
+    """One image and its labels.
+
+    Attributes:
+        image_id: Name of the prepared image, without suffix.
+        image_path: The image file.
+        labels_path: The label file.
+        segments: COCO's `segments_info` of the labels; empty for other formats.
+        truth_id: The image's id in the panoptic ground truth that is written; None = `image_id`.
+    """
 
     image_id: str
     image_path: Path
     labels_path: Path
     segments: tuple[dict[str, Any], ...] = ()
+    truth_id: int | str | None = None
 
 
 @dataclass(frozen=True)
 class RawDataset:
     """A downloaded dataset.
 
-    images: by split, sorted by id. problems: by split, what was found wrong while listing them.
-    read_ids: the labels of an image as `evaluation.panoptic_format` defines ids, `(H, W)` int32; raises DatasetError.
-    panoptic_truth: the panoptic PNG `(H, W, 3)` uint8 and its segments_info, made from such ids.
-    size_px: width and height to which images and labels are resized; None leaves them.
+    Attributes:
+        name: The dataset's name, for messages.
+        classes: The classes of the labels.
+        images: The images of each split, sorted by id.
+        problems: What was found wrong in each split while listing its files, one line each.
+        read_ids: Reads the labels of an image, `(H, W)` int32 ids as `formats.panoptic` defines them; raises
+            DatasetError.
+        panoptic_truth: Makes the panoptic PNG, `(H, W, 3)` uint8, and its `segments_info` of such ids.
+        size_px: Width and height to which images and labels are resized; None keeps their sizes.
     """
 
     name: str
@@ -50,22 +63,21 @@ class RawDataset:
     size_px: tuple[int, int] | None = field(default=None, kw_only=True)
 
 
-def read_pixels(path: Path) -> NDArray[Any]:
-    """The pixels of a file, upright, as `Image.open` sees them: `(H, W)` or `(H, W, C)`.
-
-    Raises DatasetError when the file is missing, is no image, or ends too early (OpenCV would fill the rest up).
-    """
-    try:
-        with PilImage.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three for broken files
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
+Reader: TypeAlias = Callable[[Path, Sequence[str]], RawDataset]
+"""Lists a downloaded dataset: its folder, and the splits to look for."""
 
 
 def list_files(folder: Path, pattern: str, suffixes: tuple[str, ...], problems: list[str]) -> dict[str, Path]:
-    """The files in `folder` that match the glob `pattern`, by name without the one of `suffixes` they end with.
+    """List the files of a folder by their names without suffix.
 
-    A missing folder, or one without such files, is a line in `problems`.
+    Args:
+        folder: Where to look. A missing folder, or one without such files, is a problem.
+        pattern: Glob pattern, relative to the folder.
+        suffixes: Endings of the file names to list; they are cut off from the names.
+        problems: Receives one line for each problem.
+
+    Returns:
+        Path by name without suffix.
     """
     if not folder.is_dir():
         problems.append(f"{folder}: there is no such folder")
@@ -81,9 +93,16 @@ def list_files(folder: Path, pattern: str, suffixes: tuple[str, ...], problems: 
 
 
 def pair_files(images: dict[str, Path], labels: dict[str, Path], problems: list[str]) -> list[RawImage]:
-    """The images that have labels, sorted by id. What has no partner is a line in `problems`.
+    """Pair images with the labels of the same name.
 
-    Where one side is empty the folder's own problem says so, and its partners are not listed one by one.
+    Args:
+        images: Image files by name.
+        labels: Label files by name.
+        problems: Receives one line for each file without a partner, unless one of the two sides is empty: then the
+            problem of its folder is listed already.
+
+    Returns:
+        The images that have labels, sorted by name.
     """
     if images and labels:
         problems += [f"{images[i]}: has no labels" for i in sorted(images.keys() - labels.keys())]
@@ -92,9 +111,15 @@ def pair_files(images: dict[str, Path], labels: dict[str, Path], problems: list[
 
 
 def require_classes(ids: NDArray[Any], class_ids: Iterable[int], path: Path) -> None:
-    """Nothing, if every id of `ids` (class, or class · 1000 + instance) has its class among `class_ids`.
+    """Check that every id has a known class.
 
-    Raises DatasetError, which names `path` and the unknown ids.
+    Args:
+        ids: Integers, each a class id or class id · 1000 + instance number.
+        class_ids: The known class ids.
+        path: The file of the ids, for the message.
+
+    Raises:
+        DatasetError: Some ids have another class.
     """
     present = np.unique(ids)
     unknown = present[~np.isin(np.where(present >= 1000, present // 1000, present), list(class_ids))]

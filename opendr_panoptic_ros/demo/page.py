@@ -21,7 +21,7 @@ from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 if TYPE_CHECKING:
-    from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality
+    from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality
 
 _PAGE = Template(
     """<!DOCTYPE html>

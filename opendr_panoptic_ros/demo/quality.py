@@ -13,7 +13,7 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 
 from opendr_panoptic_ros.annotation import PanopticAnnotation
-from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality, PanopticQualityCounter
+from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality, PanopticQualityCounter
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 

@@ -23,7 +23,7 @@ from opendr_panoptic_ros.codec.image import decode
 from opendr_panoptic_ros.visualize import contact_sheet
 
 if TYPE_CHECKING:
-    from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality
+    from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality
 
 _MAX_VIDEO_SIDE_PX = 1280
 # WebM plays in browsers too. Every OpenCV can write the other, also one without FFmpeg, as on a Jetson.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Evaluator: all figures about a network's predictions on images whose truth is known."""
+"""All figures about predictions on images with ground truth: PQ, mean IoU and AP."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation.instances import InstanceCollector
-from opendr_panoptic_ros.evaluation.panoptic_quality import PanopticQuality, PanopticQualityCounter
 from opendr_panoptic_ros.evaluation.semantic import ConfusionCounter
+from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality, PanopticQualityCounter
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What `Evaluator` found. Everything is 0-1.
+    """The figures of an evaluation. All values are 0-1.
 
-    iou: by class name; NaN where neither truth nor predictions hold the class. ap, ap50: by name of thing: the mean
-    over the IoU thresholds 0.5 to 0.95, and the one at 0.5; NaN where the truth does not hold it.
+    Attributes:
+        num_images: Number of images.
+        panoptic: Panoptic quality.
+        iou: Intersection over union by class name; NaN for a class in neither the truth nor the predictions.
+        ap: Average precision by name of thing, the mean over the IoU thresholds 0.5 to 0.95; NaN for a class that is
+            not in the truth.
+        ap50: Average precision at the IoU threshold 0.5, as `ap`.
     """
 
     num_images: int
@@ -42,18 +47,20 @@ class EvaluationResult:
 
     @property
     def mean_ap(self) -> float:
-        """Mean over the things that the truth holds; NaN when there are none."""
+        """Mean over the things that are in the truth; NaN when there are none."""
         return _mean(self.ap)
 
     @property
     def mean_ap50(self) -> float:
-        """Mean at IoU 0.5 over the things that the truth holds; NaN when there are none."""
+        """Mean at IoU 0.5 over the things that are in the truth; NaN when there are none."""
         return _mean(self.ap50)
 
     def to_dict(self) -> dict[str, Any]:
-        """`PanopticQuality.to_dict` and, as `num_images`, `miou`, `ap`, `ap50`, `per_class_iou`, `per_class_ap`, the
-        rest. Fit for JSON: None for NaN.
-        """  # fmt: skip
+        """Return all figures as JSON can hold them, with None for NaN.
+
+        Returns:
+            `PanopticQuality.to_dict`, and `num_images`, `miou`, `ap`, `ap50`, `per_class_iou`, `per_class_ap`.
+        """
         return {
             **self.panoptic.to_dict(),
             "num_images": self.num_images,
@@ -66,9 +73,10 @@ class EvaluationResult:
 
 
 class Evaluator:
-    """Takes truth and prediction image by image; `result` says how good the predictions are.
+    """Collects ground truth and prediction image by image; `result` computes the figures.
 
-    classes: those of the truth.
+    Args:
+        classes: The classes of the ground truth.
     """
 
     def __init__(self, classes: ClassTable) -> None:
@@ -81,9 +89,13 @@ class Evaluator:
     def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
         """Count one image.
 
-        truth: a dataset's annotation, or any prediction taken for the truth.
-        Raises DatasetError when the shapes differ, or the classes do (by name and order; the dataset's ids are those
-        of the truth).
+        Args:
+            truth: A dataset's annotation, or any prediction used as ground truth.
+            prediction: The prediction for the same image, of the same size.
+
+        Raises:
+            DatasetError: The shapes or the classes differ. Classes are compared by name and order; the dataset ids
+                are those of the truth.
         """
         if truth.shape != prediction.shape:
             raise DatasetError(f"The prediction is {prediction.shape} pixels (H, W), the truth {truth.shape}.")
@@ -93,7 +105,7 @@ class Evaluator:
                     f"The {whose}'s classes are {', '.join(panoptic.classes.names)}; expected those of the evaluation: "
                     f"{', '.join(self._classes.names)}."
                 )
-        if prediction.classes != self._classes:  # a network that was told other dataset ids or colours
+        if prediction.classes != self._classes:  # other dataset ids or colours
             prediction = dataclasses.replace(prediction, classes=self._classes)
         self._num_images += 1
         self._quality.add(truth, prediction)
@@ -101,7 +113,7 @@ class Evaluator:
         self._instances.add(truth, prediction)
 
     def result(self) -> EvaluationResult:
-        """The figures of the images added so far."""
+        """Return the figures of the images added so far."""
         things = self._classes.names[self._classes.num_stuff :]
         precision = self._instances.average_precision()
         return EvaluationResult(

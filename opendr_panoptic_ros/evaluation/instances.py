@@ -23,7 +23,11 @@ _accumulate = without_prints(COCOeval.accumulate)
 
 
 class InstanceCollector:
-    """Collects the instances of truth and predictions, over images. Crowd regions of the truth count for nothing."""
+    """Collects the instances of ground truth and predictions. Crowd regions of the truth are ignored.
+
+    Args:
+        classes: The classes of both.
+    """
 
     def __init__(self, classes: ClassTable) -> None:
         self._classes = classes
@@ -32,7 +36,12 @@ class InstanceCollector:
         self._predicted: list[dict[str, Any]] = []
 
     def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
-        """Add one image. Each predicted thing is a detection with its score and the mask it got in the fusion."""
+        """Add one image. Each predicted thing is a detection with its score and its mask after the fusion.
+
+        Args:
+            truth: The ground truth.
+            prediction: The prediction, of the same size.
+        """
         image_id = len(self._images) + 1
         height, width = truth.shape
         self._images.append({"id": image_id, "height": height, "width": width})
@@ -53,9 +62,11 @@ class InstanceCollector:
                 )
 
     def average_precision(self) -> NDArray[np.float64]:
-        """`(number of things, 10)` float64: AP 0-1 by class and IoU threshold (0.5, 0.55, … 0.95).
+        """Compute the average precision of each class at each IoU threshold.
 
-        NaN for a class that the truth does not hold.
+        Returns:
+            `(things, 10)` float64, 0-1: by class and IoU threshold (0.5, 0.55, … 0.95); NaN for a class that is not
+            in the truth.
         """
         thing_ids = list(range(self._classes.num_stuff, len(self._classes)))
         evaluator = COCOeval(self._coco(self._truth, thing_ids), self._coco(self._predicted, thing_ids), "segm")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The evaluation's table for people."""
+"""The figures of an evaluation as a table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from opendr_panoptic_ros.evaluation.evaluator import EvaluationResult
-from opendr_panoptic_ros.evaluation.panoptic_quality import MeanQuality
+from opendr_panoptic_ros.formats.panoptic_quality import MeanQuality
 
 
 def result_table(result: EvaluationResult) -> Table:
-    """A table of the figures in percent: each class, then stuff, things and all. A dash: the class does not occur."""
+    """Make a table of the figures in percent: each class, then stuff, things and all.
+
+    Args:
+        result: The figures.
+
+    Returns:
+        The table. A dash marks a class that does not occur.
+    """
     images = "1 image" if result.num_images == 1 else f"{result.num_images} images"
     table = Table(title=f"Panoptic segmentation, {images}, in %", title_justify="left")
     table.add_column("class")
@@ -33,7 +40,12 @@ def result_table(result: EvaluationResult) -> Table:
 
 
 def print_result(result: EvaluationResult, *, console: Console | None = None) -> None:
-    """Print the table, by default to standard output."""
+    """Print the table of the figures.
+
+    Args:
+        result: The figures.
+        console: Where to print; None = standard output.
+    """
     (console or Console()).print(result_table(result))
 
 

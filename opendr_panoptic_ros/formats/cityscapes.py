@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What Cityscapes and KITTI share: the id scheme, and the panoptic truth made by cityscapesscripts."""
+"""The id scheme of Cityscapes and KITTI, and panoptic ground truth made by cityscapesscripts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cityscapesscripts.helpers.labels import labels
 from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.datasets.raw_dataset import read_pixels
 from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.formats.image_files import read_pixels
 from opendr_panoptic_ros.formats.silence import without_prints
 
 CITYSCAPES_CLASS_IDS = frozenset(label.id for label in labels if label.id >= 0)
@@ -26,9 +26,15 @@ _convert_to_panoptic = without_prints(convert2panoptic)
 
 
 def cityscapes_truth(ids: NDArray[np.int32]) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
-    """The panoptic PNG `(H, W, 3)` uint8 and the segments_info that cityscapesscripts makes of one image's ids.
+    """Convert the ids of one image to panoptic ground truth, with the converter of cityscapesscripts.
 
-    Its converter works on folders, so the image gets a folder of its own: images can then be done in parallel.
+    The converter works on folders, so each image gets a temporary folder; images can be converted in parallel.
+
+    Args:
+        ids: `(H, W)` int32 in Cityscapes' scheme, as `formats.panoptic` defines ids.
+
+    Returns:
+        The panoptic PNG, `(H, W, 3)` uint8, and its `segments_info`.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

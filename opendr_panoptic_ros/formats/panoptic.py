@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The COCO and Cityscapes file formats of panoptic truth and predictions, as arrays, dicts and back.
+"""The COCO and Cityscapes formats of panoptic ground truth and predictions, converted from and to arrays.
 
-All of it starts from one map, `ids`: `(H, W)` int32, void 0, a stuff region its class's dataset id, a crowd region of
-things its class's dataset id, an instance dataset id · 1000 + k. Cityscapes calls it instance ids; it is also what
+All functions use one map, `ids`: `(H, W)` int32 with void 0, the class's dataset id for a stuff region and for a crowd
+region of things, and dataset id · 1000 + k for an instance. Cityscapes calls it instance ids; it is also what
 `PanopticPrediction.panoptic_ids` holds.
 """
 
@@ -24,21 +24,40 @@ MAX_IDS = 1_000_000
 
 
 def ids_to_rgb(ids: NDArray[Any]) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8: the ids with R + 256 · G + 65536 · B = id. ids: `(H, W)`, 0 to 2²⁴ - 1."""
+    """Encode ids as colours, R + 256 · G + 65536 · B = id.
+
+    Args:
+        ids: `(H, W)` integers from 0 to 2²⁴ - 1.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
+    """
     little_endian = np.ascontiguousarray(ids, dtype="<u4").view(np.uint8)
     return np.ascontiguousarray(little_endian.reshape(*ids.shape, 4)[:, :, :3])
 
 
 def rgb_to_ids(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """`(H, W)` int32: R + 256 · G + 65536 · B of an `(H, W, 3)` uint8 image."""
+    """Decode ids from colours, id = R + 256 · G + 65536 · B.
+
+    Args:
+        rgb: `(H, W, 3)` uint8 RGB; further channels are ignored.
+
+    Returns:
+        `(H, W)` int32.
+    """
     channels = rgb.astype(np.int32)
     return channels[:, :, 0] + 256 * channels[:, :, 1] + 65536 * channels[:, :, 2]
 
 
 def known_ids(ids: NDArray[Any], classes: ClassTable) -> NDArray[np.int32]:
-    """`(H, W)` int32: `ids` with 0 where `classes` has no such class, and stuff without instance numbers.
+    """Set ids of other classes to void, and remove instance numbers from stuff.
 
-    ids: `(H, W)` integers from 0 to MAX_IDS - 1.
+    Args:
+        ids: `(H, W)` integers from 0 to `MAX_IDS - 1`.
+        classes: The classes to keep.
+
+    Returns:
+        `(H, W)` int32.
     """
     table = np.zeros(MAX_IDS, np.int32)
     for train_id, dataset_id in enumerate(classes.dataset_ids):
@@ -49,16 +68,31 @@ def known_ids(ids: NDArray[Any], classes: ClassTable) -> NDArray[np.int32]:
 
 
 def semantic_map(ids: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
-    """`(H, W)` uint8: the train id of each pixel, crowd regions included; 255 where `ids` is void."""
+    """Return the train id of each pixel; crowd regions have one too.
+
+    Args:
+        ids: `(H, W)` int32 ids of `classes`.
+        classes: What the dataset ids mean.
+
+    Returns:
+        `(H, W)` uint8, 255 = void.
+    """
     table = np.full(1000, VOID, np.uint8)
     table[list(classes.dataset_ids)] = np.arange(len(classes))
     return table[np.where(ids >= 1000, ids // 1000, ids)]
 
 
 def segments_info(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str, Any]]:
-    """The segments of `ids` as COCO's panoptic JSON names them, ascending: id, category_id (dataset id), area,
-    bbox (x, y, width, height) and iscrowd, 1 for a region of things that has no instance number.
-    """  # fmt: skip
+    """Describe the segments as COCO's panoptic JSON does.
+
+    Args:
+        ids: `(H, W)` int32 ids of `classes`.
+        classes: What the dataset ids mean.
+
+    Returns:
+        One entry for each segment, by id: id, category_id (dataset id), area in px, bbox (x, y, width, height in px)
+        and iscrowd, which is 1 for a region of things without an instance number.
+    """
     infos = []
     for segment_id, area_px, rows, columns in _regions(ids):
         category_id = segment_id // 1000 if segment_id >= 1000 else segment_id
@@ -76,12 +110,18 @@ def segments_info(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str,
 
 
 def instance_annotations(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str, Any]]:
-    """The things of `ids` as COCO's instance JSON describes them, ascending by id; crowd regions have iscrowd 1.
+    """Describe the things as COCO's instance JSON does.
 
-    Each has category_id (train id), area, bbox (x, y, width, height), iscrowd, and its exact mask as compressed RLE.
+    Args:
+        ids: `(H, W)` int32 ids of `classes`.
+        classes: What the dataset ids mean.
+
+    Returns:
+        One entry for each instance and each crowd region, by id: category_id (train id), area in px, bbox (x, y,
+        width, height in px), iscrowd, and the exact mask as compressed RLE.
     """
     annotations = []
-    columns_first = np.asfortranarray(ids)  # as the run lengths go: transposed once, not for each mask
+    columns_first = np.asfortranarray(ids)  # the order of the run lengths; transposed once, not for each mask
     for info in segments_info(ids, classes):
         train_id = classes.dataset_ids.index(info["category_id"])
         if classes.is_thing(train_id):
@@ -98,18 +138,39 @@ def instance_annotations(ids: NDArray[np.int32], classes: ClassTable) -> list[di
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO's compressed run lengths of an `(H, W)` mask: size and counts, as JSON can hold them."""
+    """Encode a mask as COCO's compressed run lengths.
+
+    Args:
+        mask: `(H, W)` bool.
+
+    Returns:
+        size and counts, as JSON can hold them.
+    """
     rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
 def decode_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
-    """`(H, W)` bool: the mask that `encode_mask` wrote."""
+    """Decode a mask that `encode_mask` encoded.
+
+    Args:
+        rle: size and counts.
+
+    Returns:
+        `(H, W)` bool.
+    """
     return coco_mask.decode(rle).astype(np.bool_)
 
 
 def categories(classes: ClassTable) -> list[dict[str, Any]]:
-    """The categories of the panoptic JSON, by train id: id (dataset id), name, color, isthing."""
+    """Return the categories of COCO's panoptic JSON.
+
+    Args:
+        classes: The classes.
+
+    Returns:
+        One entry for each class, by train id: id (dataset id), name, color (RGB), isthing.
+    """
     return [
         {"id": dataset_id, "name": name, "color": list(color), "isthing": int(classes.is_thing(train_id))}
         for train_id, (dataset_id, name, color) in enumerate(
@@ -119,7 +180,7 @@ def categories(classes: ClassTable) -> list[dict[str, Any]]:
 
 
 def _regions(ids: NDArray[np.int32]) -> list[tuple[int, int, slice, slice]]:
-    """Id, area in pixels, rows and columns of everything in `ids` but void, ascending by id."""
+    """Return id, area in px, rows and columns of every id but void, by id."""
     areas_px = np.bincount(ids.ravel())
     present = np.flatnonzero(areas_px)
     present = present[present > 0]

@@ -12,14 +12,20 @@ from typing import Any, cast
 
 
 def without_prints(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, except that `print` in it says nothing.
+    """Return a copy of a function in which `print` does nothing.
 
-    A copy with a `print` of its own, because `contextlib.redirect_stdout` would also silence every other thread.
+    `contextlib.redirect_stdout` would silence every other thread as well.
+
+    Args:
+        function: A Python function; decorators are removed.
+
+    Returns:
+        The copy.
     """
     plain = cast("FunctionType", inspect.unwrap(function))
     quiet = FunctionType(
         plain.__code__,
-        {**plain.__globals__, "print": _say_nothing},
+        {**plain.__globals__, "print": _print_nothing},
         plain.__name__,
         plain.__defaults__,
         plain.__closure__,
@@ -28,5 +34,5 @@ def without_prints(function: Callable[..., Any]) -> Callable[..., Any]:
     return quiet
 
 
-def _say_nothing(*_values: object, **_options: object) -> None:
+def _print_nothing(*_values: object, **_options: object) -> None:
     pass

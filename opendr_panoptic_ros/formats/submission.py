@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Predictions as files: COCO's panoptic result format, which Cityscapes' benchmark takes as a submission."""
+"""Predictions as files in COCO's panoptic result format, which the Cityscapes benchmark accepts as a submission."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ from opendr_panoptic_ros.prediction import PanopticPrediction
 
 
 def write_prediction(folder: Path, image_id: str, prediction: PanopticPrediction) -> dict[str, Any]:
-    """The image's entry for the JSON file; `folder` holds its PNG, `IMAGE_ID.png`, with the ids RGB-encoded.
+    """Write the PNG of one prediction, `folder/IMAGE_ID.png`, with the ids encoded as colours.
 
-    The category ids are the dataset's own (Cityscapes: 7 to 33), as the benchmark wants them.
+    Args:
+        folder: Where to write.
+        image_id: The image's id in the ground truth.
+        prediction: The prediction.
+
+    Returns:
+        The image's entry for the JSON file. Its category ids are the dataset's own (Cityscapes: 7 to 33).
     """
     ids = prediction.panoptic_ids
     write_png(folder / f"{image_id}.png", ids_to_rgb(ids))
@@ -33,10 +39,19 @@ def write_submission(
     name: str = "cityscapes_panoptic_val",
     overwrite: bool = False,
 ) -> Path:
-    """The JSON file `folder/name.json`, beside it the folder `name` with the PNGs; written last, so it is complete.
+    """Write predictions as `folder/name.json` and the folder `name` with the PNGs. The JSON file is written last.
 
-    predictions: image id (Cityscapes: `CITY_SEQUENCE_FRAME`) and prediction, taken one by one.
-    Raises DatasetError when the JSON file exists and `overwrite` is false.
+    Args:
+        folder: Where to write.
+        predictions: Image id (Cityscapes: `CITY_SEQUENCE_FRAME`) and prediction, read one by one.
+        name: Name of the JSON file and of the folder of PNGs.
+        overwrite: Whether to replace an existing JSON file.
+
+    Returns:
+        The JSON file.
+
+    Raises:
+        DatasetError: The JSON file exists and `overwrite` is false.
     """
     json_path = folder / f"{name}.json"
     if json_path.exists() and not overwrite:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from opendr_panoptic_ros.synthetic.render.drive import draw_drive
 from opendr_panoptic_ros.synthetic.render.rng import Purpose, rng_for
-from opendr_panoptic_ros.synthetic.samples import Sample, check_size, checked_seed, make_sample
+from opendr_panoptic_ros.synthetic.samples import Pair, Sample, check_size, checked_seed, make_sample, to_pair
 
 
 class SyntheticDrive:
@@ -42,10 +42,21 @@ class SyntheticDrive:
     def __len__(self) -> int:
         return self.num_frames
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Pair]:
         return (self[i] for i in range(self.num_frames))
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Pair:
+        return to_pair(self.sample(index))
+
+    def sample(self, index: int, /) -> Sample:
+        """Draw one frame.
+
+        Args:
+            index: Number of the frame; negative numbers count from the end.
+
+        Returns:
+            The image, `(height, width, 3)` uint8 RGB, and its ground truth.
+        """
         frame = range(self.num_frames)[index]
         time_s = frame / self.fps
         image, ids = self._lens.distort(*self._world.paint(self._camera(time_s), time_s))

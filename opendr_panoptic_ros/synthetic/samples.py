@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Sample, an image with its ground truth, and the checks that scenes and drives share."""
+"""Images with their ground truth, and the checks that scenes and drives share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from opendr_panoptic_ros.prediction import PanopticPrediction
 
 MIN_SIZE_PX = 32
 
-Sample = tuple[Image, PanopticPrediction]
-"""An image, `(3, H, W)` uint8 RGB, and its ground truth."""
+Sample = tuple[NDArray[np.uint8], PanopticPrediction]
+"""An image, `(H, W, 3)` uint8 RGB, and its ground truth."""
+
+Pair = tuple[Image, PanopticPrediction]
+"""An image as OpenDR's Image, and its ground truth."""
 
 
 def make_sample(image_rgb: NDArray[np.uint8], ids: NDArray[np.int32], class_of: Mapping[int, int]) -> Sample:
@@ -31,6 +34,16 @@ def make_sample(image_rgb: NDArray[np.uint8], ids: NDArray[np.int32], class_of: 
     """
     class_ids = {segment_id: class_of[segment_id] for segment_id in segment_ids(ids)}
     truth = PanopticAnnotation.from_map(ids, class_ids, CITYSCAPES)
+    return image_rgb, truth
+
+
+def to_pair(sample: Sample) -> Pair:
+    """Return a sample with its image as OpenDR's Image.
+
+    Args:
+        sample: The image, `(H, W, 3)` uint8 RGB, and its ground truth.
+    """
+    image_rgb, truth = sample
     return Image(image_rgb.transpose(2, 0, 1), guess_format=False), truth
 
 

@@ -14,7 +14,15 @@ import numpy as np
 
 from opendr_panoptic_ros.synthetic.render.rng import Purpose, rng_for
 from opendr_panoptic_ros.synthetic.render.scene import draw_scene
-from opendr_panoptic_ros.synthetic.samples import Sample, check_size, checked_seed, make_sample, segment_ids
+from opendr_panoptic_ros.synthetic.samples import (
+    Pair,
+    Sample,
+    check_size,
+    checked_seed,
+    make_sample,
+    segment_ids,
+    to_pair,
+)
 
 EVALUATION_SEEDS_FROM = 900_000_000
 """Seeds from here up are for evaluation only, not for training or for the selection of a model."""
@@ -48,7 +56,18 @@ class SyntheticScenes:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Pair:
+        return to_pair(self.sample(index))
+
+    def sample(self, index: int, /) -> Sample:
+        """Draw one scene.
+
+        Args:
+            index: Index of the scene's seed in `seeds`.
+
+        Returns:
+            The image, `(height, width, 3)` uint8 RGB, and its ground truth.
+        """
         seed = self.seeds[index]
         world, camera, lens = draw_scene(seed, height=self.height, width=self.width)
         image, ids = lens.distort(*world.paint(camera))

@@ -98,12 +98,12 @@ class _Job(NamedTuple):
 
 def _write(job: _Job) -> None:
     if not job.num_frames:
-        _write_sample(job, _SCENE_FRAME, SyntheticScenes([job.seed], height=job.height, width=job.width)[0])
+        _write_sample(job, _SCENE_FRAME, SyntheticScenes([job.seed], height=job.height, width=job.width).sample(0))
         return
     drive = SyntheticDrive(job.seed, height=job.height, width=job.width)
     for index in range(job.num_frames):
         frame = index * len(drive) // job.num_frames
-        _write_sample(job, frame, drive[frame])
+        _write_sample(job, frame, drive.sample(frame))
 
 
 def _write_sample(job: _Job, frame: int, sample: Sample) -> None:
@@ -118,7 +118,7 @@ def _write_sample(job: _Job, frame: int, sample: Sample) -> None:
         count[label_id] = number + 1
     stem = f"{job.city}_{job.number:06d}_{frame:06d}"
     images, fine = (job.root / kind / job.split / job.city for kind in ("leftImg8bit", "gtFine"))
-    write_png(images / f"{stem}_leftImg8bit.png", image.convert("channels_last"))
+    write_png(images / f"{stem}_leftImg8bit.png", image)
     write_png(fine / f"{stem}_gtFine_labelIds.png", label_ids)
     write_png(fine / f"{stem}_gtFine_instanceIds.png", instance_ids)
     write_png(fine / f"{stem}_gtFine_color.png", CITYSCAPES.palette[truth.semantic_map])

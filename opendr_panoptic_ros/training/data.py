@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Training images: scaled, cropped, flipped, with their truth as tensors. Draws follow from seed, epoch and index."""
+"""Training images: scaled, cropped and flipped, with their ground truth as tensors.
+
+Every random choice follows from the seed, the epoch and the index of the image.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from opendr_panoptic_ros.annotation import PanopticAnnotation
+from opendr_panoptic_ros.annotation import LabelledArrays, LabelledImages, PanopticAnnotation, Sample, labelled_image
 from opendr_panoptic_ros.config import Config
-from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.evaluation.run import LabelledImages, labelled_image
 from opendr_panoptic_ros.inference import fitted_size
-from opendr_panoptic_ros.prediction import PanopticPrediction
 
 
 class Truth(NamedTuple):
-    """What is in one training image of H × W pixels, G instances and C crowd regions.
+    """Ground truth of one training image of H × W pixels with G instances and C crowd regions.
 
-    semantic: `(H, W)` uint8 train ids, 255 = ignore. instances: `(H, W)` int16, i + 1 where instance i is, else 0.
-    boxes: `(G, 4)` float32 px, half-open. labels: `(G,)` int64, 0-based things. crowd_boxes: `(C, 4)` as boxes.
-    seed: of the random choices made for this image.
+    Attributes:
+        semantic: `(H, W)` uint8 train ids, 255 = ignore.
+        instances: `(H, W)` int16, i + 1 in the pixels of instance i, else 0.
+        boxes: `(G, 4)` float32, x1, y1, x2, y2 in px, half-open.
+        labels: `(G,)` int64, thing classes from 0.
+        crowd_boxes: `(C, 4)` float32, as `boxes`.
+        seed: Seed of the random choices for this image.
     """
 
     semantic: Tensor
@@ -41,12 +45,20 @@ class Truth(NamedTuple):
 
 
 class TrainingDataset(Dataset[tuple[Tensor, Truth]]):
-    """`[epoch, index]` → image `(3, H, W)` uint8 and its Truth, H × W the config's crop.
+    """Augmented images: `dataset[epoch, index]` is the image `(3, H, W)` uint8 and its Truth.
 
-    Raises DatasetError when it is empty, has images without truth, or other classes than the config.
+    H × W is the configuration's crop. The image is a view of an `(H, W, 3)` array.
+
+    Args:
+        images: Images with their ground truth.
+        config: The configuration of the network.
+        seed: Seed of all random choices.
+
+    Raises:
+        DatasetError: The dataset is empty. Items without ground truth or of other classes raise it when read.
     """
 
-    metainfo: ClassVar[dict[str, Any]] = {}  # mmengine warns about a dataset without
+    metainfo: ClassVar[dict[str, Any]] = {}  # mmengine warns about datasets without it
 
     def __init__(self, images: LabelledImages, config: Config, *, seed: int) -> None:
         if len(images) == 0:
@@ -60,9 +72,9 @@ class TrainingDataset(Dataset[tuple[Tensor, Truth]]):
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[Tensor, Truth]:
         epoch, index = epoch_and_index
-        image, annotation = labelled_image(self._images, index, self._config.classes)
+        pixels, annotation = labelled_image(self._images, index, self._config.classes)
         rng = np.random.default_rng((self._seed, epoch, index))
-        pixels, annotation = augment(image.convert("channels_last"), annotation, self._config, rng)
+        pixels, annotation = augment(pixels, annotation, self._config, rng)
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)
         return tensor, truth_of(annotation, seed=int(rng.integers(2**62)))
 
@@ -70,10 +82,19 @@ class TrainingDataset(Dataset[tuple[Tensor, Truth]]):
 def augment(
     pixels: NDArray[np.uint8], annotation: PanopticAnnotation, config: Config, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], PanopticAnnotation]:
-    """The image `(H, W, 3)` and its truth after a random scale, crop and flip, at the config's crop size.
+    """Scale, crop and flip an image and its ground truth at random.
 
-    Scale 1 is the size that the network sees in testing. An image smaller than the crop is filled up at the bottom and
-    right, with the mean colour and void, as the network pads in testing.
+    Scale 1 is the size at which the network sees the image in testing. An image smaller than the crop is padded at the
+    bottom and right with the mean colour and void, as in testing.
+
+    Args:
+        pixels: `(H, W, 3)` uint8 RGB.
+        annotation: Its ground truth.
+        config: Sets the range of scales, the crop's size and the probability of a flip.
+        rng: Source of the random choices.
+
+    Returns:
+        The crop, `(crop height, crop width, 3)` uint8 RGB, and its ground truth.
     """
     data = config.data
     height, width = pixels.shape[:2]
@@ -106,7 +127,15 @@ def augment(
 
 
 def truth_of(annotation: PanopticAnnotation, *, seed: int) -> Truth:
-    """The annotation as tensors."""
+    """Convert an annotation to tensors.
+
+    Args:
+        annotation: Ground truth of one image.
+        seed: Seed of the random choices that losses make for this image.
+
+    Returns:
+        The tensors.
+    """
     instances = annotation.instances
     index = np.zeros(max((s.id for s in annotation.segments), default=0) + 1, np.int16)
     index[[s.id for s in instances]] = np.arange(1, len(instances) + 1)
@@ -121,27 +150,46 @@ def truth_of(annotation: PanopticAnnotation, *, seed: int) -> Truth:
     )
 
 
-class Remembered:
-    """The same images and truths, each made or read once only: for images that are slow to make and fit into memory."""
+class CachedImages:
+    """A dataset whose samples are kept in memory after their first use, for images that are slow to make.
 
-    def __init__(self, images: LabelledImages) -> None:
+    Args:
+        images: The dataset.
+    """
+
+    def __init__(self, images: LabelledArrays) -> None:
         self._images = images
-        self._remembered: dict[int, tuple[Image, PanopticPrediction | None]] = {}
+        self._samples: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, index: int, /) -> tuple[Image, PanopticPrediction | None]:
-        if index not in self._remembered:
-            self._remembered[index] = self._images[index]
-        return self._remembered[index]
+    def sample(self, index: int, /) -> Sample:
+        """Return one image as an array, and its ground truth.
+
+        Args:
+            index: From 0 to `len(self) - 1`.
+
+        Returns:
+            The image, `(H, W, 3)` uint8 RGB, and its ground truth. Every call returns the same objects.
+        """
+        if index not in self._samples:
+            self._samples[index] = self._images.sample(index)
+        return self._samples[index]
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Epoch and index of every image once, in an order drawn for the epoch; this process's share of each batch.
+    """Yields (epoch, index) of every image once, in an order drawn for the epoch, as this process's share of batches.
 
-    Filled up with images from the front until every step of every process is a whole one. The processes together see
-    the batches that one process with a larger batch would.
+    The first images of the order are repeated until every step of every process is complete. All processes together
+    see the batches of a single process with a larger batch.
+
+    Args:
+        num_images: Images in the dataset.
+        seed: Seed of the orders.
+        images_per_step: Images of one step of the optimiser, over all processes.
+        rank: Number of this process.
+        world_size: Number of processes.
     """
 
     def __init__(self, num_images: int, *, seed: int, images_per_step: int, rank: int, world_size: int) -> None:
@@ -153,11 +201,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self._skipped = 0
 
     def skip(self, num_images: int) -> None:
-        """The next iterations leave out this process's first `num_images`: a resumed epoch has had them."""
+        """Skip images at the start of the following iterations; a resumed epoch has processed them.
+
+        Args:
+            num_images: Images of this process to skip.
+        """
         self._skipped = num_images
 
     def set_epoch(self, epoch: int) -> None:
-        """What the next iteration yields; mmengine calls this before each epoch."""
+        """Set the epoch that the next iteration yields. mmengine calls this before each epoch.
+
+        Args:
+            epoch: From 0.
+        """
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -172,7 +228,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
 def training_loader(
     images: LabelledImages, config: Config, *, seed: int, num_workers: int, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Any]:
-    """Batches as TrainableEfficientPS takes them: `{"images": (B, 3, H, W) uint8, "truths": [Truth, …]}`."""
+    """Make the loader of the training batches.
+
+    Args:
+        images: Images with their ground truth.
+        config: The configuration of the network.
+        seed: Seed of all random choices.
+        num_workers: Processes that load images; 0 = load in this process.
+        rank: Number of this training process.
+        world_size: Number of training processes.
+
+    Returns:
+        A loader of the batches that `collate` makes.
+    """
     schedule = config.schedule
     sampler = EpochSampler(
         len(images),
@@ -194,8 +262,17 @@ def training_loader(
 
 
 def collate(samples: Sequence[tuple[Tensor, Truth]]) -> dict[str, Any]:
-    """Samples of a TrainingDataset → one batch."""
-    return {"images": torch.stack([image for image, _ in samples]), "truths": [truth for _, truth in samples]}
+    """Combine samples of a TrainingDataset into the arguments of `TrainableEfficientPS.forward`.
+
+    Args:
+        samples: B images `(3, H, W)` uint8 and their ground truth.
+
+    Returns:
+        `{"images": (B, 3, H, W) uint8, "truths": [Truth, …]}`. The images are channels_last in memory, the layout of
+        the crops and of the network.
+    """
+    images = torch.stack([image.permute(1, 2, 0) for image, _ in samples]).permute(0, 3, 1, 2)
+    return {"images": images, "truths": [truth for _, truth in samples]}
 
 
 def _one_thread(_worker: int) -> None:

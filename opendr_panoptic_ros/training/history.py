@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""History: the figures of each epoch of a training, kept in a file beside its checkpoints."""
+"""The figures of each epoch of a training, kept in a file beside its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ Row = dict[str, Any]
 
 
 class History:
-    """What training and validation found in each epoch, in the order of the epochs.
+    """The figures of training and validation for each epoch, in the order of the epochs.
 
-    path: the JSON file that holds it. after_epoch: rows of later epochs in an existing file are dropped, because
-    training starts again there.
+    Args:
+        path: The JSON file to keep them in.
+        after_epoch: Number of epochs that are finished when training starts. Rows of later epochs in an existing file
+            are dropped; 0 starts an empty history.
     """
 
     def __init__(self, path: Path, *, after_epoch: int) -> None:
@@ -31,18 +33,20 @@ class History:
         }
 
     def add(self, kind: str, row: dict[str, float]) -> None:
-        """Append one epoch's figures and write the file. kind: train or val.
+        """Append the figures of one epoch and write the file.
 
-        A figure that does not exist (NaN: AP of images without things) becomes None, in the file null.
+        Args:
+            kind: train or val.
+            row: Figures by name. NaN (such as AP of images without things) becomes None, in the file null.
         """
         self._rows[kind].append({name: None if math.isnan(value) else value for name, value in row.items()})
         write_json(self._path, self._rows)
 
     @property
     def best_pq(self) -> float:
-        """The highest panoptic quality, 0-1; -1 before the first validation that found one."""
+        """The highest panoptic quality, 0-1; -1 before the first validation with a figure."""
         return max((pq for row in self._rows["val"] if (pq := row["pq"]) is not None), default=-1.0)
 
     def to_dict(self) -> dict[str, list[Row]]:
-        """`{"train": rows, "val": rows}`."""
+        """Return `{"train": rows, "val": rows}`, a copy."""
         return {key: [dict(row) for row in rows] for key, rows in self._rows.items()}

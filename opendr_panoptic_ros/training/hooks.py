@@ -1,48 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What happens between the epochs of a training: evaluation, the record of the figures, the networks that are kept."""
+"""Validation, the record of the figures, and the checkpoints of a training, as a loop and hooks of mmengine."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
+from opendr_panoptic_ros.annotation import LabelledImages
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.errors import PanopticError
-from opendr_panoptic_ros.evaluation.run import LabelledImages, evaluate
+from opendr_panoptic_ros.evaluation.run import evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.training import mmcv_ops
+from opendr_panoptic_ros.training.protocol import TrainingRunner
 from opendr_panoptic_ros.visualize import overlay
 
 mmcv_ops.install()
 from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import BaseLoop  # noqa: E402
 
-if TYPE_CHECKING:
-    from opendr_panoptic_ros.training.runner import PanopticRunner
-
 _NUM_PICTURES = 4
-_CHECK_EVERY = 20  # batches; looking waits for the device
+_CHECK_EVERY = 20  # batches; reading a loss waits for the device
 
 
 class ValidationLoop(BaseLoop):
-    """Evaluates the network exactly as it is run: by PanopticSegmenter, image by image. The first process does it."""
+    """Evaluates the network as it is used, through PanopticSegmenter, image by image; only the first process does.
 
-    def __init__(self, runner: PanopticRunner, dataloader: LabelledImages, evaluator: None) -> None:  # noqa: ARG002
+    Args:
+        runner: The training.
+        dataloader: The validation images, under mmengine's name.
+        evaluator: Unused; mmengine passes one.
+    """
+
+    def __init__(self, runner: TrainingRunner, dataloader: LabelledImages, evaluator: None) -> None:  # noqa: ARG002
         super().__init__(runner, dataloader)
 
+    @override
     def run(self) -> None:
-        """One evaluation, with everything that is to happen before and after it."""
+        """Evaluate once, and call the hooks around it."""
         if self.runner.rank == 0:
             self.runner.call_hook("before_val")
             self.runner.call_hook("before_val_epoch")
@@ -75,36 +82,45 @@ class ValidationLoop(BaseLoop):
 
 
 class TrainingRecord(Hook):
-    """Keeps the figures of each epoch, and the best network as `best.safetensors`."""
+    """Records the figures of each epoch, and saves the best network as `best.safetensors`.
 
-    priority = "ABOVE_NORMAL"  # after_val_epoch comes before EMAHook takes the averaged weights away again
+    Args:
+        work_dir: The folder of the training.
+    """
+
+    priority = "ABOVE_NORMAL"  # after_val_epoch must run before EMAHook restores the weights that are not averaged
 
     def __init__(self, work_dir: Path) -> None:
         self._work_dir = work_dir
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
-    def before_train_epoch(self, runner: PanopticRunner) -> None:
-        """Start the means anew, unless it is the rest of an epoch that begins."""
+    @override
+    def before_train_epoch(self, runner: TrainingRunner) -> None:
+        """Reset the mean losses, except when a resumed epoch continues."""
         if not runner.train_loop.batches_done:
             self._sums, self._count = {}, 0
 
-    def before_save_checkpoint(self, runner: PanopticRunner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """The means so far are kept for the rest of the epoch."""
+    @override
+    def before_save_checkpoint(self, runner: TrainingRunner, checkpoint: dict[str, Any]) -> None:
+        """Store the sums of the losses, for the rest of the epoch after resuming."""
         checkpoint["loss_sums"], checkpoint["loss_count"] = self._sums, self._count
 
-    def after_load_checkpoint(self, runner: PanopticRunner, checkpoint: dict[str, Any]) -> None:
-        """Take them up again."""
+    @override
+    def after_load_checkpoint(self, runner: TrainingRunner, checkpoint: dict[str, Any]) -> None:
+        """Restore the sums of the losses."""
         parameter = next(runner.model.parameters())
         self._sums = {name: value.to(parameter.device) for name, value in checkpoint["loss_sums"].items()}
         self._count = checkpoint["loss_count"]
 
+    @override
     def after_train_iter(
-        self, runner: PanopticRunner, batch_idx: int, *, outputs: dict[str, Tensor], **_batch: Any
+        self, runner: TrainingRunner, batch_idx: int, *, outputs: dict[str, Tensor], **_batch: Any
     ) -> None:
-        """Count the losses of one batch; they stay on their device.
+        """Add the losses of one batch, on their device.
 
-        Raises PanopticError when they are not numbers any more, looked at now and then.
+        Raises:
+            PanopticError: The loss is not finite; checked every 20 batches.
         """
         if batch_idx % _CHECK_EVERY == 0:
             _check_finite(float(outputs["loss"]), runner)
@@ -112,16 +128,22 @@ class TrainingRecord(Hook):
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._count += 1
 
-    def after_train_epoch(self, runner: PanopticRunner) -> None:
-        """Record the means over the epoch. Raises PanopticError when they are not numbers."""
+    @override
+    def after_train_epoch(self, runner: TrainingRunner) -> None:
+        """Record the mean losses of the epoch.
+
+        Raises:
+            PanopticError: The mean loss is not finite.
+        """
         means = {name: float(value) / self._count for name, value in self._sums.items()}
-        _check_finite(means["loss"], runner)  # the same in every process: all stop
+        _check_finite(means["loss"], runner)  # the same value in every process, so all stop
         if runner.rank == 0:
             rate = runner.optim_wrapper.get_lr()["lr"][0]
             runner.history.add("train", {"epoch": runner.epoch + 1, "learning_rate": rate, **means})
 
-    def after_val_epoch(self, runner: PanopticRunner, metrics: dict[str, float]) -> None:
-        """Record the figures, and keep the network if it is the best."""
+    @override
+    def after_val_epoch(self, runner: TrainingRunner, metrics: dict[str, float]) -> None:
+        """Record the figures, and save the network if it is the best so far."""
         is_best = metrics["pq"] > runner.history.best_pq
         runner.history.add("val", {"epoch": runner.epoch, **metrics})
         if is_best:
@@ -129,20 +151,25 @@ class TrainingRecord(Hook):
 
 
 class CheckpointFiles(Hook):
-    """Writes what resuming needs, every so many epochs and after the last."""
+    """Saves the training's checkpoint at regular epochs and after the last one.
+
+    Args:
+        every: Epochs between two checkpoints.
+    """
 
     priority = "VERY_LOW"  # after the learning rate of the next epoch is set
 
     def __init__(self, every: int) -> None:
         self._every = every
 
-    def after_train_epoch(self, runner: PanopticRunner) -> None:
-        """Write it if it is time to."""
+    @override
+    def after_train_epoch(self, runner: TrainingRunner) -> None:
+        """Save a checkpoint if one is due."""
         if self.every_n_epochs(runner, self._every) or self.is_last_train_epoch(runner):
             runner.save_training_checkpoint()
 
 
-def _check_finite(loss: float, runner: PanopticRunner) -> None:
+def _check_finite(loss: float, runner: TrainingRunner) -> None:
     if not math.isfinite(loss):
         raise PanopticError(
             f"The loss is {loss} in epoch {runner.epoch + 1}: training has diverged. "
@@ -150,6 +177,6 @@ def _check_finite(loss: float, runner: PanopticRunner) -> None:
         )
 
 
-def _network(runner: PanopticRunner) -> EfficientPS:
+def _network(runner: TrainingRunner) -> EfficientPS:
     model = runner.model.module if hasattr(runner.model, "module") else runner.model
     return model.network

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Weights to start from: random ones, those of an EfficientNet, or those of another EfficientPS."""
+"""Initial weights of a training: random, of an EfficientNet, or of another EfficientPS."""
 
 from __future__ import annotations
 
@@ -25,10 +25,17 @@ from opendr_panoptic_ros.network.layers import LEAKY_SLOPE
 
 
 def network_for(config: Config, classes: ClassTable, *, start: EfficientPS | None, seed: int) -> EfficientPS:
-    """A network of the config's shape for `classes`, to be trained: `start` itself where it fits, else a new one.
+    """Return a network to train: `start` where it has these classes, else a new one.
 
-    A new one has random weights from `seed`, and those of `start`, if there is one, wherever their shapes agree: for
-    other classes that is all but the class layers. Its config has the data and schedule sections of `config`.
+    Args:
+        config: Shape of a new network, and the sections data and schedule of the result.
+        classes: Classes of the training data.
+        start: Network to start from, or None. A new network takes every tensor of the same shape from it; for other
+            classes these are all but the class layers.
+        seed: Seed of the random weights of a new network.
+
+    Returns:
+        The network, in float32 on the CPU if it is new.
     """
     if start is not None:
         config = dataclasses.replace(start.config, data=config.data, schedule=config.schedule)
@@ -45,10 +52,14 @@ def network_for(config: Config, classes: ClassTable, *, start: EfficientPS | Non
 
 @torch.no_grad()
 def initialise_weights_(network: EfficientPS, *, seed: int) -> None:
-    """Draw the weights that training starts from, in place; the same seed gives the same ones.
+    """Draw initial weights in place.
 
-    Signals keep their variance through the convolutions; the last layers start near zero, so that no class, box or
-    proposal is preferred.
+    Convolutions keep the variance of their input (He initialisation); the last layers start near zero, so that no
+    class, box or proposal is preferred.
+
+    Args:
+        network: The network to change.
+        seed: The same seed gives the same weights.
     """
     near_zero = {
         network.rpn.rpn_conv: 0.01,
@@ -76,8 +87,12 @@ def initialise_weights_(network: EfficientPS, *, seed: int) -> None:
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """How much of a file went into a network: numbers of tensors. left: names of the network's tensors that did not
-    change, because the file lacks them or has them in another shape.
+    """How many tensors of a file were copied into a network.
+
+    Attributes:
+        taken: Number of copied tensors.
+        total: Number of tensors of the network.
+        left: Names of the tensors that did not change, because the file lacks them or has them in another shape.
     """
 
     taken: int
@@ -92,13 +107,20 @@ class StartingWeights:
 
 
 def start_from_(network: EfficientPS, path: str | Path) -> StartingWeights:
-    """Copy what fits from a file into `network`, in place; the layers that it has not, or for other classes, stay.
+    """Copy every fitting tensor of a file into a network, in place. Other layers keep their weights.
 
-    path: a checkpoint as `load_checkpoint` takes it, or a state dict of an EfficientNet by timm, torchvision or
-        EfficientNet-PyTorch (`.pth` or `.safetensors`), whose weights go into the backbone. Those have other
-        activations and input scaling than this backbone, and squeeze-and-excite blocks unless they are Lite ones:
-        they are a start, not a finished backbone.
-    Raises CheckpointError when the file is unusable, or nothing in it fits.
+    Args:
+        network: The network to change.
+        path: A checkpoint as `load_checkpoint` takes it, or a state dict of an EfficientNet by timm, torchvision or
+            EfficientNet-PyTorch (`.pth` or `.safetensors`), whose weights are copied into the backbone. Those
+            networks have other activations and input scaling than this backbone and, except for the Lite ones,
+            squeeze-and-excite blocks, so the backbone still has to be trained.
+
+    Returns:
+        What was copied.
+
+    Raises:
+        CheckpointError: The file is unusable, or nothing in it fits.
     """
     try:
         found = dict(load_checkpoint(path).state_dict())
@@ -124,7 +146,7 @@ def _copy_fitting(network: EfficientPS, found: Mapping[str, Tensor]) -> Starting
 
 
 def _efficientnet_weights(path: Path, depth: float) -> dict[str, Tensor] | None:
-    """The state dict of an EfficientNet under our names; None when the file holds something else."""
+    """Return the state dict of an EfficientNet under our names; None when the file holds something else."""
     if not path.is_file():
         return None
     try:
@@ -132,9 +154,9 @@ def _efficientnet_weights(path: Path, depth: float) -> dict[str, Tensor] | None:
             content = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001 - the caller has the reader's own message
+    except Exception:  # noqa: BLE001 - the caller raises the error of load_checkpoint
         return None
-    if "conv_stem.weight" in content:  # timm's names are ours
+    if "conv_stem.weight" in content:  # our names are timm's
         return {f"backbone.{name}": value for name, value in content.items()}
     if "features.0.0.weight" in content:
         return {_from_torchvision(name): value for name, value in content.items()}
@@ -145,7 +167,7 @@ def _efficientnet_weights(path: Path, depth: float) -> dict[str, Tensor] | None:
 
 
 def _make_norm_weights_positive_(found: dict[str, Tensor], network: EfficientPS) -> None:
-    """The same function with norm weights of 0 or more: our norms take their absolute value.
+    """Make norm weights non-negative without changing the function, because our norms use the absolute value.
 
     `w·(x - mean) = |w|·(-x - -mean)` for a negative `w`: the channel's filter and mean change their sign with it.
     """
@@ -160,7 +182,7 @@ def _make_norm_weights_positive_(found: dict[str, Tensor], network: EfficientPS)
 
 
 def _from_torchvision(name: str) -> str:
-    """Torchvision's name of a tensor of an EfficientNet → ours; a name that fits nothing for what we have not."""
+    """Map a torchvision EfficientNet tensor name to ours; names of layers that we lack match nothing."""
     place = r"features\.(\d+)\.(\d+)(?:\.block\.(\d+)(?:\.(\d+))?)?\.(\w+)"
     match = re.fullmatch(place, name)
     if match is None:
@@ -170,7 +192,7 @@ def _from_torchvision(name: str) -> str:
         stem = stage == "0"
         layers = ("conv_stem", "bn1") if stem else ("conv_head", "bn2")
         return f"backbone.{layers[int(block)]}.{tensor}"
-    # A block is [widen,] depthwise, squeeze-and-excite, narrow; stage 1 does not widen.
+    # A block is [expansion,] depthwise, squeeze-and-excite, projection; stage 1 has no expansion.
     parts = ("conv_dw", "", "conv_pw") if stage == "1" else ("conv_pw", "conv_dw", "", "conv_pwl")
     convolution = parts[int(part)]
     norm = f"bn{[p for p in parts if p].index(convolution) + 1}" if convolution else ""
@@ -178,7 +200,7 @@ def _from_torchvision(name: str) -> str:
 
 
 def _from_efficientnet_pytorch(name: str, places: Sequence[str]) -> str:
-    """EfficientNet-PyTorch's name of a tensor → ours. places: "stage.block" of each of its blocks."""
+    """Map an EfficientNet-PyTorch tensor name to ours; `places` is "stage.block" of each of its blocks."""
     ends = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
     layer, _, tensor = name.rpartition(".")
     if layer in ends:
@@ -187,7 +209,7 @@ def _from_efficientnet_pytorch(name: str, places: Sequence[str]) -> str:
     if match is None or int(match[1]) >= len(places):
         return name
     place = places[int(match[1])]
-    if place.startswith("0."):  # its first stage does not widen
+    if place.startswith("0."):  # its first stage has no expansion
         layers = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     else:
         layers = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",

@@ -1,47 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The loop over epochs, which can be stopped after any step."""
+"""The loop over epochs, which can be stopped after each step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.distributed as dist
+from typing_extensions import override
 
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.training import mmcv_ops
+from opendr_panoptic_ros.training.protocol import TrainingRunner
 
 mmcv_ops.install()
 from mmengine.runner import EpochBasedTrainLoop  # noqa: E402
 
-if TYPE_CHECKING:
-    from opendr_panoptic_ros.training.runner import PanopticRunner
 
-
-class TrainingStopped(PanopticError):  # noqa: N818 - it was wanted
-    """Somebody asked for it, and what resuming needs has been written."""
+class TrainingStopped(PanopticError):  # noqa: N818 - a request, not an error
+    """Training was stopped on request; the checkpoint needed to resume has been saved."""
 
 
 class StoppableEpochs(EpochBasedTrainLoop):
-    """mmengine's loop over epochs; when the runner is asked to stop, it writes a checkpoint and raises TrainingStopped.
+    """mmengine's loop over epochs, which saves a checkpoint and raises TrainingStopped when the runner is to stop.
 
-    batches_done: how many batches of the present epoch count already; the next `run_epoch` begins after them.
+    Attributes:
+        batches_done: Processed batches of the current epoch; the next `run_epoch` continues after them.
     """
 
-    runner: PanopticRunner
+    runner: TrainingRunner
     batches_done = 0
 
+    @override
     def run_epoch(self) -> None:
-        """One epoch, or the rest of one."""
+        """Run one epoch, or the rest of a resumed one."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         self.dataloader.sampler.skip(self.batches_done * self.dataloader.batch_size)
         for index, batch in enumerate(self.dataloader, start=self.batches_done):
             self.run_iter(index, batch)
             self.batches_done = index + 1
-            # Not at the end of an epoch, which writes a checkpoint by itself, nor where gradients are half summed up.
+            # The end of an epoch saves a checkpoint anyway; accumulated gradients are not part of a checkpoint.
             is_between = self.batches_done < len(self.dataloader) and self.batches_done % self.runner.accumulate == 0
             if is_between and self._is_to_stop():
                 self.runner.save_training_checkpoint(batches_done=self.batches_done)
@@ -53,7 +52,7 @@ class StoppableEpochs(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _is_to_stop(self) -> bool:
-        """Whether any of the processes was asked to: all of them stop after the same step."""
+        """Whether any process is to stop: all processes then stop after the same step."""
         wanted = torch.tensor(float(self.runner.should_stop()), device=next(self.runner.model.parameters()).device)
         if dist.is_initialized():
             dist.all_reduce(wanted)

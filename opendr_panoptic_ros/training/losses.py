@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The six losses of EfficientPS (paper sections 3.3, 3.4), each a mean over what all processes contribute together."""
+"""The six losses of EfficientPS (paper sections 3.3 and 3.4), each a mean over the samples of all processes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from opendr_panoptic_ros.labels import VOID
 from opendr_panoptic_ros.training.data import Truth
 from opendr_panoptic_ros.training.targets import BoxTargets, Sampled, mask_targets
 
-_HARDEST = 4  # one in so many pixels counts in the semantic loss
+_HARDEST = 4  # the semantic loss uses the hardest quarter of the pixels
 _RPN_BETA = 1 / 9
 _BOX_BETA = 1.0
 
 
 def semantic_loss(logits: Tensor, truths: Sequence[Truth]) -> Tensor:
-    """Cross-entropy of the worst quarter of each image's pixels; void ones have none. logits: `(B, classes, H, W)`."""
+    """Compute the semantic loss: the cross-entropy of the hardest quarter of each image's pixels.
+
+    Args:
+        logits: `(B, classes, H, W)` float.
+        truths: Ground truth of each image; the loss of void pixels is 0.
+
+    Returns:
+        Scalar float32.
+    """
     target = torch.stack([truth.semantic for truth in truths]).long()
-    # One row a pixel is how channels_last logits lie in memory: nothing is copied, and a quarter of the time is saved.
+    # Channels_last logits are stored as one row for each pixel: nothing is copied, and a quarter of the time is saved.
     rows = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1]).float()
     per_pixel = F.cross_entropy(rows, target.flatten(), ignore_index=VOID, reduction="none").view(len(truths), -1)
     return per_pixel.topk(per_pixel.shape[1] // _HARDEST, dim=1, sorted=False).values.mean()
@@ -37,9 +45,17 @@ def rpn_losses(
     truths: Sequence[Truth],
     targets: BoxTargets,
 ) -> tuple[Tensor, Tensor]:
-    """Objectness: binary cross-entropy; boxes: smooth L1 of the positives; both a mean over the sampled anchors.
+    """Compute the losses of the RPN, means over the sampled anchors of all images.
 
-    objectness: `(B, anchors)` logits. deltas: `(B, anchors, 4)`.
+    Args:
+        objectness: `(B, anchors)` logits.
+        deltas: `(B, anchors, 4)` float.
+        sampled: The sampled anchors of each image.
+        truths: Ground truth of each image.
+        targets: Encodes the targets of the boxes.
+
+    Returns:
+        Binary cross-entropy of the objectness, and smooth L1 of the deltas of positive anchors; scalars, float32.
     """
     total = mean_over_processes(sum(len(s.indices) for s in sampled), objectness.device)
     object_loss, box_loss = objectness.new_zeros((), dtype=torch.float32), deltas.new_zeros((), dtype=torch.float32)
@@ -62,9 +78,17 @@ def box_losses(
     truths: Sequence[Truth],
     targets: BoxTargets,
 ) -> tuple[Tensor, Tensor]:
-    """Classes: cross-entropy; boxes: smooth L1 of the positives; both a mean over the sampled RoIs of all images.
+    """Compute the losses of the box head, means over the sampled RoIs of all images.
 
-    class_logits: `(N, 1 + things)`, column 0 background. deltas: `(N, 4 · (1 + things))`. Rows as in `sampled`.
+    Args:
+        class_logits: `(N, 1 + things)` float, column 0 = background; rows in the order of `sampled`.
+        deltas: `(N, 4 · (1 + things))` float, rows as `class_logits`.
+        sampled: The sampled RoIs of each image.
+        truths: Ground truth of each image.
+        targets: Encodes the targets of the boxes.
+
+    Returns:
+        Cross-entropy of the classes, and smooth L1 of the deltas of positive RoIs; scalars, float32.
     """
     total = mean_over_processes(len(class_logits), class_logits.device)
     labels, positives, wanted = [], [], []
@@ -84,9 +108,15 @@ def box_losses(
 
 
 def mask_loss(mask_logits: Tensor, sampled: Sequence[Sampled], truths: Sequence[Truth]) -> Tensor:
-    """Binary cross-entropy of each positive's mask, in the channel of its class; a mean over cells and positives.
+    """Compute the mask loss: binary cross-entropy in the channel of the class, a mean over cells and positives.
 
-    mask_logits: `(P, 1 + things, 28, 28)`, the positives of all images; channel 0 is background and never used.
+    Args:
+        mask_logits: `(P, 1 + things, 28, 28)` float, the positive RoIs of all images; channel 0 is unused.
+        sampled: The sampled RoIs of each image.
+        truths: Ground truth of each image.
+
+    Returns:
+        Scalar float32.
     """
     size = mask_logits.shape[-1]
     labels = torch.cat([t.labels[s.instances] + 1 for s, t in zip(sampled, truths, strict=True)])
@@ -102,10 +132,17 @@ def mask_loss(mask_logits: Tensor, sampled: Sequence[Sampled], truths: Sequence[
 
 
 def mean_over_processes(count: int, device: torch.device) -> Tensor:
-    """The mean of every process's `count`, as a scalar on `device`; not quite 0 where nothing is held anywhere.
+    """Return the mean count per process, at least 1e-6.
 
-    A sum divided by it, averaged over the processes as their gradients are, is the mean over what all of them hold. A
-    crowd over the whole of a crop leaves nothing to count: the sum, 0, divided by it is then 0 and not NaN.
+    Dividing a local sum by it makes the gradient average over processes the global mean. The lower limit turns the
+    loss of a crop without any sample (a crowd region covers all of it) into 0 instead of NaN.
+
+    Args:
+        count: Number of samples in this process.
+        device: Where to put the result.
+
+    Returns:
+        Scalar float32.
     """
     total = torch.tensor(float(count), device=device)
     if dist.is_initialized() and dist.get_world_size() > 1:

@@ -3,8 +3,8 @@
 
 """A stand-in for mmcv's compiled operators, so that mmdet imports and works without them.
 
-The `mmcv-lite` wheel lacks the module `mmcv._ext`, and the full mmcv does not compile against current torch. Of its
-operators mmdet's assigners, samplers, NMS and mask targets need two, which torchvision has.
+The `mmcv-lite` wheel lacks the module `mmcv._ext`, and the full mmcv does not compile against current torch. mmdet's
+assigners, samplers, NMS and mask targets need two of its operators, which torchvision has as well.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _AVERAGE = 1  # mmcv's number for pool_mode "avg"
 
 
 def install() -> None:
-    """`import mmdet` works: `mmcv._ext` is the compiled module where there is one, else the stand-in.
+    """Make `import mmdet` work: without the compiled module `mmcv._ext`, install the stand-in.
 
-    Raises ImportError, saying what to install, when mmcv, mmengine or mmdet is missing.
+    Raises:
+        ImportError: mmcv, mmengine or mmdet is missing; the message says what to install.
     """
     missing = [name for name in ("mmcv", "mmengine", "mmdet") if importlib.util.find_spec(name) is None]
     if missing:
@@ -40,14 +41,14 @@ def install() -> None:
     import mmcv
 
     stand_in = _StandIn(_NAME, "torchvision's operators under the names of mmcv's compiled ones.")
-    stand_in.__spec__ = ModuleSpec(_NAME, loader=None)  # mmengine asks pkgutil for it
+    stand_in.__spec__ = ModuleSpec(_NAME, loader=None)  # mmengine reads it
     sys.modules[_NAME] = stand_in
     mmcv._ext = stand_in
 
 
 class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        """An operator; one that is not there can be looked up, as mmcv does at import, but not called."""
+        """Return an operator; others can be looked up, as mmcv does at import, but raise when called."""
         if name.startswith("__"):
             raise AttributeError(name)
         return _OPERATORS.get(name) or _missing(name)
@@ -56,7 +57,7 @@ class _StandIn(ModuleType):
 def _missing(name: str) -> Any:
     def raise_error(*_args: Any, **_kwargs: Any) -> NoReturn:
         raise NotImplementedError(
-            f"mmcv's compiled operator {name!r} is not there: this is mmcv-lite, and only {', '.join(_OPERATORS)} are "
+            f"mmcv's compiled operator {name!r} is missing: this is mmcv-lite, and only {', '.join(_OPERATORS)} are "
             "provided through torchvision. Install the full mmcv to use it."
         )
 
@@ -64,12 +65,12 @@ def _missing(name: str) -> Any:
 
 
 def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices kept, by descending score. offset: 1 where x2, y2 are the last pixel inside, else 0."""
+    """Return the kept indices by descending score; `offset` is 1 where x2, y2 are the last pixel inside, else 0."""
     return torchvision_nms(torch.cat((boxes[:, :2], boxes[:, 2:] + offset), dim=1), scores, iou_threshold)
 
 
 def _roi_align_forward(
-    input: Tensor,  # noqa: A002 - mmcv calls it so
+    input: Tensor,  # noqa: A002 - mmcv's name
     rois: Tensor,
     output: Tensor,
     argmax_y: Tensor,  # noqa: ARG001 - only maximum pooling fills these
@@ -82,7 +83,7 @@ def _roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """RoIAlign of `input` `(B, C, H, W)` for `rois` `(N, 5)`, written into `output`."""
+    """Write the RoIAlign of `input` `(B, C, H, W)` for `rois` `(N, 5)` into `output`."""
     if pool_mode != _AVERAGE:
         raise NotImplementedError("roi_align with pool_mode 'max' needs the full mmcv; use 'avg'.")
     size = (aligned_height, aligned_width)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""TrainableEfficientPS: the network with its losses, as mmengine's Runner wants it."""
+"""The network with its losses, as a model of mmengine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
+from typing_extensions import override
 
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.layers import Norm
@@ -25,10 +26,13 @@ _RPN_STREAM, _BOX_STREAM = 1, 2
 
 
 class TrainableEfficientPS(BaseModel):
-    """An EfficientPS and the losses of its heads. `network` is what is trained, and nothing else here has weights.
+    """An EfficientPS and the losses of its heads.
 
-    The config's schedule says in which precision the network computes and whether the norms keep their statistics.
-    The losses and everything about boxes are computed in float32.
+    The schedule of its configuration sets the precision of the network and whether the norm layers keep their
+    statistics. Losses and boxes are computed in float32.
+
+    Args:
+        network: The network to train; it holds all weights of the model.
     """
 
     def __init__(self, network: EfficientPS) -> None:
@@ -60,10 +64,20 @@ class TrainableEfficientPS(BaseModel):
         self.register_buffer("_mean", torch.tensor(config.model.pixel_mean)[:, None, None], persistent=False)
         self.register_buffer("_std", torch.tensor(config.model.pixel_std)[:, None, None], persistent=False)
 
+    @override
     def forward(self, images: Tensor, truths: Sequence[Truth], mode: str = "loss") -> dict[str, Tensor]:
-        """The losses by name: each a scalar, their sum is what training makes small.
+        """Compute the losses; training minimises their sum.
 
-        images: `(B, 3, H, W)` uint8 RGB, H and W multiples of 32. truths: one for each image.
+        Args:
+            images: `(B, 3, H, W)` uint8 RGB, H and W multiples of 32.
+            truths: Ground truth of each image.
+            mode: "loss", mmengine's word.
+
+        Returns:
+            Six scalars, float32, by name.
+
+        Raises:
+            ValueError: `mode` is another word.
         """
         if mode != "loss":
             raise ValueError(f"mode is {mode!r}; this model only computes losses, PanopticSegmenter predicts.")
@@ -98,8 +112,8 @@ class TrainableEfficientPS(BaseModel):
             rois = with_image_index([s.boxes for s in sampled])
             class_logits, box_deltas = heads.box(roi_features(fpn, rois, heads.box.roi_size))
             positive_rois = with_image_index([s.boxes[: len(s.instances)] for s in sampled])
-            # A batch without any instance still runs the mask head, on a RoI that then does not count: every process
-            # has a gradient for every weight.
+            # A batch without instances still runs the mask head, on a RoI without effect, so that every process has a
+            # gradient for every weight.
             mask_rois = positive_rois if len(positive_rois) else rois[:1]
             mask_logits = heads.mask(roi_features(fpn, mask_rois, heads.mask.roi_size))
         losses["loss_class"], losses["loss_box"] = box_losses(
@@ -108,8 +122,9 @@ class TrainableEfficientPS(BaseModel):
         losses["loss_mask"] = mask_loss(mask_logits, sampled, truths)
         return losses
 
+    @override
     def train(self, mode: bool = True) -> TrainableEfficientPS:
-        """Training mode; norms that are to keep their statistics stay as they are."""
+        """Set the training mode; norm layers that keep their statistics stay in evaluation mode."""
         super().train(mode)
         if self.network.config.schedule.freeze_norms:
             for module in self.modules():
@@ -117,8 +132,9 @@ class TrainableEfficientPS(BaseModel):
                     module.eval()
         return self
 
+    @override
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
-        """The sum of the losses, and all of them averaged over the processes for the log."""
+        """Return the sum of the losses, and all losses averaged over the processes for the log."""
         total = torch.stack(list(losses.values())).sum()
         values = torch.stack([total, *losses.values()]).detach()
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
@@ -128,5 +144,5 @@ class TrainableEfficientPS(BaseModel):
 
 
 def _by_anchor(levels: Sequence[Tensor], values: int) -> Tensor:
-    """Maps `(B, anchors · values, h, w)` → `(B, all anchors, values)`, in the order of `grid_anchors`."""
+    """Reshape maps `(B, anchors · values, h, w)` to `(B, all anchors, values)`, in the order of `grid_anchors`."""
     return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, values) for level in levels], dim=1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""`train`: the whole of a training, on mmengine's Runner."""
+"""Training of a network on mmengine's Runner."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ import cv2
 import torch
 import torch.distributed as dist
 from torch import nn
+from typing_extensions import override
 
+from opendr_panoptic_ros.annotation import LabelledImages
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError
-from opendr_panoptic_ros.evaluation.run import LabelledImages
 from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
@@ -37,7 +38,7 @@ from mmengine.model import MMDistributedDataParallel  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 STOPPED = "stopped.pth"
-"""What a training that was stopped within an epoch goes on from."""
+"""Checkpoint of a training that was stopped within an epoch."""
 _DISTRIBUTED_TIMEOUT = dt.timedelta(hours=6)  # the other processes wait while one evaluates
 
 
@@ -54,20 +55,34 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     silent: bool = False,
 ) -> dict[str, list[Row]]:
-    """`network` is trained as its config says, in place; what is returned is the record of each epoch.
+    """Train a network in place, with the settings of its configuration.
 
-    images: to learn from. val_images: to evaluate on; the best weights by PQ are kept where there are some.
-    work_dir: gets `epoch_N.pth` (to resume from), `last.safetensors` and `best.safetensors` (networks), `history.json`
-        and TensorBoard's files. seed: of everything random. num_workers: processes that load images.
-    resume_from: an `epoch_N.pth` or `stopped.pth`: training goes on after it as if it had never stopped (its seed is
-        used). should_stop: asked after each step; once it is true, `stopped.pth` is written and TrainingStopped raised.
-    silent: warnings only.
+    Under torchrun every process calls this function; gradients are averaged over the processes, and the first process
+    evaluates and writes files.
 
-    Under torchrun every process calls this; gradients are shared, and the first process evaluates and writes.
-    Returns `{"train": [{"epoch", "learning_rate", losses}], "val": [{"epoch", "pq", "sq", "rq", "miou", "ap"}]}`;
-    a figure that does not exist, such as AP without things, is None.
-    Raises TrainingStopped when `should_stop` said so, ConfigError when `work_dir` holds a training that is not resumed,
-    CheckpointError when `resume_from` cannot be, DatasetError for unusable images.
+    Args:
+        network: The network to train.
+        images: Training images with their ground truth.
+        val_images: Validation images; with them, the best weights by PQ are saved.
+        work_dir: Receives `epoch_N.pth` (to resume from), the networks `last.safetensors` and `best.safetensors`,
+            `history.json` and TensorBoard's files.
+        seed: Seed of all random choices.
+        device: auto, or a device of torch such as cpu, cuda, cuda:1.
+        num_workers: Processes that load images; 0 = load between the steps.
+        resume_from: An `epoch_N.pth` or `stopped.pth`. Training continues as if it had not been interrupted, with the
+            seed of the checkpoint.
+        should_stop: Called after each step; once it returns True, `stopped.pth` is saved and TrainingStopped raised.
+        silent: Whether to log warnings only.
+
+    Returns:
+        The history: `{"train": [{"epoch", "learning_rate", losses}], "val": [{"epoch", "pq", "sq", "rq", "miou",
+        "ap"}]}`; a figure that does not exist, such as AP without things, is None.
+
+    Raises:
+        TrainingStopped: `should_stop` returned True.
+        ConfigError: `work_dir` holds a training that is not resumed, or the device is unusable.
+        CheckpointError: `resume_from` cannot be resumed.
+        DatasetError: The images are unusable.
     """
     work_dir = Path(work_dir).expanduser()
     found = _resolve_device(device, network.config.schedule)
@@ -93,10 +108,23 @@ def train(
 
 
 class PanopticRunner(Runner):
-    """mmengine's Runner with its parts put together for EfficientPS.
+    """mmengine's Runner, assembled for EfficientPS.
 
-    It differs in what it saves: tensors and plain containers only, so that no class has to be trusted to read it, and
-    whole files only. Every random choice follows from seed, epoch and image: the seed is all the random state there is.
+    Its checkpoints hold only tensors and plain containers, so that reading them executes no code, and are written
+    atomically. Every random choice follows from seed, epoch and image, so that the seed is the whole random state.
+
+    Args:
+        network: The network to train.
+        images: Training images with their ground truth.
+        val_images: Validation images, or None.
+        work_dir: Folder of the training.
+        seed: Seed of all random choices.
+        device: Where to train.
+        num_workers: Processes that load images.
+        checkpoint: Content of a training checkpoint to resume from, or None.
+        history: Receives the figures of each epoch.
+        should_stop: As in `train`.
+        silent: Whether to log warnings only.
     """
 
     def __init__(
@@ -134,13 +162,13 @@ class PanopticRunner(Runner):
             train_cfg={"type": StoppableEpochs, "max_epochs": schedule.epochs, "val_interval": schedule.evaluate_every},
             val_dataloader=val_images,
             val_cfg={"type": ValidationLoop} if validate else None,
-            val_evaluator={} if validate else None,  # mmengine wants one; ours is in the loop
+            val_evaluator={} if validate else None,  # mmengine requires one; ours is in the loop
             optim_wrapper=_optim_wrapper(schedule),
             param_scheduler=_param_schedulers(schedule),
             default_hooks={"checkpoint": None},
             custom_hooks=custom_hooks,
             env_cfg={"mp_cfg": {"opencv_num_threads": cv2.getNumThreads()}},
-            log_level="WARNING",  # what mmengine says while it is put together helps nobody
+            log_level="WARNING",  # suppresses mmengine's messages about its construction
             visualizer={"type": "Visualizer", "vis_backends": [{"type": "TensorboardVisBackend"}]},
             randomness={"seed": seed},
             experiment_name=f"{work_dir.name}_{uuid.uuid4().hex[:8]}",
@@ -148,8 +176,9 @@ class PanopticRunner(Runner):
         for logger in (self.logger, *self.logger.handlers):
             logger.setLevel("ERROR" if rank > 0 else "WARNING" if silent else "INFO")
 
-    def wrap_model(self, model_wrapper_cfg: None, model: nn.Module) -> nn.Module:  # noqa: ARG002
-        """The model on its device; under torchrun, one whose gradients are averaged over the processes."""
+    @override
+    def wrap_model(self, model_wrapper_cfg: None, model: nn.Module) -> nn.Module:
+        """Move the model to its device; under torchrun, wrap it to average gradients over the processes."""
         model = model.to(self._device).to(memory_format=torch.channels_last)
         if not dist.is_initialized():
             return model
@@ -157,9 +186,10 @@ class PanopticRunner(Runner):
         return MMDistributedDataParallel(model, device_ids=device_ids)
 
     def save_training_checkpoint(self, *, batches_done: int = 0) -> None:
-        """`epoch_N.pth` and `last.safetensors` are written, N the number of finished epochs with the current one.
+        """Save `epoch_N.pth` and `last.safetensors`, N the number of finished epochs including the current one.
 
-        batches_done: of the current epoch when it is not finished; the file then is `stopped.pth`.
+        Args:
+            batches_done: Batches of the current epoch when it is not finished; the file is `stopped.pth` then.
         """
         if self.rank != 0:
             return
@@ -178,24 +208,25 @@ class PanopticRunner(Runner):
         write_whole(work_dir / name, lambda partial: torch.save(checkpoint, partial))
         if not batches_done:
             (work_dir / STOPPED).unlink(missing_ok=True)
-        # Not the network itself: with a running mean of the weights, that mean is what the hook has put there.
+        # A copy, because the hook puts the running mean of the weights, where there is one, into the checkpoint.
         model = copy.deepcopy(_plain_model(self.model))
         model.load_state_dict(checkpoint["state_dict"])
         save_checkpoint(model.network, work_dir / "last.safetensors")
 
     def load_kept_weights(self) -> None:
-        """The network in memory is the one in `last.safetensors`: the running mean, where there is one."""
+        """Load the weights of `last.safetensors` into the network: the running mean, where there is one."""
         model = _plain_model(self.model)
         checkpoint = {"state_dict": model.state_dict()}
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)  # EMAHook puts the mean there
         model.load_state_dict(checkpoint["state_dict"])
 
+    @override
     def load_or_resume(self) -> None:
-        """Go on after the checkpoint that was given, if one was."""
+        """Restore the state of the checkpoint to resume from, if there is one."""
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is None:
             return
-        self._resume = True  # EMAHook asks
+        self._resume = True  # EMAHook reads it
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         try:
             _plain_model(self.model).load_state_dict(checkpoint["state_dict"])
@@ -210,21 +241,33 @@ class PanopticRunner(Runner):
         self.train_loop.batches_done = checkpoint["batches_done"]
         self.logger.info("Resumed after epoch %d, iteration %d.", checkpoint["epoch"], checkpoint["iteration"])
 
+    @override
     def dump_config(self) -> None:
-        """Nothing: the networks that are saved hold our configuration, and mmengine's is made from it."""
+        """Write nothing: the saved networks hold our configuration, from which mmengine's is made."""
 
+    @override
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        """Nothing: pages about the machine before the first line about the training."""
+        """Log nothing: mmengine would print pages about the machine."""
 
 
 def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of an `epoch_N.pth` or `stopped.pth`. Raises CheckpointError when it is none."""
+    """Read an `epoch_N.pth` or `stopped.pth`.
+
+    Args:
+        path: The file; `~` is expanded.
+
+    Returns:
+        Its content.
+
+    Raises:
+        CheckpointError: The file is missing, unreadable, or not a checkpoint of a training.
+    """
     path = Path(path).expanduser()
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path} to resume from.") from error
-    except Exception as error:  # torch.load lets through whatever the pickle machinery raises
+    except Exception as error:  # torch.load passes on every error of the pickle machinery
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     wanted = {"epoch", "batches_done", "iteration", "seed", "state_dict", "optimizer", "param_schedulers"}
     if not isinstance(content, dict) or not wanted <= content.keys():
@@ -233,7 +276,14 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def latest_training_checkpoint(work_dir: str | Path) -> Path | None:
-    """The `stopped.pth` in a folder, else the `epoch_N.pth` of the latest epoch; None where there is none."""
+    """Find the checkpoint to resume from.
+
+    Args:
+        work_dir: Folder of a training; `~` is expanded.
+
+    Returns:
+        `stopped.pth` if there is one, else the `epoch_N.pth` of the latest epoch, else None.
+    """
     work_dir = Path(work_dir).expanduser()
     if (work_dir / STOPPED).exists():
         return work_dir / STOPPED
@@ -246,7 +296,7 @@ def latest_training_checkpoint(work_dir: str | Path) -> Path | None:
 
 
 def _plain_model(model: nn.Module) -> TrainableEfficientPS:
-    """The model inside the wrapper that shares gradients, or the model itself."""
+    """Return the model without the wrapper that averages gradients."""
     plain = model.module if isinstance(model, MMDistributedDataParallel) else model
     return cast(TrainableEfficientPS, plain)
 
@@ -285,7 +335,7 @@ def _resolve_device(device: str | torch.device, schedule: ScheduleConfig) -> tor
 
 
 def _join_processes(device: torch.device) -> bool:
-    """Whether this call has joined the processes that torchrun started."""
+    """Join the processes that torchrun started; return whether this call did so."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1:

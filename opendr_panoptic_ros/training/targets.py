@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What the boxes should have said: which of them belongs to which instance, by mmdet's assigner and sampler."""
+"""Training targets of the boxes: assignment to instances and sampling, by mmdet; and of the masks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import Truth
@@ -21,14 +22,17 @@ from mmengine.structures import InstanceData  # noqa: E402
 from torchvision.ops import box_area  # noqa: E402
 
 _CROWD_OVERLAP = 0.5
-_POINTS = 2  # a side of each cell of a mask target
+_POINTS = 2  # sampled points along each side of a cell of a mask target
 
 
 class Sampled(NamedTuple):
-    """The chosen boxes of one image, positives first: P positives, N in all.
+    """The sampled boxes of one image: N boxes, the first P of which are positive.
 
-    indices: `(N,)` int64 into the candidates; with added truth, into truth and candidates one behind the other.
-    boxes: `(N, 4)` float32 px, x2 and y2 the last pixel inside. instances: `(P,)` int64, the instance of each positive.
+    Attributes:
+        indices: `(N,)` int64 into the candidates; where ground truth is added, into the concatenation of ground truth
+            and candidates.
+        boxes: `(N, 4)` float32, x1, y1, x2, y2 in px; x2 and y2 are the last pixel inside.
+        instances: `(P,)` int64, the instance of each positive.
     """
 
     indices: Tensor
@@ -37,24 +41,36 @@ class Sampled(NamedTuple):
 
 
 class SeededSampler(RandomSampler):
-    """mmdet's RandomSampler with random numbers of its own, so that they do not depend on what else a process does."""
+    """mmdet's RandomSampler with its own random numbers, independent of others drawn in the process.
+
+    Args:
+        num: Boxes to sample.
+        pos_fraction: Largest share of positives, 0-1.
+        add_gt_as_proposals: Whether the boxes of the ground truth are candidates too.
+        seed: Seed of the random numbers.
+    """
 
     def __init__(self, num: int, pos_fraction: float, *, add_gt_as_proposals: bool, seed: int) -> None:
         super().__init__(num, pos_fraction, add_gt_as_proposals=add_gt_as_proposals)
         self._generator = torch.Generator().manual_seed(seed)
 
+    @override
     def random_choice(self, gallery: Tensor, num: int) -> Tensor:
-        """`num` of the indices `gallery` `(N,)`, each at most once."""
+        """Return `num` of the indices `gallery` `(N,)`, each at most once."""
         return gallery[torch.randperm(len(gallery), generator=self._generator)[:num].to(gallery.device)]
 
 
 class BoxTargets:
-    """Chooses boxes and encodes their targets; one for the RPN, one for the box head.
+    """Samples boxes and encodes their targets; there is one for the RPN and one for the box head.
 
-    positive_iou, negative_iou: a candidate is positive from the one on, negative below the other, ignored between.
-    keep_best: an instance whose best candidates are below positive_iou (but not below negative_iou) gets those.
-    num, positive_fraction: candidates chosen in each image. add_truth: the instances' own boxes are candidates too.
-    stds: the unit of the deltas.
+    Args:
+        positive_iou: A candidate with at least this IoU with an instance is positive.
+        negative_iou: A candidate below this IoU with every instance is negative; between the two it is ignored.
+        keep_best: Whether an instance without a positive candidate gets its best ones above `negative_iou`.
+        num: Candidates sampled in each image.
+        positive_fraction: Largest share of positives among them, 0-1.
+        add_truth: Whether the boxes of the instances are candidates too.
+        stds: Standard deviations by which the four deltas are divided.
     """
 
     def __init__(
@@ -73,7 +89,7 @@ class BoxTargets:
             negative_iou,
             min_pos_iou=negative_iou,
             match_low_quality=keep_best,
-            # The class, not its name: where names are looked up changes as soon as an mmengine Runner was made.
+            # The class, not its name: mmengine looks names up in another registry once a Runner exists.
             iou_calculator={"type": BboxOverlaps2D},
         )
         self._num, self._positive_fraction, self._add_truth = num, positive_fraction, add_truth
@@ -81,12 +97,17 @@ class BoxTargets:
 
     @torch.no_grad()
     def sample(self, candidates: Tensor, truth: Truth, *, stream: int) -> Sampled:
-        """The boxes to learn from. candidates: `(M, 4)` px, x2 and y2 the last pixel inside.
+        """Sample the boxes to learn from. Candidates that lie in a crowd region by more than half are left out.
 
-        Candidates that lie in a crowd region by more than half are left out. stream: tells apart the draws for one
-        image.
+        Args:
+            candidates: `(M, 4)` float32, x1, y1, x2, y2 in px; x2 and y2 are the last pixel inside.
+            truth: Ground truth of the image.
+            stream: Number that separates the random choices of several samplers for one image.
+
+        Returns:
+            The sampled boxes.
         """
-        # With x2 and y2 one further, mmdet's areas are the old convention's.
+        # Half-open boxes give mmdet the areas of the old convention, in which a width is x2 - x1 + 1.
         candidates = half_open(candidates)
         instances = InstanceData(bboxes=truth.boxes, labels=truth.labels)
         assigned = self._assigner.assign(InstanceData(priors=candidates), instances)
@@ -102,29 +123,60 @@ class BoxTargets:
         )
 
     def deltas(self, boxes: Tensor, truth_boxes: Tensor) -> Tensor:
-        """`(N, 4)` what turns `boxes` into `truth_boxes`, which are half-open: the inverse of decode_boxes.
+        """Encode the deltas from boxes to ground truth, the inverse of `decode_boxes`.
 
-        A box is to end at the first pixel outside, because the fusion draws masks between x1 and x2 without the + 1 of
-        the old convention: on small images that is worth 3 points of PQ (docs/decisions/0002-box-targets.md).
+        Deviation from the original: the network learns boxes that end at the first pixel outside, because the fusion
+        draws masks between x1 and x2 without the + 1 of the old convention. On small images this gains 3 points of PQ
+        (docs/decisions/0002-box-targets.md).
+
+        Args:
+            boxes: `(N, 4)` float32 px, x2 and y2 the last pixel inside.
+            truth_boxes: `(N, 4)` float32 px, half-open.
+
+        Returns:
+            `(N, 4)` float32.
         """
         return self._coder.encode(boxes, truth_boxes)
 
 
 def half_open(boxes: Tensor) -> Tensor:
-    """`(N, 4)`: x2, y2 from the last pixel inside to the first outside."""
+    """Move x2 and y2 from the last pixel inside to the first pixel outside.
+
+    Args:
+        boxes: `(N, 4)` px.
+
+    Returns:
+        `(N, 4)` px.
+    """
     return boxes + boxes.new_tensor((0, 0, 1, 1))
 
 
 def last_pixel(boxes: Tensor) -> Tensor:
-    """`(N, 4)`: x2, y2 from the first pixel outside to the last inside."""
+    """Move x2 and y2 from the first pixel outside to the last pixel inside.
+
+    Args:
+        boxes: `(N, 4)` px.
+
+    Returns:
+        `(N, 4)` px.
+    """
     return boxes - boxes.new_tensor((0, 0, 1, 1))
 
 
 def mask_targets(instance_map: Tensor, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """`(N, size, size)` float32, 1 where a cell of the box belongs by half or more to the box's instance.
+    """Make the targets of the mask head.
 
-    instance_map: `(H, W)`, i + 1 where instance i is. instances: `(N,)` int64. boxes: `(N, 4)` px. The cells divide x1
-    to x2 and y1 to y2 equally: the places where the fusion samples the mask's logits (NETWORK.md, Fusion 1).
+    The cells divide x1 to x2 and y1 to y2 equally: these are the places where `network.fusion` samples the mask's
+    logits (docs/NETWORK.md, Fusion, step 1). A change there needs the same change here.
+
+    Args:
+        instance_map: `(H, W)` integers, i + 1 in the pixels of instance i.
+        instances: `(N,)` int64, the instance of each box.
+        boxes: `(N, 4)` float32 px.
+        size: Cells along each side of a mask.
+
+    Returns:
+        `(N, size, size)` float32, 1 where at least half of a cell belongs to the box's instance, else 0.
     """
     height, width = instance_map.shape
     steps = (torch.arange(size * _POINTS, device=boxes.device) + 0.5) / (size * _POINTS)
@@ -137,9 +189,9 @@ def mask_targets(instance_map: Tensor, instances: Tensor, boxes: Tensor, size: i
 
 
 def _ignore_crowds(assigned: AssignResult, candidates: Tensor, crowd_boxes: Tensor) -> None:
-    """Negatives that lie in a crowd region by more than half become neither, in place.
+    """Ignore negatives that lie in a crowd region by more than half, in place.
 
-    mmdet's own `ignore_iof_thr` also takes positives away, and does nothing in an image without instances.
+    mmdet's own `ignore_iof_thr` also removes positives, and has no effect in an image without instances.
     """
     if len(crowd_boxes) == 0:
         return

@@ -293,7 +293,9 @@ def test_a_training_is_stopped_and_goes_on(tmp_path):
             break
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, out + err
-    assert re.search(r"Stopped in epoch 1 after 1[01] of 12 steps\. The same command with --resume goes on", out + err)
+    assert re.search(
+        r"Stopped in epoch 1 after 1[01] of 12 steps\. Continue with the same command and --resume", out + err
+    )
     assert (tmp_path / "run" / "stopped.pth").exists()
     code, out, err = run_command(*command, "--resume")
     assert code == 0, out + err

@@ -9,12 +9,22 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
-from opendr_panoptic_ros.annotation import PanopticAnnotation
+from opendr_panoptic_ros.annotation import PanopticAnnotation, labelled_image
 from opendr_panoptic_ros.config import DataConfig
+from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import CITYSCAPES
-from opendr_panoptic_ros.training.data import EpochSampler, TrainingDataset, augment, training_loader, truth_of
+from opendr_panoptic_ros.training.data import (
+    CachedImages,
+    EpochSampler,
+    TrainingDataset,
+    augment,
+    collate,
+    training_loader,
+    truth_of,
+)
 
 pytestmark = pytest.mark.train
 
@@ -133,3 +143,85 @@ def test_unusable_datasets_are_refused(config, toy_scenes):
     renamed = PanopticAnnotation(annotation.segment_map, annotation.segments, other)
     with pytest.raises(DatasetError, match=r"classes are street, .*the network's are road"):
         TrainingDataset([(image, renamed)], config, seed=0)[0, 0]
+
+
+def test_one_memory_layout_from_the_dataset_to_the_network(config, toy_scenes):
+    """Images stay `(height, width, 3)`: the dataset's array is what is cropped, and the batch is channels_last."""
+    image, annotation = toy_scenes(1)[0]
+    pixels = image.convert("channels_last")
+
+    class Arrays:
+        def __len__(self):
+            return 2
+
+        def sample(self, index, /):
+            return pixels, annotation
+
+    found, _ = labelled_image(Arrays(), 0, config.classes)
+    assert found is pixels
+    dataset = TrainingDataset(Arrays(), config, seed=0)
+    tensor, _ = dataset[0, 0]
+    assert tensor.permute(1, 2, 0).is_contiguous()
+    batch = collate([dataset[0, 0], dataset[0, 1]])["images"]
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    (loaded,) = training_loader(Arrays(), config, seed=0, num_workers=0)
+    assert loaded["images"].is_contiguous(memory_format=torch.channels_last)
+    assert loaded["images"].equal(batch)
+
+
+def test_pairs_and_arrays_give_the_same_batches(config, toy_scenes):
+    pairs = toy_scenes(3)
+
+    class Arrays:
+        def __len__(self):
+            return len(pairs)
+
+        def sample(self, index, /):
+            image, annotation = pairs[index]
+            return image.convert("channels_last"), annotation
+
+    for images in (Arrays(), CachedImages(Arrays())):
+        for expected, batch in zip(
+            training_loader(pairs, config, seed=0, num_workers=0),
+            training_loader(images, config, seed=0, num_workers=0),
+            strict=True,
+        ):
+            assert batch["images"].equal(expected["images"])
+
+
+def test_cached_images_are_read_once(toy_scenes):
+    read = []
+
+    class Arrays:
+        def __len__(self):
+            return 2
+
+        def sample(self, index, /):
+            read.append(index)
+            return np.zeros((4, 4, 3), np.uint8), None
+
+    cached = CachedImages(Arrays())
+    assert cached.sample(1)[0] is cached.sample(1)[0]
+    assert (len(cached), read) == (2, [1])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("path", "Item 0 of the dataset is str; expected a pair"),
+        ([np.zeros((4, 4, 3), np.uint8)], "Item 0 of the dataset is ndarray; expected a pair"),
+        ([(Image(np.zeros((4, 4, 3), np.uint8)), np.zeros((4, 4)))], "The ground truth of image 0 is ndarray"),
+        (
+            [
+                (
+                    Image(np.zeros((4, 4, 3), np.uint8)),
+                    PanopticAnnotation.from_map(np.ones((4, 5), np.int32), {1: 0}, CITYSCAPES),
+                )
+            ],
+            r"Image 0 of the dataset is \(4, 4\) pixels \(H, W\), its ground truth \(4, 5\)",
+        ),
+    ],
+)
+def test_items_that_are_no_labelled_images(dataset, message):
+    with pytest.raises(DatasetError, match=message):
+        labelled_image(dataset, 0, CITYSCAPES)

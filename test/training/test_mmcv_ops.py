@@ -67,7 +67,7 @@ def test_an_operator_that_is_not_there_says_so():
 
     if not isinstance(sys.modules["mmcv._ext"], mmcv_ops._StandIn):
         pytest.skip("the full mmcv is installed")
-    with pytest.raises(NotImplementedError, match=r"'roi_pool_forward' is not there.*full mmcv"):
+    with pytest.raises(NotImplementedError, match=r"'roi_pool_forward' is missing.*full mmcv"):
         RoIPool(2, 1.0)(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]]))
 
 

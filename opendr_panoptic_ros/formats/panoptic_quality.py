@@ -28,7 +28,16 @@ _count = without_prints(pq_compute_single_core)
 
 @dataclass(frozen=True)
 class ClassQuality:
-    """PQ, SQ and RQ of one class, 0-1, and the matched, surplus and missed segments they come from."""
+    """Panoptic quality of one class.
+
+    Attributes:
+        pq: Panoptic quality, 0-1.
+        sq: Segmentation quality, 0-1.
+        rq: Recognition quality, 0-1.
+        tp: Matched segments.
+        fp: Predicted segments without a match.
+        fn: True segments without a match.
+    """
 
     pq: float
     sq: float
@@ -45,7 +54,14 @@ class ClassQuality:
 
 @dataclass(frozen=True)
 class MeanQuality:
-    """Means over the n classes of a group that occur, 0-1; all 0 where none does."""
+    """Means over the classes of a group that occur; all 0 where none does.
+
+    Attributes:
+        pq: Panoptic quality, 0-1.
+        sq: Segmentation quality, 0-1.
+        rq: Recognition quality, 0-1.
+        n: Number of classes that occur.
+    """
 
     pq: float
     sq: float
@@ -55,7 +71,14 @@ class MeanQuality:
 
 @dataclass(frozen=True)
 class PanopticQuality:
-    """The quality of all classes, of things, of stuff, and of each class by name."""
+    """Panoptic quality of a set of images.
+
+    Attributes:
+        all: Mean over all classes.
+        things: Mean over the things.
+        stuff: Mean over the stuff.
+        per_class: Quality of each class by name.
+    """
 
     all: MeanQuality
     things: MeanQuality
@@ -63,7 +86,11 @@ class PanopticQuality:
     per_class: dict[str, ClassQuality]
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"All"|"Things"|"Stuff": {"pq", "sq", "rq", "n"}, "per_class": {name: {"pq", "sq", "rq"}}}`."""
+        """Return the values as OpenDR and cityscapesscripts do.
+
+        Returns:
+            `{"All"|"Things"|"Stuff": {"pq", "sq", "rq", "n"}, "per_class": {name: {"pq", "sq", "rq"}}}`.
+        """
         return {
             "All": dataclasses.asdict(self.all),
             "Things": dataclasses.asdict(self.things),
@@ -73,7 +100,11 @@ class PanopticQuality:
 
 
 class PanopticQualityCounter:
-    """Counts segments image by image; `result` is the quality of all images so far."""
+    """Counts segments image by image; `result` is the quality of all images so far.
+
+    Args:
+        classes: The classes of ground truth and predictions.
+    """
 
     def __init__(self, classes: ClassTable) -> None:
         self._classes = classes
@@ -81,9 +112,11 @@ class PanopticQualityCounter:
         self._stat = PQStat()
 
     def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
-        """Count one image. The two have the same shape and the counter's classes.
+        """Count one image. The script reads files, so both maps are written to a temporary folder.
 
-        The script reads files, so the two maps are written to a temporary folder.
+        Args:
+            truth: The ground truth, with the counter's classes.
+            prediction: The prediction, of the same size and classes.
         """
         with tempfile.TemporaryDirectory() as folder:
             annotations = []
@@ -95,16 +128,23 @@ class PanopticQualityCounter:
             self._stat += _count(0, [tuple(annotations)], folder, folder, self._categories)
 
     def result(self) -> PanopticQuality:
-        """The quality of the images counted so far."""
+        """Return the quality of the images counted so far."""
         return _average(self._stat, self._categories)
 
 
 def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, prediction_json: Path) -> PanopticQuality:
-    """The quality of predictions on disk in COCO's panoptic result format, as cityscapesscripts' command counts it.
+    """Score predictions on disk in COCO's panoptic result format, as cityscapesscripts' command does.
 
-    truth_json: COCO panoptic JSON; its PNGs are in the folder of the same name. prediction_folder: the predicted PNGs.
-    prediction_json: the JSON file, or a folder of them, each with one image's entry or with many.
-    Raises DatasetError when a prediction is missing, unreadable, of another size, or names unknown classes.
+    Args:
+        truth_json: COCO panoptic JSON; its PNGs are in the folder of the same name.
+        prediction_folder: Folder of the predicted PNGs.
+        prediction_json: The JSON file, or a folder of JSON files, each with the entry of one image or of many.
+
+    Returns:
+        The quality over all images of `truth_json`.
+
+    Raises:
+        DatasetError: A prediction is missing, unreadable, of another size, or names unknown classes.
     """
     truth = json.loads(truth_json.read_text(encoding="utf-8"))
     truth_folder = truth_json.with_suffix("")
@@ -122,7 +162,7 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
         _require_equal_size(truth_folder / annotation["file_name"], prediction_folder / prediction["file_name"])
         try:
             return _count(0, [(annotation, prediction)], str(truth_folder), str(prediction_folder), class_by_id)
-        except (KeyError, OSError) as error:  # a KeyError is the script's own check of JSON against PNG
+        except (KeyError, OSError) as error:  # the script checks JSON against PNG with KeyErrors
             raise DatasetError(f"{prediction_folder / prediction['file_name']}: {error.args[0]}") from error
 
     stat = PQStat()
@@ -133,7 +173,7 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
 
 
 def _read_annotations(path: Path) -> dict[Any, dict[str, Any]]:
-    """The entry of each image in a JSON file or in all JSON files of a folder, by image id."""
+    """Return the entry of each image, by image id, of a JSON file or of all JSON files of a folder."""
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files or not files[0].exists():
         raise DatasetError(f"{path} is no JSON file of predictions, nor a folder with such files.")
@@ -185,7 +225,7 @@ def _average(stat: PQStat, class_by_id: dict[int, dict[str, Any]]) -> PanopticQu
 
 
 def _pq_average(stat: PQStat, class_by_id: dict[int, Any]) -> tuple[MeanQuality, dict[int, dict[str, float]]]:
-    """The script's means over these classes, and its figures for each; zeros where it would divide by zero."""
+    """Return the script's means over these classes and its figures for each; zeros where it would divide by zero."""
     zeros = {"pq": 0.0, "sq": 0.0, "rq": 0.0}
     if not any(stat[label].tp + stat[label].fp + stat[label].fn for label in class_by_id):
         return MeanQuality(**zeros, n=0), dict.fromkeys(class_by_id, zeros)

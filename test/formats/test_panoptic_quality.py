@@ -16,7 +16,7 @@ from support.toy_datasets import write_tiny_cityscapes, write_tiny_coco
 from opendr_panoptic_ros.datasets import CityscapesDataset, CocoPanopticDataset, PanopticAnnotation
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation import Evaluator, write_submission
-from opendr_panoptic_ros.evaluation.panoptic_quality import ClassQuality, MeanQuality, PanopticQualityCounter
+from opendr_panoptic_ros.formats.panoptic_quality import ClassQuality, MeanQuality, PanopticQualityCounter
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 
