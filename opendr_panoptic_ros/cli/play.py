@@ -10,8 +10,6 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,8 +49,9 @@ def play(
                 "play needs ROS 2; there is no rclpy. Source a ROS 2 installation, or run `make setup`."
             )
         from opendr_panoptic_ros.bags.reader import BagReader, count_by_topic
+        from opendr_panoptic_ros.ros.context import ros_node
 
-        with BagReader(source.expanduser()) as reader, _ros_node() as node:
+        with BagReader(source.expanduser()) as reader, ros_node("bag_player") as node:
             for warning in reader.warnings:
                 typer.echo(warning, err=True)
             missing = set(topic or ()) - set(reader.topics)
@@ -142,19 +141,3 @@ def _wait_for_delivery(publisher: Publisher[Any]) -> None:
     from rclpy.duration import Duration
 
     publisher.wait_for_all_acked(Duration(seconds=_DELIVERY_S))
-
-
-@contextmanager
-def _ros_node() -> Iterator[Node]:
-    import rclpy
-    from rclpy.node import Node
-    from rclpy.signals import SignalHandlerOptions
-
-    context = rclpy.Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("bag_player", context=context)
-    try:
-        yield node
-    finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
