@@ -4,7 +4,7 @@
 """The table of outputs: which images are made of a result, and how.
 
 The node, the bag labeller and the demo's recorder read this table. A new image output is one row of `OUTPUTS` and a
-row in the tables of topics in README.md and docs/.
+row in the tables of topics in docs/topics.md and docs/bags.md.
 """
 
 from __future__ import annotations
