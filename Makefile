@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
-# `make` shows what there is. Variables: PYTHON=python3.12, ROS_WHEELS=jazzy, VIDEO=file, CHECKPOINT=file, ARGS="-k node".
+# `make` lists the targets. Variables: PYTHON=python3.12, ROS_WHEELS=jazzy, VIDEO=file, CHECKPOINT=file, ARGS="-k node".
 
 RUN := scripts/run.sh
 export PYTHON ROS_WHEELS VIDEO CHECKPOINT
 
 help:
-	@echo "make setup      .venv with everything (about 3 minutes, 6 GB), messages built into install/"
-	@echo "make demo       the node on a synthetic drive; VIDEO=file takes a video or a folder of images"
-	@echo "make test       style, types and all tests; ARGS=... goes to pytest"
-	@echo "make lint       style and types alone"
-	@echo "make format     put the style right"
-	@echo "make clean      remove what was built; make distclean removes .venv too"
-	@echo "A shell with everything: . .venv/bin/activate && . install/setup.bash"
+	@echo "make setup      install everything into .venv (about 3 minutes, 6 GB) and build the messages into install/"
+	@echo "make demo       run the node on a synthetic drive; VIDEO=FILE uses a video or a folder of images"
+	@echo "make test       check style and types and run all tests; ARGS=... is passed to pytest"
+	@echo "make lint       check style and types"
+	@echo "make format     format the code and apply automatic fixes"
+	@echo "make docs       write docs/parameters.md and config/panoptic_node.yaml"
+	@echo "make clean      remove build results; make distclean removes .venv too"
+	@echo "Shell with everything: . .venv/bin/activate && . install/setup.bash"
 
 setup:
 	@scripts/setup.sh
@@ -32,6 +33,9 @@ format: setup
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
+docs: setup
+	@$(RUN) opendr-panoptic parameters --write .
+
 clean:
 	rm -rf build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find opendr_panoptic_ros test launch -name __pycache__ -prune -exec rm -rf {} +
@@ -39,4 +43,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help setup demo lint test format clean distclean
+.PHONY: help setup demo lint test format docs clean distclean
