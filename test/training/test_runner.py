@@ -172,21 +172,25 @@ def test_a_validation_without_things_has_no_ap(with_schedule, toy_scenes, tmp_pa
 
 def test_two_processes_equal_one_with_twice_the_batch(with_schedule, toy_scenes, tmp_path):
     scenes = list(toy_scenes(8, crowds=True))
+    # So few proposals that all of them are sampled. Among 1,300, as many as NMS leaves, some scores differ by less than
+    # float32's rounding; their order then depends on the batch size and the processor, and with it the sample.
+    sampling = {"proposals": 16, "rois": 256}
     histories = []
     for world_size, batch_size in ((1, 4), (2, 2)):
         folder = tmp_path / str(world_size)
         folder.mkdir()
-        config = with_schedule(epochs=2, batch_size=batch_size, freeze_norms=True, learning_rate=0.002)
+        config = with_schedule(epochs=2, batch_size=batch_size, freeze_norms=True, learning_rate=0.002, **sampling)
         (folder / "job.pickle").write_bytes(pickle.dumps((config.to_dict(), scenes)))
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world_size}"]
         script = Path(__file__).with_name("two_processes.py")
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'test'}"}
         subprocess.run([*launcher, str(script), str(folder)], check=True, env=environment, timeout=240)
         histories.append(json.loads((folder / "run" / "history.json").read_text())["train"])
+    # Sums in another order, through all layers and four steps, differ by a few times float32's 1.2e-7.
     for one, two in zip(*histories, strict=True):
         assert one == {name: pytest.approx(value, rel=1e-5, abs=1e-5) for name, value in two.items()}
     first, second = (weights_of(tmp_path / n / "run" / "last.safetensors") for n in "12")
-    assert all(torch.allclose(first[name], second[name], rtol=1e-4, atol=1e-5) for name in first)
+    assert all(torch.allclose(first[name], second[name], rtol=1e-5, atol=1e-6) for name in first)
 
 
 def test_mixed_precision_trains(with_schedule, toy_scenes, tmp_path):
