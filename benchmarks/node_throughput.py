@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What the node does when a camera is faster than the network: prints a table, writes JSON on request.
+"""Measures the node with a camera that is faster than the network. Prints a table; `--json` writes a file.
 
-Camera, node and listener are processes of their own on real DDS. Needs a shell with install/setup.bash sourced.
+Camera, node and listener are separate processes that communicate over DDS. Source install/setup.bash first.
 
 python benchmarks/node_throughput.py --checkpoint demo --size 576x768 --rate-hz 25
 """
@@ -42,14 +42,15 @@ TIMES = ("processing_time_ms_p50", "processing_time_ms_p95", "pipeline_latency_m
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", default="demo")
-    parser.add_argument("--size", default="576x768", help="height x width of the camera's image")
-    parser.add_argument("--rate-hz", type=float, default=25.0)
-    parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--listen", nargs="*", default=["segmentation"], help="topics below panoptic/")
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="demo", help="path or name")
+    parser.add_argument("--size", default="576x768", help="height x width of the camera image in pixels")
+    parser.add_argument("--rate-hz", type=float, default=25.0, help="frames per second of the camera")
+    parser.add_argument("--frames", type=int, default=300, help="number of frames that the camera sends")
+    parser.add_argument("--listen", nargs="*", default=["segmentation"], help="topics below panoptic/ to subscribe to")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)  # this script as the camera's process
+    parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)  # runs this script as the camera
     arguments = parser.parse_args()
     if arguments.camera:
         publish(arguments.size, arguments.rate_hz, arguments.frames)
@@ -64,7 +65,13 @@ def main() -> None:
 
 
 def publish(size: str, rate_hz: float, frames: int) -> None:
-    """Publish frames of coarse noise, each another, best effort; then print how many."""
+    """Publish frames of coarse noise with best-effort reliability; each frame differs from the one before.
+
+    Args:
+        size: Height x width of the frames in pixels.
+        rate_hz: Frames per second.
+        frames: Number of frames.
+    """
     rclpy.init()
     node = Node("benchmark_camera")
     camera = node.create_publisher(Image, "image_raw", qos_profile_sensor_data)
@@ -83,7 +90,11 @@ def publish(size: str, rate_hz: float, frames: int) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run camera and node, listen, and return the figures."""
+    """Run the camera and the node, subscribe to the outputs, and return the figures.
+
+    Args:
+        arguments: The command line.
+    """
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     name = "FASTRTPS" if int(version("rclpy").split(".")[0]) < 9 else "FASTDDS"
@@ -107,7 +118,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             spin_until(lambda: (diagnostics and diagnostics[-1]["state"] == "active") or node.poll() is not None)
             if node.poll() is not None:
-                sys.exit("The node has ended; it says why above.")
+                sys.exit("The node exited; see its output above.")
             cpu_s, start_s = _cpu_s(node.pid), time.monotonic()
             with subprocess.Popen(camera_command) as camera:
                 spin_until(lambda: camera.poll() is not None)
@@ -142,7 +153,7 @@ def _values(message: DiagnosticArray) -> dict[str, str]:
 
 
 def _cpu_s(pid: int) -> float:
-    """User and system time of a process."""
+    """Return the user and system time of a process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -153,11 +164,16 @@ def _peak_rss_mb(pid: int) -> int:
 
 
 def wait_for(condition: Callable[[], Any], patience_s: float) -> None:
-    """Return once the condition holds; exit when it does not in time."""
+    """Return once a condition holds; exit with an error when it does not in time.
+
+    Args:
+        condition: Returns whether it holds.
+        patience_s: Longest time to wait in seconds.
+    """
     end_s = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > end_s:
-            sys.exit("The node does not listen to the camera.")
+            sys.exit("The node does not subscribe to the camera.")
         time.sleep(0.02)
 
 

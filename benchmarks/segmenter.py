@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""How long each part of PanopticSegmenter takes, and how much memory: prints a table, writes JSON on request.
+"""Measures the time of each part of PanopticSegmenter and its memory. Prints a table; `--json` writes a file.
 
 python benchmarks/segmenter.py --checkpoint demo --size 576x768
 """
@@ -12,8 +12,9 @@ import argparse
 import json
 import platform
 import resource
+import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,29 +23,39 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from support.random_weights import seed_weights_
+from torch import nn
 
+from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
 
+TESTS = Path(__file__).resolve().parents[1] / "test"
+WARM_UP_CALLS = 2
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", default="demo", help="a path or name; 'seeded:NAME' seeds a preset's network")
-    parser.add_argument("--size", default="576x768", help="height x width of the image")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeat", type=int, default=10)
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--checkpoint",
+        default="demo",
+        help="path or name; 'seeded:NAME' is a preset with random weights",
+    )
+    parser.add_argument("--size", default="576x768", help="height x width of the image in pixels")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--precision", default="auto", help="auto, float32, float16 or bfloat16")
+    parser.add_argument("--repeat", type=int, default=10, help="number of measured calls")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
 
-    segmenter = PanopticSegmenter(_seeded(arguments.checkpoint), device=arguments.device, precision=arguments.precision)
+    network = _network(arguments.checkpoint)
+    clock = ModuleClock()
+    for name, module in network.named_children():
+        clock.watch(name, module)
+    segmenter = PanopticSegmenter(network, device=arguments.device, precision=arguments.precision)
     height, width = map(int, arguments.size.split("x"))
-    coarse = np.random.default_rng(0).integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-    image = np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width])
-
-    times_ms = measure(segmenter, image, arguments.repeat)
+    times_ms = measure(segmenter, clock, _image(height, width), arguments.repeat)
     report: dict[str, Any] = {
         "checkpoint": arguments.checkpoint,
         "image": arguments.size,
@@ -62,40 +73,70 @@ def main() -> None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(segmenter: PanopticSegmenter, image: np.ndarray, repeat: int) -> dict[str, float]:
-    """Median milliseconds of each module of the network, of the network, and from image to prediction."""
-    network = segmenter._network
-    spent: dict[str, list[float]] = {}
+class ModuleClock:
+    """Adds up the time that modules take, in `spent_ms` by name, by means of forward hooks.
 
-    def clock() -> float:
-        if segmenter.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+    The segmenter works on a copy of the network; the copy keeps the hooks.
+    """
 
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            start = clock()
-            result = function(*args, **options)
-            spent.setdefault(name, []).append((clock() - start) * 1e3)
-            return result
+    def __init__(self) -> None:
+        self.spent_ms: dict[str, float] = defaultdict(float)
+        self._start_s: dict[str, float] = {}
 
-        return call
+    def watch(self, name: str, module: nn.Module) -> None:
+        """Time every call of a module.
 
-    for name in ("backbone", "neck", "semantic_head", "rpn", "roi_heads", "fusion"):
-        module = getattr(network, name)
-        module.forward = timed(name, module.forward)
-    network.rpn.proposals = timed("proposals", network.rpn.proposals)  # type: ignore[method-assign]
-    network.predict = timed("network with fusion", network.predict)  # type: ignore[method-assign]
-    for _ in range(2):
+        Args:
+            name: Name of the module in `spent_ms`.
+            module: The module.
+        """
+
+        def before(_module: nn.Module, _inputs: Any) -> None:
+            self._start_s[name] = now_s()
+
+        def after(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+            self.spent_ms[name] += 1e3 * (now_s() - self._start_s[name])
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after)
+
+
+def now_s() -> float:
+    """Return the time when all work on the GPU is done."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(segmenter: PanopticSegmenter, clock: ModuleClock, image: np.ndarray, repeat: int) -> dict[str, float]:
+    """Return median times in milliseconds: each module of the network, the rest, and the whole call.
+
+    Args:
+        segmenter: The segmenter.
+        clock: Times the modules of its network.
+        image: `(H, W, 3)` uint8 RGB.
+        repeat: Number of measured calls.
+    """
+    times: dict[str, list[float]] = defaultdict(list)
+    for call in range(WARM_UP_CALLS + repeat):
+        clock.spent_ms.clear()
+        start_s = now_s()
         segmenter(image)
-    spent.clear()
-    run = timed("image to prediction", segmenter)
-    for _ in range(repeat):
-        run(image)
-    return {name: round(median(values), 2) for name, values in spent.items()}
+        total_ms = 1e3 * (now_s() - start_s)
+        if call >= WARM_UP_CALLS:
+            for name, spent_ms in clock.spent_ms.items():
+                times[name].append(spent_ms)
+            times["input, proposals, output"].append(total_ms - sum(clock.spent_ms.values()))
+            times["image to prediction"].append(total_ms)
+    return {name: round(median(values), 2) for name, values in times.items()}
 
 
 def show(report: dict[str, Any]) -> None:
+    """Print a report as a table.
+
+    Args:
+        report: As written by `--json`.
+    """
     table = Table(title=f"{report['checkpoint']}, image {report['image']}, {report['device']}, {report['precision']}")
     table.add_column("part")
     table.add_column("median ms", justify="right")
@@ -106,13 +147,22 @@ def show(report: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _seeded(checkpoint: str) -> str | EfficientPS:
-    """A preset's network with seeded weights where `seeded:NAME` asks for it: as fast as a trained one."""
+def _network(checkpoint: str) -> EfficientPS:
+    """Return the network of a checkpoint, or of a preset with random weights, which is as fast as a trained one."""
     if not checkpoint.startswith("seeded:"):
-        return checkpoint
+        return load_checkpoint(checkpoint)
+    sys.path.append(str(TESTS))
+    from support.random_weights import seed_weights_
+
     network = EfficientPS.from_config(Config.load(checkpoint.removeprefix("seeded:"))).eval()
     seed_weights_(network, 7)
     return network
+
+
+def _image(height: int, width: int) -> np.ndarray:
+    """Return coarse noise, `(height, width, 3)` uint8."""
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
+    return np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width])
 
 
 def _device_name(device: torch.device) -> str:

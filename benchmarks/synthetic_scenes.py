@@ -1,61 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""How fast synthetic scenes are drawn: one process, then one per core. `python benchmarks/synthetic_scenes.py`."""
+"""Measures how fast synthetic scenes and drives are drawn. Prints a table; `--json` writes a file.
+
+python benchmarks/synthetic_scenes.py --num-images 60 --num-processes 2
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import cv2
+from rich.console import Console
+from rich.table import Table
 
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 from opendr_panoptic_ros.synthetic.scenes import SyntheticScenes
 
+SIZES_PX = ((256, 512), (512, 1024))
 
-def draw(seeds: list[int], height: int, width: int) -> int:
-    """Draw these scenes on one thread."""
-    cv2.setNumThreads(1)
-    scenes = SyntheticScenes(seeds, height=height, width=width)
-    return sum(1 for i in range(len(scenes)) if scenes[i][1].segments)
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast images are drawn.
+
+    Attributes:
+        images: "scenes" or "drive".
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+        processes: Number of processes, each with one thread.
+        images_per_s: Images per second of all processes together.
+        cpu_ms: Processor time per image in milliseconds; None where it was not measured.
+    """
+
+    images: str
+    height: int
+    width: int
+    processes: int
+    images_per_s: float
+    cpu_ms: float | None = None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--num-images", type=int, default=60, help="images per line and process")
-    parser.add_argument("--num-processes", type=int, default=2)
-    options = parser.parse_args()
-    print(f"{'what':<16}{'size':>11}{'processes':>11}{'images/s':>10}{'CPU ms/image':>14}")
-    draw(list(range(4)), 256, 512)  # shared noise tiles
-    for height, width in ((256, 512), (512, 1024)):
-        seeds = list(range(1000, 1000 + options.num_images))
-        wall, cpu = time.perf_counter(), time.process_time()
-        draw(seeds, height, width)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        _row("scenes", height, width, 1, len(seeds) / wall, 1000 * cpu / len(seeds))
-    processes = options.num_processes
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.starmap(draw, [(list(range(4)), 256, 512)] * processes, chunksize=1)
-        shares = [
-            (list(range(2000 + 1000 * k, 2000 + 1000 * k + options.num_images)), 256, 512) for k in range(processes)
-        ]
-        wall = time.perf_counter()
-        pool.starmap(draw, shares, chunksize=1)
-        wall = time.perf_counter() - wall
-    _row("scenes", 256, 512, processes, processes * options.num_images / wall, None)
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num-images", type=int, default=60, help="images per row and process")
+    parser.add_argument("--num-processes", type=int, default=2, help="processes of the parallel row")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    rates = measure(arguments.num_images, arguments.num_processes)
+    table = Table("images", "size", "processes", "images/s", "CPU ms/image")
+    for rate in rates:
+        cpu = "" if rate.cpu_ms is None else f"{rate.cpu_ms:.0f}"
+        size = f"{rate.height}×{rate.width}"
+        table.add_row(rate.images, size, str(rate.processes), f"{rate.images_per_s:.1f}", cpu)
+    Console().print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(rate) for rate in rates], indent=2) + "\n", encoding="utf-8")
+
+
+def measure(num_images: int, num_processes: int) -> list[Rate]:
+    """Draw scenes in one process, scenes in several processes, and a drive.
+
+    Args:
+        num_images: Images per row and process.
+        num_processes: Number of processes of the parallel row.
+    """
+    draw_scenes(range(4), *SIZES_PX[0])  # draws the noise that all scenes share
+    rates = []
+    for height, width in SIZES_PX:
+        wall_s, cpu_s = _timed(lambda size=(height, width): draw_scenes(range(1000, 1000 + num_images), *size))
+        rates.append(Rate("scenes", height, width, 1, num_images / wall_s, 1e3 * cpu_s / num_images))
+    height, width = SIZES_PX[0]
+    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
+        pool.starmap(draw_scenes, [(range(4), height, width)] * num_processes, chunksize=1)
+        starts = [2000 + 1000 * k for k in range(num_processes)]
+        shares = [(range(start, start + num_images), height, width) for start in starts]
+        wall_s, _ = _timed(lambda: pool.starmap(draw_scenes, shares, chunksize=1))
+    rates.append(Rate("scenes", height, width, num_processes, num_processes * num_images / wall_s))
+    drive = SyntheticDrive(3, num_frames=num_images, height=height, width=width)
+    wall_s, cpu_s = _timed(lambda: sum(1 for _ in drive))
+    rates.append(Rate("drive", height, width, 1, num_images / wall_s, 1e3 * cpu_s / num_images))
+    return rates
+
+
+def draw_scenes(seeds: range, height: int, width: int) -> None:
+    """Draw scenes on one thread.
+
+    Args:
+        seeds: Seeds of the scenes.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+    """
     cv2.setNumThreads(1)
-    drive = SyntheticDrive(3, num_frames=options.num_images)
-    wall, cpu = time.perf_counter(), time.process_time()
-    frames = sum(1 for _ in drive)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    _row("drive", 256, 512, 1, frames / wall, 1000 * cpu / frames)
+    scenes = SyntheticScenes(seeds, height=height, width=width)
+    for index in range(len(scenes)):
+        scenes[index]
 
 
-def _row(what: str, height: int, width: int, processes: int, rate: float, cpu_ms: float | None) -> None:
-    size, cpu = f"{height}×{width}", "" if cpu_ms is None else f"{cpu_ms:.0f}"
-    print(f"{what:<16}{size:>11}{processes:>11}{rate:>10.1f}{cpu:>14}")
+def _timed(function: Callable[[], object]) -> tuple[float, float]:
+    """Return wall time and processor time of a call in seconds."""
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - wall_s, time.process_time() - cpu_s
 
 
 if __name__ == "__main__":

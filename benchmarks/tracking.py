@@ -1,74 +1,197 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""How well instances keep their ids on generated drives, with tracking and without: `python benchmarks/tracking.py`.
+"""Measures how well instances keep their ids on synthetic drives, with tracking and without.
 
-The truth of the drives is given to the tracker with new ids in every frame, as a segmentation without memory gives
-them: in random order, and from the largest instance to the smallest. Then with faults: instances missed at random,
-and outlines that come and go.
+The tracker gets the ground truth of the drives, with new ids in every frame, as a segmentation of single images gives
+them: in random order, or from the largest instance to the smallest. Faults are added: missed instances and eroded
+outlines.
 
-links: an object is found in two frames that follow each other; right, if its id is the same in both.
-gaps: an object is found again after 1 to 5 frames without it. switches: an object is found with another id than when
-it was found before, however long ago that was (also after having left the picture).
+Links: an object is detected in two consecutive frames; a link is right if both detections have the same id.
+Gaps: an object is detected again after 1 to 5 frames without a detection.
+Switches: an object is detected with another id than at its previous detection, also after it left the image.
+
+python benchmarks/tracking.py --drives 3 --frames 120
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM
 from opendr_panoptic_ros.tracking import InstanceTracker
 
-MIN_AREA_PX = 20  # a network finds nothing smaller
-GAP_FRAMES = 5
+MIN_AREA_PX = 20
+"""Smaller things are left out: a network does not detect them."""
 
-Ids = dict[int, int]  # the object's own id to the id it was given
+MAX_GAP_FRAMES = 5
+
+AssignedIds = dict[int, int]
+"""The assigned id of each object by the object's own id."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Faults:
-    """missed: share of the instances left out of a frame. eroded: share whose outline loses a pixel all around."""
+    """Faults of a segmentation.
+
+    Attributes:
+        missed: Share of the instances that are left out of a frame, 0 to 1.
+        eroded: Share of the instances whose outline loses a pixel all around, 0 to 1.
+    """
 
     missed: float = 0.0
     eroded: float = 0.0
 
 
+SEGMENTATIONS = {
+    "perfect": Faults(),
+    "10 % missed": Faults(missed=0.1),
+    "10 % missed, half of them eroded": Faults(missed=0.1, eroded=0.5),
+}
+TRACKERS: dict[str, Callable[[], InstanceTracker] | None] = {
+    "off, random order": None,
+    "off, largest first": None,
+    "on": InstanceTracker,
+    "on, no memory": lambda: InstanceTracker(memory_frames=0),
+}
+
+
+@dataclass
+class Count:
+    """How often ids were kept.
+
+    Attributes:
+        right: Pairs of detections with the same id.
+        total: All pairs of detections.
+    """
+
+    right: int = 0
+    total: int = 0
+
+    @property
+    def percent(self) -> float | None:
+        """The share of right pairs, or None without pairs."""
+        return 100 * self.right / self.total if self.total else None
+
+
 @dataclass
 class Score:
-    """links, gaps: right ones and all."""
+    """The ids of all drives.
 
-    links: list[int] = field(default_factory=lambda: [0, 0])
-    gaps: list[int] = field(default_factory=lambda: [0, 0])
+    Attributes:
+        links: Pairs of detections in consecutive frames.
+        gaps: Pairs of detections with 1 to 5 frames in between.
+        switches: Changes of an object's id.
+        objects: Number of objects.
+    """
+
+    links: Count = field(default_factory=Count)
+    gaps: Count = field(default_factory=Count)
     switches: int = 0
     objects: int = 0
 
-    def add(self, frames: Iterable[Ids]) -> None:
-        """Count one drive."""
+    def add(self, frames: Iterable[AssignedIds]) -> None:
+        """Count the ids of one drive.
+
+        Args:
+            frames: The assigned ids of each frame.
+        """
         last: dict[int, tuple[int, int]] = {}
-        for number, ids in enumerate(frames):
-            for thing, given in ids.items():
+        for frame, ids in enumerate(frames):
+            for thing, assigned in ids.items():
                 if thing in last:
-                    seen, before = last[thing]
-                    self.switches += given != before
-                    counted = self.links if seen == number - 1 else self.gaps
-                    if number - seen <= GAP_FRAMES + 1:
-                        counted[0] += given == before
-                        counted[1] += 1
-                last[thing] = number, given
+                    last_frame, last_id = last[thing]
+                    self.switches += assigned != last_id
+                    count = self.links if last_frame == frame - 1 else self.gaps
+                    if frame - last_frame <= MAX_GAP_FRAMES + 1:
+                        count.right += assigned == last_id
+                        count.total += 1
+                last[thing] = frame, assigned
         self.objects += len(last)
 
 
-def observed(truth: PanopticPrediction, faults: Faults, rng: np.random.Generator, order: str) -> PanopticPrediction:
-    """What a segmentation with these faults and without memory makes of a frame."""
-    segment_map, segments = np.zeros_like(truth.segment_map), []
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--drives", type=int, default=3, help="number of drives")
+    parser.add_argument("--frames", type=int, default=120, help="frames per drive")
+    parser.add_argument("--fps", type=float, default=10.0, help="frames per second")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    frames = {"num_frames": arguments.frames, "fps": arguments.fps}
+    drives = [
+        [truth for _, truth in SyntheticDrive(EVALUATION_SEEDS_FROM + number, **frames)]
+        for number in range(arguments.drives)
+    ]
+    rows = [
+        measure(drives, segmentation, tracker) | {"segmentation": segmentation, "track_ids": tracker}
+        for segmentation in SEGMENTATIONS
+        for tracker in TRACKERS
+    ]
+    show(rows, f"{arguments.drives} drives of {arguments.frames} frames, 256×512 pixels, {arguments.fps:g} frames/s")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(drives: list[list[PanopticPrediction]], segmentation: str, tracker_name: str) -> dict[str, Any]:
+    """Return the figures of one segmentation and one tracker.
+
+    Args:
+        drives: Ground truth of the frames of each drive.
+        segmentation: A key of SEGMENTATIONS.
+        tracker_name: A key of TRACKERS.
+    """
+    score, busy_s, num_frames = Score(), 0.0, 0
+    make_tracker = TRACKERS[tracker_name]
+    for seed, truths in enumerate(drives):
+        rng = np.random.default_rng(seed)
+        tracker = make_tracker() if make_tracker else None
+        frames = []
+        for truth in truths:
+            seen = observed(truth, SEGMENTATIONS[segmentation], rng, largest_first="largest" in tracker_name)
+            start_s = time.perf_counter()
+            seen = tracker.update(seen) if tracker else seen
+            busy_s += time.perf_counter() - start_s
+            frames.append(assigned_ids(truth, seen))
+        score.add(frames)
+        num_frames += len(truths)
+    return {
+        "links_right_percent": score.links.percent,
+        "links": score.links.total,
+        "gaps_right_percent": score.gaps.percent,
+        "gaps": score.gaps.total,
+        "switches": score.switches,
+        "objects": score.objects,
+        "tracker_ms_per_frame": 1e3 * busy_s / num_frames if make_tracker else None,
+    }
+
+
+def observed(
+    truth: PanopticPrediction, faults: Faults, rng: np.random.Generator, *, largest_first: bool
+) -> PanopticPrediction:
+    """Return what a segmentation of single images with these faults makes of a frame.
+
+    Args:
+        truth: Ground truth of the frame.
+        faults: Faults of the segmentation.
+        rng: Random number generator.
+        largest_first: Whether ids are assigned from the largest segment to the smallest instead of in random order.
+    """
+    segment_map = np.zeros_like(truth.segment_map)
+    segments: list[Segment] = []
     for segment in truth.segments:
         mask = truth.segment_map == segment.id
         if segment.is_thing and rng.random() < faults.eroded:
@@ -80,68 +203,47 @@ def observed(truth: PanopticPrediction, faults: Faults, rng: np.random.Generator
         box = (x, y, x + width, y + height)
         segments.append(Segment(segment.id, segment.class_id, segment.label, segment.is_thing, 1.0, area_px, box))
         segment_map[mask] = segment.id
-    if order == "random":
-        rng.shuffle(segments)
-    else:
+    if largest_first:
         segments.sort(key=lambda segment: -segment.area_px)
+    else:
+        rng.shuffle(segments)  # type: ignore[arg-type]
     new_ids = np.zeros(segment_map.max() + 1, np.int32)
     new_ids[[segment.id for segment in segments]] = np.arange(1, len(segments) + 1)
-    renamed = tuple(Segment(i + 1, *list(vars(s).values())[1:]) for i, s in enumerate(segments))
+    renamed = tuple(replace(segment, id=number + 1) for number, segment in enumerate(segments))
     return PanopticPrediction(new_ids[segment_map], renamed, truth.classes)
 
 
-def given_ids(truth: PanopticPrediction, seen: PanopticPrediction) -> Ids:
-    """The id that each object was given: objects and instances share their pixels."""
+def assigned_ids(truth: PanopticPrediction, seen: PanopticPrediction) -> AssignedIds:
+    """Return the id that each object was assigned: an object and its instance share their pixels.
+
+    Args:
+        truth: Ground truth of the frame.
+        seen: Segmentation of the frame, with or without tracking.
+    """
     columns = int(seen.instance_map.max()) + 1
     pairs = np.flatnonzero(np.bincount((truth.segment_map * columns + seen.instance_map).ravel()))
     things = {segment.id for segment in truth.segments if segment.is_thing}
     return {int(pair // columns): int(pair % columns) for pair in pairs if pair // columns in things and pair % columns}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--drives", type=int, default=3)
-    parser.add_argument("--frames", type=int, default=120)
-    parser.add_argument("--fps", type=float, default=10.0)
-    options = parser.parse_args()
-    drives = [
-        [truth for _, truth in SyntheticDrive(EVALUATION_SEEDS_FROM + i, num_frames=options.frames, fps=options.fps)]
-        for i in range(options.drives)
-    ]
-    print(f"{options.drives} drives of {options.frames} frames, 512x256, {options.fps:g} frames/s")
-    print(f"{'segmentation':<34}{'track_ids':<22}{'links right':>14}{'gaps right':>13}{'switches':>10}{'ms/frame':>10}")
-    rows = {
-        "perfect": Faults(),
-        "10 % missed": Faults(missed=0.1),
-        "10 % missed, half of them eroded": Faults(missed=0.1, eroded=0.5),
-    }
-    trackers: dict[str, Callable[[], InstanceTracker] | None] = {
-        "off, random order": None,
-        "off, largest first": None,
-        "on": InstanceTracker,
-        "on, no memory": lambda: InstanceTracker(memory_frames=0),
-    }
-    for name, faults in rows.items():
-        for setting, make_tracker in trackers.items():
-            score, busy_s = Score(), 0.0
-            for i, truths in enumerate(drives):
-                rng = np.random.default_rng(i)
-                tracker = make_tracker() if make_tracker else None
-                frames = []
-                for truth in truths:
-                    seen = observed(truth, faults, rng, "size" if "largest" in setting else "random")
-                    start_s = time.perf_counter()
-                    seen = tracker.update(seen) if tracker else seen
-                    busy_s += time.perf_counter() - start_s
-                    frames.append(given_ids(truth, seen))
-                score.add(frames)
-            ms = f"{1000 * busy_s / options.drives / options.frames:.1f}" if make_tracker else ""
-            print(f"{name:<34}{setting:<22}{share(score.links):>14}{share(score.gaps):>13}{score.switches:>10}{ms:>10}")
-    print(f"{score.objects} objects; {score.links[1]} links and {score.gaps[1]} gaps in the last row")
+def show(rows: list[dict[str, Any]], title: str) -> None:
+    """Print the figures as a table.
 
-
-def share(counts: list[int]) -> str:
-    return f"{100 * counts[0] / counts[1]:.2f} %" if counts[1] else "-"
+    Args:
+        rows: As written by `--json`.
+        title: Title of the table.
+    """
+    table = Table("segmentation", "track_ids", "links right", "gaps right", "switches", "ms/frame", title=title)
+    for row in rows:
+        links, gaps = (
+            "-" if row[key] is None else f"{row[key]:.2f} %" for key in ("links_right_percent", "gaps_right_percent")
+        )
+        tracker_ms = row["tracker_ms_per_frame"]
+        ms = "" if tracker_ms is None else f"{tracker_ms:.1f}"
+        table.add_row(row["segmentation"], row["track_ids"], links, gaps, str(row["switches"]), ms)
+    last = rows[-1]
+    table.caption = f"{last['objects']} objects; {last['links']} links and {last['gaps']} gaps in the last row"
+    Console().print(table)
 
 
 if __name__ == "__main__":
