@@ -32,8 +32,8 @@ from std_msgs.msg import Header
 
 from opendr_panoptic_ros.demo.source import FrameSource, open_source
 from opendr_panoptic_ros.errors import PanopticError
-from opendr_panoptic_ros.ros.main import StopSignals
 from opendr_panoptic_ros.ros.messages import image_message
+from opendr_panoptic_ros.ros.signals import StopSignals
 
 Frames: TypeAlias = Queue[NDArray[np.uint8] | Exception | None]
 

@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image
 
 from opendr_panoptic_ros.msg import PanopticSegmentation
-from opendr_panoptic_ros.ros.camera import FrameCounts
+from opendr_panoptic_ros.ros.mailbox import FrameCounts
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The node's `/diagnostics`: one status for the node, one for each camera."""
+"""The node's `/diagnostics`: one status of the node, and one of each camera."""
 
 from __future__ import annotations
 
@@ -14,117 +14,148 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from opendr_panoptic_ros.ros.camera import CameraStream, FrameCounts, Timing
+from opendr_panoptic_ros.ros.camera import Camera
+from opendr_panoptic_ros.ros.errors import shorten
+from opendr_panoptic_ros.ros.mailbox import FrameCounts, Timing
 
 if TYPE_CHECKING:
-    from builtin_interfaces.msg import Time
-
     from opendr_panoptic_ros.ros.parameters import NodeParameters
 
 WINDOW_S = 10.0
-"""Rates and the share of dropped frames are those of this many seconds."""
+"""Length of the window over which rates and the share of dropped frames are computed."""
 _FEW_FRAMES = 5
-_MANY_LATE = 0.05  # of the answers
+_MANY = 0.05  # share of the last answers that makes a warning
 
 
-class _Moment(NamedTuple):
+class _Sample(NamedTuple):
     time_s: float
     counts: FrameCounts
-    over_rate: int
 
 
-class CameraDiagnosis:
-    """What is said of one camera. It keeps the counts of the last seconds."""
+class CameraDiagnostics:
+    """The status of one camera. `status` must be called about once a second.
 
-    def __init__(self, stream: CameraStream) -> None:
-        self._stream = stream
-        self._moments: deque[_Moment] = deque()
+    Args:
+        camera: The camera.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._samples: deque[_Sample] = deque()
 
     def status(self, node_name: str, settings: NodeParameters) -> DiagnosticStatus:
-        """ERROR when frames fail or a topic cannot be heard, WARN when something else is not as it should be, else OK.
+        """Return the present status.
 
-        They fail while the stream's `last_error` stands, or when one has failed since the status before this one.
-        Nobody listening is no fault, and no frames then are none either; the last error then is only told as a value.
+        ERROR: the last frame failed, a frame has failed since the previous status, or the subscription failed. WARN:
+        see `_warnings`. A camera is idle while no output has a subscriber; it then is OK, and its last error is
+        reported as a value only.
+
+        Args:
+            node_name: Name of the node.
+            settings: Parameters of the node.
+
+        Returns:
+            The status.
         """
-        stream, now_s = self._stream, time.monotonic()
-        self._moments.append(_Moment(now_s, stream.counts, stream.over_rate))
-        while now_s - self._moments[0].time_s > WINDOW_S:
-            self._moments.popleft()
-        first, last = self._moments[0], self._moments[-1]
-        failed_before = self._moments[-2].counts.failed if len(self._moments) > 1 else 0
+        camera = self._camera
+        timings = camera.mailbox.timings
+        failed_before = self._samples[-1].counts.failed if self._samples else 0
+        counts = self._sample()
+        rates = self._rates()
+        last_error = camera.subscription_error or camera.mailbox.last_error
+        is_failing = bool(camera.subscription_error) or camera.mailbox.is_failing or counts.failed > failed_before
+        is_needed = camera.is_active and (camera.is_subscribed or bool(camera.subscribed_topics()))
+        idle = "idle: no output has a subscriber" if camera.is_active else "inactive"
+        dropped_share = self._dropped_share()
+        values = {
+            **asdict(counts),
+            **rates,
+            "dropped_share": f"{dropped_share:.2f}",
+            **_percentiles(timings),
+            "camera_infos_skipped": camera.infos.skipped,
+            "last_error": last_error,
+        }
+        warnings = self._warnings(settings, timings, dropped_share) if camera.is_subscribed else []
+        return _status(
+            f"{node_name}: {camera.topic}",
+            node_name,
+            "subscribed" if is_needed else idle,
+            warnings,
+            last_error if is_needed and is_failing else "",
+            values,
+        )
+
+    def _sample(self) -> FrameCounts:
+        """Store the present counts, and remove those that are older than the window."""
+        self._samples.append(_Sample(time.monotonic(), self._camera.mailbox.counts))
+        while self._samples[-1].time_s - self._samples[0].time_s > WINDOW_S:
+            self._samples.popleft()
+        return self._samples[-1].counts
+
+    def _rates(self) -> dict[str, str]:
+        """Return the rates within the window; empty texts before the second sample."""
+        first, last = self._samples[0], self._samples[-1]
         span_s = last.time_s - first.time_s
         received = last.counts.received - first.counts.received
         answered = last.counts.answered - first.counts.answered
-        over_rate = last.over_rate - first.over_rate
-        within_rate = received - over_rate
-        dropped = last.counts.dropped - first.counts.dropped - over_rate
-        dropped_share = dropped / within_rate if within_rate >= _FEW_FRAMES else 0.0
-        values = {
-            **asdict(last.counts),
-            "dropped_over_max_rate": last.over_rate,
+        return {
             "received_hz": f"{received / span_s:.1f}" if span_s else "",
             "answered_hz": f"{answered / span_s:.1f}" if span_s else "",
-            "dropped_share": f"{dropped_share:.2f}",
-            **_percentiles(list(stream.timings)),
-            "last_error": stream.subscription_error or stream.last_error or stream.last_failure,
         }
-        is_wanted = stream.is_active and (stream.is_subscribed or bool(stream.wanted_outputs()))
-        idle = "idle: nobody listens to the outputs" if stream.is_active else "inactive"
-        doing = "subscribed" if is_wanted else idle
-        warnings = self._warnings(settings, now_s, dropped_share) if stream.is_subscribed else []
-        is_failing = stream.subscription_error or stream.last_error or last.counts.failed > failed_before
-        has_error = is_wanted and is_failing
-        error = values["last_error"] if has_error else ""
-        return _status(f"{node_name}: {stream.topic}", node_name, doing, warnings, error, values)
 
-    def _warnings(self, settings: NodeParameters, now_s: float, dropped_share: float) -> list[str]:
-        stream = self._stream
-        mismatch = stream.qos_mismatch()
+    def _dropped_share(self) -> float:
+        """Return the share of dropped frames within the window, apart from those that exceeded the rate limit."""
+        first, last = self._samples[0].counts, self._samples[-1].counts
+        over_rate = last.dropped_over_max_rate - first.dropped_over_max_rate
+        within_rate = last.received - first.received - over_rate
+        dropped = last.dropped - first.dropped - over_rate
+        return dropped / within_rate if within_rate >= _FEW_FRAMES else 0.0
+
+    def _warnings(self, settings: NodeParameters, timings: Sequence[Timing], dropped_share: float) -> list[str]:
+        """Describe what is wrong with the input: its quality of service, rate, drops, latency or stamps."""
+        camera = self._camera
+        mismatch = camera.qos_mismatch()
         warnings = [mismatch] if mismatch else []
-        waiting_s = now_s - stream.waiting_since_s
+        waiting_s = camera.mailbox.waiting_s
         if 0 < settings.warn_input_stopped_s < waiting_s:
-            cause = "nobody publishes it"
-            if stream.count_publishers():
+            cause = "the topic has no publisher"
+            if camera.count_publishers():
                 cause = "if its publisher sends, the images may be too large for DDS: see docs/operate.md"
-            warnings.append(f"input stopped: nothing on {stream.topic} for {waiting_s:.0f} s; {cause}")
+            warnings.append(f"input stopped: nothing on {camera.topic} for {waiting_s:.0f} s; {cause}")
         if dropped_share > settings.warn_dropped_share:
             warnings.append(
                 f"{dropped_share:.0%} of the frames were dropped; more than {settings.warn_dropped_share:.0%}"
             )
-        latencies_ms = np.array([timing.pipeline_latency_ms for timing in list(stream.timings)])
-        late_share = np.mean(latencies_ms > settings.warn_latency_ms) if len(latencies_ms) else 0.0
-        if settings.warn_latency_ms and late_share > _MANY_LATE:
-            limit = f"{settings.warn_latency_ms:.0f} ms"
-            warnings.append(f"{late_share:.0%} of the last answers came more than {limit} after their frame's stamp")
-        if len(latencies_ms) and np.median(latencies_ms) < 0:
-            warnings.append("the camera's stamps are ahead of this node's clock; see use_sim_time, or the clocks")
-        return warnings
+        return warnings + _timing_warnings(timings, settings.warn_latency_ms)
 
 
-def diagnostics(
-    stamp: Time,
-    name: str,
-    state: str,
-    last_error: str,
-    values: dict[str, Any],
-    settings: NodeParameters,
-    cameras: Sequence[CameraDiagnosis],
-) -> DiagnosticArray:
-    """The message for one moment. The node's status is ERROR while its `last_error` stands.
+def node_status(name: str, state: str, last_error: str, values: dict[str, Any]) -> DiagnosticStatus:
+    """Return the status of the node: ERROR if its last transition failed, else OK.
 
-    name: of the node. state: of its life cycle. values: what else is to be said of the node.
+    Args:
+        name: Name of the node.
+        state: State of its lifecycle.
+        last_error: Description of the error of the last transition, or an empty string.
+        values: Additional values.
+
+    Returns:
+        The status.
     """
-    array = DiagnosticArray()
-    array.header.stamp = stamp
-    node_status = _status(name, name, state, [], last_error, {"state": state, **values, "last_error": last_error})
-    array.status = [node_status, *(camera.status(name, settings) for camera in cameras)]
-    return array
+    return _status(name, name, state, [], last_error, {"state": state, **values, "last_error": last_error})
 
 
 def memory_mb(device: torch.device | None) -> dict[str, str]:
-    """The memory of this process, and what torch holds of the GPU if `device` is one, each where it can be told."""
+    """Return the memory of this process.
+
+    Args:
+        device: Device of the network, or None.
+
+    Returns:
+        `memory_mb`, where /proc is available, and `gpu_memory_mb` and `gpu_memory_peak_mb`, if `device` is a GPU, all
+        in MiB.
+    """
     values = {}
     statm = Path("/proc/self/statm")
     if statm.exists():
@@ -146,16 +177,44 @@ def _status(
         name=name,
         message="; ".join(filter(None, [last_error, *warnings])) or message,
         hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        values=[KeyValue(key=key, value=shorten(str(value))) for key, value in values.items()],
     )
 
 
+def _latencies_ms(timings: Sequence[Timing]) -> list[float]:
+    return [timing.pipeline_latency_ms for timing in timings if timing.pipeline_latency_ms is not None]
+
+
+def _timing_warnings(timings: Sequence[Timing], warn_latency_ms: float) -> list[str]:
+    warnings = []
+    latencies_ms = np.array(_latencies_ms(timings))
+    late_share = np.mean(latencies_ms > warn_latency_ms) if len(latencies_ms) else 0.0
+    if warn_latency_ms and late_share > _MANY:
+        warnings.append(
+            f"{late_share:.0%} of the last answers were published more than {warn_latency_ms:.0f} ms after the stamp "
+            "of their frame"
+        )
+    if len(latencies_ms) and np.median(latencies_ms) < 0:
+        warnings.append(
+            "the stamps of the camera are ahead of the clock of this node; check use_sim_time and the clocks"
+        )
+    stamps = [timing.stamp for timing in timings]
+    if stamps.count("zero") > _MANY * len(stamps):
+        warnings.append("the stamps of the camera are zero, its driver does not set them; the latency is unknown")
+    if stamps.count("invalid") > _MANY * len(stamps):
+        warnings.append("the stamps of the camera are no valid times; the latency is unknown")
+    return warnings
+
+
 def _percentiles(timings: Sequence[Timing]) -> dict[str, str]:
-    """p50 and p95 of both times over the last answered frames, each the time of a frame; empty before the first."""
+    """Return p50 and p95 of both times over the last answered frames; empty texts where there are no times."""
+    times_ms = {
+        "processing_time_ms": [timing.processing_time_ms for timing in timings],
+        "pipeline_latency_ms": _latencies_ms(timings),
+    }
     values = {}
-    for name in ("processing_time_ms", "pipeline_latency_ms"):
-        times_ms = [getattr(timing, name) for timing in timings]
+    for name, numbers in times_ms.items():
         for percent in (50, 95):
-            found = f"{np.percentile(times_ms, percent, method='inverted_cdf'):.1f}" if timings else ""
+            found = f"{np.percentile(numbers, percent, method='inverted_cdf'):.1f}" if numbers else ""
             values[f"{name}_p{percent}"] = found
     return values

@@ -15,6 +15,8 @@ from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from opendr_panoptic_ros.config import Thresholds
+from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.postprocess import check_class_names
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -288,16 +290,11 @@ def refusal(
                 "Deactivate and clean up the node, set it, then configure again."
             )
         if row.name == "classes":
-            unknown = unknown_classes(value, class_names)
-            if unknown:
-                return unknown
+            try:
+                check_class_names(set(value) - {""}, class_names)
+            except ConfigError as error:
+                return str(error)
     return ""
-
-
-def unknown_classes(names: Sequence[str], class_names: Sequence[str]) -> str:
-    """Which of these names, the empty one aside, the network does not know, and which it knows; or an empty string."""
-    unknown = sorted(set(names) - {"", *class_names})
-    return f"classes has {', '.join(map(repr, unknown))}; expected some of {', '.join(class_names)}." if unknown else ""
 
 
 def _typed(row: Field[Any], value: Any) -> Any:

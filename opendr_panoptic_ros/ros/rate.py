@@ -1,26 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""RateLimit: how many frames a second are let through."""
+"""RateLimit: limits the mean rate of frames."""
 
 from __future__ import annotations
 
 _EARLY = 0.25
-"""Of a period: how much too early a frame may come, as the frames of a camera just under the limit now and then do."""
+"""Share of a period by which a frame may be early, as frames of a camera just below the limit occasionally are."""
 
 
 class RateLimit:
-    """Lets frames through at a mean rate; they need not come evenly."""
+    """Limits the mean rate of frames, which need not arrive evenly."""
 
     def __init__(self) -> None:
         self._due_s = 0.0
 
     def admits(self, now_s: float, max_rate_hz: float) -> bool:
-        """Whether a frame that comes now is let through. now_s: of a clock that never goes back. 0 Hz: no limit."""
+        """Decide whether a frame that arrives now is admitted.
+
+        Args:
+            now_s: Present time in seconds, of a monotonic clock.
+            max_rate_hz: Limit in frames per second; 0 means no limit. It may change from call to call.
+
+        Returns:
+            Whether the frame is admitted.
+        """
         if not max_rate_hz:
             return True
         period_s = 1 / max_rate_hz
-        # Never further away than admitting a frame puts it: a lower rate of before must not hold up this one.
+        # Cap the due time, so that a lower previous rate does not delay frames after the rate is raised.
         self._due_s = min(self._due_s, now_s + (1 + _EARLY) * period_s)
         if now_s < self._due_s - _EARLY * period_s:
             return False

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""A ROS context with one node in it, from start to end."""
+"""Runs one node in a ROS context, from initialisation to shutdown."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -14,29 +13,35 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from opendr_panoptic_ros.ros.node import PanopticNode
+from opendr_panoptic_ros.ros.signals import StopSignals
 
-if TYPE_CHECKING:
-    from opendr_panoptic_ros.ros.main import StopSignals
-
-_SIGNAL_NOTICED_S = 0.2
+_SIGNAL_POLL_S = 0.2
 
 
 def run(args: list[str] | None, stop: StopSignals) -> int:
-    """Run the node until a signal arrives. 0, or 1 when it cannot start; standard error then says why.
+    """Run the node until a signal arrives.
 
-    Raises KeyboardInterrupt when the signal comes while the node starts, with everything cleaned up.
+    Args:
+        args: ROS arguments; None means those of the command line.
+        stop: Signal handling of this process.
+
+    Returns:
+        Exit status: 0, or 1 if the node cannot start, with the reason on standard error.
+
+    Raises:
+        KeyboardInterrupt: A signal arrived while the node was starting. Everything has been cleaned up.
     """
     try:
-        # rclpy's own handlers would close the context at once, and the frame in work could not be answered any more.
+        # The handlers of rclpy would close the context at once, and the result in progress could not be published.
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # arguments after --ros-args that are none, a file of parameters that is missing
-        return _cannot_start(error)
+    except RuntimeError as error:  # invalid arguments after --ros-args, or a missing parameter file
+        return _report_start_failure(error)
     node = None
     try:
         node = PanopticNode()
-        return _serve(node, stop)
+        return _run_node(node, stop)
     except ParameterException as error:
-        return _cannot_start(error)
+        return _report_start_failure(error)
     except ExternalShutdownException:
         return 0
     finally:
@@ -46,20 +51,30 @@ def run(args: list[str] | None, stop: StopSignals) -> int:
         rclpy.try_shutdown()
 
 
-def _serve(node: PanopticNode, stop: StopSignals) -> int:
+def _run_node(node: PanopticNode, stop: StopSignals) -> int:
     if not node.get_parameter("autostart").value:
         name = node.get_fully_qualified_name()
         node.get_logger().info(f"Unconfigured, as autostart is off. Next: ros2 lifecycle set {name} configure")
     elif not node.start():
         return 1
-    stop.raises = False  # in the middle of rclpy's work it would leave half-made things behind
+    stop.raises = False  # an exception inside of rclpy would leave objects half-made
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while not stop.arrived:
-        executor.spin_once(timeout_sec=_SIGNAL_NOTICED_S)  # Python handles a signal between two waits
+    while not stop.arrived and node.context.ok():
+        _spin_once(executor, node)
     return 0
 
 
-def _cannot_start(error: Exception) -> int:
+def _spin_once(executor: SingleThreadedExecutor, node: PanopticNode) -> None:
+    """Run one callback. A message that a callback cannot handle must not end the node."""
+    try:
+        executor.spin_once(timeout_sec=_SIGNAL_POLL_S)  # Python handles a signal between two waits
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        node.report_callback_error(error)
+
+
+def _report_start_failure(error: Exception) -> int:
     print(f"panoptic_node cannot start: {error}", file=sys.stderr)
     return 1

@@ -1,63 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Worker: the thread in which the network runs, so that the executor's thread keeps receiving."""
+"""Worker: the thread that runs the network, so that the executor's thread keeps receiving."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from opendr_panoptic_ros.ros.camera import CameraStream
+from opendr_panoptic_ros.ros.camera import Camera
+from opendr_panoptic_ros.ros.processing import FrameProcessor
 
 
 class Worker:
-    """Serves the waiting frames, the cameras in turn.
+    """Takes waiting frames and processes them, in rounds.
 
-    Cameras whose frames were of one size last time, and that have one waiting now, are served together.
+    In each round, every camera that has a frame is processed once, so that a camera with more frames, or one whose
+    images share their size with those of many others, does not delay the rest. Cameras whose last frames had the same
+    size are processed together. The thread runs from construction to `stop`.
 
-    lock: the cameras' lock. max_batch: how many frames are served together at most. serve: does the work for them; it
-    raises nothing.
+    Args:
+        cameras: The cameras, in the order in which they take turns.
+        frame_waits: Condition that is notified when a frame arrives at one of the cameras.
+        processor: Processes the frames.
+        max_batch: Largest number of frames that are processed together, 1 or more.
     """
 
     def __init__(
         self,
-        cameras: Sequence[CameraStream],
-        lock: threading.Condition,
-        serve: Callable[[list[tuple[CameraStream, Any]]], None],
+        cameras: Sequence[Camera],
+        frame_waits: threading.Condition,
+        processor: FrameProcessor,
         *,
         max_batch: int,
     ) -> None:
-        self._cameras = list(cameras)
-        self._lock = lock
-        self._serve = serve
+        self._cameras = cameras
+        self._frame_waits = frame_waits
+        self._processor = processor
         self._max_batch = max_batch
+        self._processed_in_round: set[Camera] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="panoptic_worker", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; frames whose turn has come are finished first."""
-        with self._lock:
+        """End the thread. Frames in progress are finished."""
+        with self._frame_waits:
             self._stopping = True
-            self._lock.notify()
+            self._frame_waits.notify()
         self._thread.join()
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                self._lock.wait_for(lambda: self._stopping or any(camera.has_frame for camera in self._cameras))
+            with self._frame_waits:
+                self._frame_waits.wait_for(
+                    lambda: self._stopping or any(camera.mailbox.has_frame for camera in self._cameras)
+                )
                 if self._stopping:
                     return
-                chosen = self._next_cameras()
-                taken = [(camera, camera.take()) for camera in chosen]
-            # The cameras just served go to the end of the queue, so that a fast one does not starve the others.
-            self._cameras = [camera for camera in self._cameras if camera not in chosen] + chosen
-            self._serve(taken)
+                taken = [(camera, camera.mailbox.take()) for camera in self._next_cameras()]
+            self._processor.process([(camera, delivery) for camera, delivery in taken if delivery is not None])
 
-    def _next_cameras(self) -> list[CameraStream]:
-        """The first camera in the queue that has a frame, and those that go with it."""
-        first, *others = (camera for camera in self._cameras if camera.has_frame)
-        size = first.image_size
-        return [first, *(camera for camera in others if size and camera.image_size == size)][: self._max_batch]
+    def _next_cameras(self) -> list[Camera]:
+        waiting = [camera for camera in self._cameras if camera.mailbox.has_frame]
+        remaining = [camera for camera in waiting if camera not in self._processed_in_round]
+        if not remaining:
+            self._processed_in_round.clear()
+            remaining = waiting
+        first, *others = remaining
+        size = first.mailbox.image_size
+        same_size = [camera for camera in others if size and camera.mailbox.image_size == size]
+        chosen = [first, *same_size][: self._max_batch]
+        self._processed_in_round.update(chosen)
+        return chosen

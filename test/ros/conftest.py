@@ -37,9 +37,9 @@ def gate_of() -> Callable[[PanopticNode], Gate]:
     from support.ros_bench import Gate
 
     def put_gate(node: PanopticNode) -> Gate:
-        assert node.segmenter is not None
-        gate = Gate(node.segmenter)
-        node.segmenter = gate  # type: ignore[assignment]
+        assert node.pipeline is not None
+        gate = Gate(node.pipeline.segmenter)
+        node.pipeline.segmenter = gate  # type: ignore[assignment]
         return gate
 
     return put_gate

@@ -15,7 +15,7 @@ from opendr_panoptic_ros.inference import PanopticSegmenter
 pytestmark = pytest.mark.ros
 sensor_msgs = pytest.importorskip("sensor_msgs.msg")
 pytest.importorskip("rclpy")
-from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+from opendr_panoptic_ros.ros.mailbox import FrameCounts  # noqa: E402
 
 
 def message(pixels: np.ndarray, extension: str = ".png"):
@@ -42,7 +42,7 @@ def test_a_compressed_camera(bench, tiny_checkpoint, picture):
     bench.wait_for(lambda: node.counts[""].answered == 1, "the PNG's answer")
     send(bench, camera, broken, stamp_ns=2)
     bench.wait_for(lambda: node.counts[""].failed == 1, "the broken JPEG to be counted")
-    assert node._cameras[0].last_error.startswith("ImageEncodingError: The compressed image (2000 bytes")
+    assert node.cameras[0].mailbox.last_error.startswith("ImageEncodingError: The compressed image (2000 bytes")
     send(bench, camera, message(bgr, ".jpg"), stamp_ns=3)
     bench.wait_for(lambda: len(heard) == 2, "the JPEG's answer")
     bench.wait_for(lambda: node.counts[""] == FrameCounts(received=3, answered=2, failed=1), "the counts")

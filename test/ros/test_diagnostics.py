@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
-from opendr_panoptic_ros.ros.camera import Timing  # noqa: E402
+from opendr_panoptic_ros.ros.mailbox import Timing  # noqa: E402
 
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -44,12 +44,12 @@ def now_ns(bench):
 def test_idle_is_ok_and_a_silent_camera_is_not(bench, tiny_checkpoint, picture, camera_status):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0.5)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
-    assert camera_status().message == "idle: nobody listens to the outputs"
+    assert camera_status().message == "idle: no output has a subscriber"
 
     heard = bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "a warning, as no frame comes")
     assert camera_status().message.startswith("input stopped: nothing on /image_raw for ")
-    assert camera_status().message.endswith("; nobody publishes it")
+    assert camera_status().message.endswith("; the topic has no publisher")
 
     camera = bench.camera()
     end_s = time.monotonic() + 60
@@ -59,7 +59,7 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, tiny_checkpoint, picture, 
     assert camera_status().message == "subscribed"
     assert heard
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "a warning, as no more frames come")
-    assert "nobody publishes" not in camera_status().message
+    assert "no publisher" not in camera_status().message
 
     node.set_parameters([Parameter("warn_input_stopped_s", value=0)])
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
@@ -79,7 +79,7 @@ def test_a_camera_is_no_fault_while_nobody_wants_it(bench, tiny_checkpoint, pict
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis of the failure")
     bench.client.destroy_subscription(subscription)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis of idleness")
-    assert camera_status().message == "idle: nobody listens to the outputs"
+    assert camera_status().message == "idle: no output has a subscriber"
     assert "h264" in values_of(camera_status())["last_error"]
     bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().message == "subscribed", "the diagnosis of a new beginning")
@@ -101,7 +101,7 @@ def test_an_error_between_two_diagnoses_is_told(bench, tiny_checkpoint, picture,
     assert "h264" in values_of(camera_status())["last_error"]
 
 
-def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status):
+def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status, gate_of):
     """All but one of 20 frames are over the rate: that is as wanted. Then as many are too many."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
@@ -121,13 +121,16 @@ def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status):
     assert float(values_of(camera_status())["received_hz"]) > float(values_of(camera_status())["answered_hz"]) > 0
 
     node.set_parameters([Parameter("max_rate_hz", value=0.0)])
-    with node._frame_waits:  # the worker cannot take a frame, as when the network takes long
-        for _ in range(20):
-            node._cameras[0].store(Image())
+    gate = gate_of(node)
+    bench.send(camera, picture, stamp_ns=now_ns(bench))
+    bench.wait_for(lambda: gate.batches, "the inference to begin")
+    for _ in range(20):
+        node.cameras[0].mailbox.put(Image())
+    gate.permits.release(2)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis of the empty frame")
     bench.send(camera, picture, stamp_ns=now_ns(bench))
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
-    assert camera_status().message == "86% of the frames were dropped; more than 50%"
+    assert camera_status().message == "83% of the frames were dropped; more than 50%"
     node.set_parameters([Parameter("warn_dropped_share", value=0.9)])
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
 
@@ -137,7 +140,10 @@ def test_latency(bench, tiny_checkpoint, picture, camera_status):
     bench.listen("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) - 5 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
-    assert camera_status().message == "100% of the last answers came more than 1000 ms after their frame's stamp"
+    assert (
+        camera_status().message
+        == "100% of the last answers were published more than 1000 ms after the stamp of their frame"
+    )
     assert 5000 <= float(values_of(camera_status())["pipeline_latency_ms_p95"]) < 60000
     node.set_parameters([Parameter("warn_latency_ms", value=100000)])
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
@@ -147,11 +153,13 @@ def test_one_late_answer_in_20_is_no_warning(bench, tiny_checkpoint, camera_stat
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().message == "subscribed", "the first diagnosis")
-    node._cameras[0].timings.extend([Timing(1.0, 100.0)] * 19 + [Timing(1.0, 1900.0)])
+    mailbox = node.cameras[0].mailbox
+    for timing in [Timing(1.0, 100.0)] * 19 + [Timing(1.0, 1900.0)]:
+        mailbox.count_answered(timing)
     bench.wait_for(lambda: values_of(camera_status())["pipeline_latency_ms_p50"] == "100.0", "the diagnosis")
     assert camera_status().level == DiagnosticStatus.OK
     assert values_of(camera_status())["pipeline_latency_ms_p95"] == "100.0"
-    node._cameras[0].timings.append(Timing(1.0, 1900.0))
+    mailbox.count_answered(Timing(1.0, 1900.0))
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
     assert camera_status().message.startswith("10% of the last answers")
 
@@ -161,7 +169,7 @@ def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_statu
     bench.listen("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) + 3600 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
-    assert camera_status().message.startswith("the camera's stamps are ahead of this node's clock")
+    assert camera_status().message.startswith("the stamps of the camera are ahead of the clock of this node")
 
 
 def test_a_mismatch_is_told_in_words(bench, tiny_checkpoint, picture, camera_status, capfd):
@@ -174,7 +182,7 @@ def test_a_mismatch_is_told_in_words(bench, tiny_checkpoint, picture, camera_sta
     assert camera_status().level == DiagnosticStatus.WARN
     expected = (
         "quality of service of /image_raw does not match: /client offers reliability best_effort, durability volatile; "
-        "this node asks for reliability reliable, durability volatile. "
+        "this node requests reliability reliable, durability volatile. "
         "Change the publisher, or this node's parameters qos_overrides./image_raw.subscription"
     )
     assert camera_status().message.startswith(expected)

@@ -26,7 +26,7 @@ from opendr_panoptic_ros.ros.qos import latched_qos  # noqa: E402
 def test_label_info(bench, tiny_checkpoint):
     """Latched, whether somebody listens or not, where vision_msgs is installed; else there is no such topic."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], score_threshold=0.25)
-    assert not node._cameras[0].is_subscribed
+    assert not node.cameras[0].is_subscribed
 
     if importlib.util.find_spec("vision_msgs") is None:
         assert not node.count_publishers("/front/panoptic/label_info")

@@ -19,7 +19,7 @@ pytest.importorskip("rclpy")
 from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
 
 from opendr_panoptic_ros.inference import PanopticSegmenter  # noqa: E402
-from opendr_panoptic_ros.ros.camera import FrameCounts  # noqa: E402
+from opendr_panoptic_ros.ros.mailbox import FrameCounts  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -117,8 +117,8 @@ def test_a_batch_that_fails_is_tried_frame_by_frame(bench, rig, capfd):
     assert [size for size, *_ in gate.batches] == [1, 2, 1, 1]
     assert [counts.failed for counts in node.counts.values()] == [0, 0]
     bench.wait_for(lambda: len(heard["a"]) == 3 and len(heard["b"]) == 2, "the messages")
-    said = "2 frames in one batch failed, and are tried one by one: RuntimeError: CUDA out of memory"
-    assert said in capfd.readouterr().err
+    logged = "A batch of 2 frames failed and was retried frame by frame: RuntimeError: CUDA out of memory"
+    assert logged in capfd.readouterr().err
 
 
 def test_turns_under_overload(bench, rig):
@@ -173,9 +173,9 @@ def test_three_rates_and_a_camera_that_dies(bench, tiny_checkpoint, tmp_path):
         lambda: all(c.received == c.answered + c.dropped + c.failed for c in node.counts.values()), "idleness"
     )
     latencies_ms = []
-    for (name, rate), stream in zip(rates_hz.items(), node._cameras, strict=True):
+    for (name, rate), camera in zip(rates_hz.items(), node.cameras, strict=True):
         counts, sent = node.counts[name], int((tmp_path / name).read_text())
-        latencies_ms.append(np.median([timing.pipeline_latency_ms for timing in stream.timings]))
+        latencies_ms.append(np.median([timing.pipeline_latency_ms for timing in camera.mailbox.timings]))
         print(f"{name}: {rate} Hz, {sent} sent, {counts}, median latency {latencies_ms[-1]:.0f} ms")
         assert counts.received >= 0.95 * (sent - (name == "dying"))  # the frame of its death may not have left
         assert counts.answered >= 0.5 * sent
