@@ -38,7 +38,7 @@ class Worker:
         self._frame_waits = frame_waits
         self._processor = processor
         self._max_batch = max_batch
-        self._processed_in_round: set[Camera] = set()
+        self._processed: set[Camera] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="panoptic_worker", daemon=True)
         self._thread.start()
@@ -62,14 +62,22 @@ class Worker:
             self._processor.process([(camera, delivery) for camera, delivery in taken if delivery is not None])
 
     def _next_cameras(self) -> list[Camera]:
+        """Return the cameras to process now. The caller holds `frame_waits`, and at least one frame is waiting."""
         waiting = [camera for camera in self._cameras if camera.mailbox.has_frame]
-        remaining = [camera for camera in waiting if camera not in self._processed_in_round]
-        if not remaining:
-            self._processed_in_round.clear()
-            remaining = waiting
-        first, *others = remaining
-        size = first.mailbox.image_size
-        same_size = [camera for camera in others if size and camera.mailbox.image_size == size]
-        chosen = [first, *same_size][: self._max_batch]
-        self._processed_in_round.update(chosen)
+        if self._processed.issuperset(waiting):
+            self._processed.clear()  # a new round
+        remaining = [camera for camera in waiting if camera not in self._processed]
+        size = remaining[0].mailbox.image_size
+        chosen = [remaining[0], *_of_size(size, remaining[1:])][: self._max_batch]
+        self._processed.update(chosen)
+        if len(chosen) == len(remaining):  # the rest of the batch may begin the next round
+            next_round = [camera for camera in waiting if camera not in chosen]
+            early = _of_size(size, next_round)[: self._max_batch - len(chosen)]
+            if early:
+                self._processed = set(early)
+            chosen += early
         return chosen
+
+
+def _of_size(size: tuple[int, int] | None, cameras: Sequence[Camera]) -> list[Camera]:
+    return [camera for camera in cameras if size and camera.mailbox.image_size == size]
