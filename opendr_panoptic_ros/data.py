@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Image and Heatmap, with the behaviour of OpenDR's engine types, so that its users' scripts keep working."""
+"""Image and Heatmap with the behaviour of OpenDR's engine types, for scripts written for OpenDR."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 class Image:
-    """An image, stored channels first in RGB order, as OpenDR does.
+    """An image, stored channels first in RGB order, as in OpenDR.
 
-    data: three-dimensional. With `guess_format` a `(H, W, 3)` array is taken for OpenCV's BGR and converted, and any
-        other array whose last axis is the shortest is transposed to `(C, H, W)`.
-    dtype: the stored type, uint8 unless said otherwise.
+    Args:
+        data: Three-dimensional array.
+        dtype: Type of the stored values.
+        guess_format: Whether to convert an `(H, W, 3)` array from OpenCV's BGR, and to transpose any other array whose
+            last axis is the shortest to `(C, H, W)`.
 
-    Raises ValueError for `None` and for anything that is not three-dimensional.
+    Raises:
+        ValueError: `data` is None or not three-dimensional.
     """
 
     def __init__(self, data: ArrayLike | None = None, dtype: DTypeLike = np.uint8, guess_format: bool = True) -> None:
@@ -44,18 +47,25 @@ class Image:
         self._data = np.ascontiguousarray(_three_dimensional(data), dtype=self.dtype)
 
     def numpy(self) -> NDArray[Any]:
-        """A copy of the stored array, `(C, H, W)`, RGB."""
+        """Return a copy of the stored array, `(C, H, W)`, RGB."""
         return self._data.copy()
 
     def opencv(self) -> NDArray[Any]:
-        """The image as OpenCV wants it: `(H, W, 3)`, BGR."""
+        """Return the image in OpenCV's layout, `(H, W, 3)`, BGR."""
         return self.convert("channels_last", "bgr")
 
     def convert(self, format: str = "channels_first", channel_order: str = "rgb") -> NDArray[Any]:  # noqa: A002 - OpenDR's name
-        """A copy in the given layout and channel order.
+        """Return a copy in another layout or channel order.
 
-        format: "channels_first" `(C, H, W)` or "channels_last" `(H, W, C)`; channel_order: "rgb" or "bgr".
-        Raises ValueError for any other word.
+        Args:
+            format: "channels_first", `(C, H, W)`, or "channels_last", `(H, W, C)`.
+            channel_order: "rgb" or "bgr".
+
+        Returns:
+            The contiguous copy.
+
+        Raises:
+            ValueError: An argument is another word.
         """
         if format not in ("channels_first", "channels_last"):
             raise ValueError(f"format is {format!r}; expected 'channels_first' or 'channels_last'.")
@@ -66,9 +76,17 @@ class Image:
 
     @classmethod
     def open(cls, filename: str | Path) -> Image:
-        """The image in a file, read by OpenCV.
+        """Read an image file with OpenCV.
 
-        Raises FileNotFoundError when there is no such file and ValueError when it is not an image.
+        Args:
+            filename: The file.
+
+        Returns:
+            The image, upright (EXIF orientation applied).
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is not an image.
         """
         import cv2  # only here: a value needs no OpenCV
 
@@ -85,10 +103,14 @@ class Image:
 
 
 class Heatmap:
-    """A map of labels or scores, with the names of the labels if there are any.
+    """A map of labels or scores, optionally with the names of the labels.
 
-    data: an array, usually `(H, W)`. class_names: label to name.
-    Raises TypeError when `data` is no array or a name is no string.
+    Args:
+        data: Array, usually `(H, W)`.
+        class_names: Name of each label, or None.
+
+    Raises:
+        TypeError: `data` is not an array, or a name is not a string.
     """
 
     def __init__(self, data: NDArray[Any], class_names: dict[Any, str] | None = None) -> None:
@@ -110,7 +132,7 @@ class Heatmap:
 
     @property
     def class_names(self) -> dict[Any, str] | None:
-        """Label to name, or None."""
+        """Name of each label, or None."""
         return self._class_names
 
     @class_names.setter
@@ -120,11 +142,11 @@ class Heatmap:
         self._class_names = class_names
 
     def numpy(self) -> NDArray[Any]:
-        """The array itself, not a copy."""
+        """Return the array itself, not a copy."""
         return self._data
 
     def shape(self) -> tuple[int, ...]:
-        """The array's shape. A method, as in OpenDR."""
+        """Return the array's shape (a method, as in OpenDR)."""
         return self._data.shape
 
     def __str__(self) -> str:

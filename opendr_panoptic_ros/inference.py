@@ -19,6 +19,7 @@ from torch import Tensor
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config, TestConfig, Thresholds
+from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
 from opendr_panoptic_ros.network.fusion import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
@@ -61,7 +62,7 @@ class PanopticSegmenter:
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}; expected one of {', '.join(BACKENDS)}.")
-        self.device = _device(device)
+        self.device = resolve_device(device)
         self.precision = _precision(precision, self.device)
         self.inference_size = _inference_size(inference_size)
 
@@ -193,17 +194,30 @@ def _checked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.require(image, requirements=["C", "W"])
 
 
-def _device(device: str | torch.device) -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device of a name, after checking that this machine has it.
+
+    Args:
+        device: "auto" (the first CUDA device where there is one, else the CPU), "cpu", "cuda", "cuda:N", or a device.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: The name is unknown, or the machine has no such device.
+    """
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         found = None
     if found is None or found.type not in {"cpu", "cuda"} or (found.type == "cpu" and found.index):
-        raise ValueError(f"device is {str(device)!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+        raise ConfigError(f"device is {str(device)!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, but this torch finds no CUDA device; use 'auto' or 'cpu'.")
+        raise ConfigError(f"device is {str(device)!r}, but this torch finds no CUDA device; use 'auto' or 'cpu'.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device is {str(device)!r}, but there are {torch.cuda.device_count()} CUDA devices, from 0.")
     return found
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""EfficientPsLearner: OpenDR's interface to this package, so that scripts written for OpenDR keep working. Thin."""
+"""OpenDR's interface to this package, for scripts written for OpenDR; a thin layer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +24,9 @@ from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Heatmap, Image
 from opendr_panoptic_ros.download import download_weights
-from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.errors import ConfigError, PanopticError
 from opendr_panoptic_ros.files import write_json
-from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.inference import PanopticSegmenter, resolve_device
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.opendr_arguments import SCHEDULE_NAMES, config_name, schedule_values
@@ -38,10 +39,14 @@ _PIXELS_PER_INCH = 100
 
 
 class RawOutput(NamedTuple):
-    """What the network says before the fusion, at the size it saw the image in; all float32 but the labels.
+    """The outputs of the network's heads before the fusion, at the size at which the network sees the image.
 
-    semantic_logits: `(classes, h, w)`. boxes: `(N, 4)` x1, y1, x2, y2 px. scores: `(N,)` 0-1. labels: `(N,)` int64,
-    0-based things. mask_logits: `(N, 28, 28)` of each detection's class.
+    Attributes:
+        semantic_logits: `(classes, h, w)` float32.
+        boxes: `(N, 4)` float32, x1, y1, x2, y2 in px.
+        scores: `(N,)` float32, 0-1.
+        labels: `(N,)` int64, thing classes from 0.
+        mask_logits: `(N, 28, 28)` float32, in the channel of each detection's class.
     """
 
     semantic_logits: NDArray[np.float32]
@@ -52,7 +57,11 @@ class RawOutput(NamedTuple):
 
 
 class SemanticHeatmap(Heatmap):
-    """The Heatmap of train ids that `infer` returns; `classes` says what they mean, and in which colours."""
+    """The Heatmap of train ids that `infer` returns; its attribute `classes` has their names and colours.
+
+    Args:
+        prediction: The prediction to show.
+    """
 
     def __init__(self, prediction: PanopticPrediction) -> None:
         super().__init__(prediction.semantic_map, dict(enumerate(prediction.classes.names)))
@@ -60,26 +69,38 @@ class SemanticHeatmap(Heatmap):
 
 
 def _of_schedule(name: str) -> Any:
-    """A property: that value of the learner's schedule."""
+    """Make a property that reads a value of the learner's schedule."""
     return property(lambda self: getattr(self.config.schedule, name))
 
 
 class EfficientPsLearner:
     """Trains, evaluates and runs EfficientPS.
 
-    config_file: a YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
-        (`singlegpu_cityscapes.py`). None: `~/.config/opendr_panoptic_ros/default.yaml` where there is one, else
-        cityscapes. A configuration given here keeps its sections test and data when a checkpoint is loaded; otherwise
-        the checkpoint's hold. Model and classes are always the checkpoint's, the schedule always the learner's.
-    lr, iters (epochs), batch_size, optimizer (SGD or AdamW), momentum, weight_decay, checkpoint_after_iter (epochs):
-        replace the configuration's values, which are the published ones: 0.07, 160, 1, SGD, 0.9, 0.0001, 1.
-    lr_schedule: as OpenDR's: warmup_iters, warmup_ratio, step (epochs), gamma; policy "step" and warmup "linear".
-    optimizer_config: as OpenDR's: `{"grad_clip": {"max_norm": 35, "norm_type": 2}}`.
-    temp_path: where `fit` puts its folders unless told otherwise. device: "auto", "cpu", "cuda", "cuda:1".
-    num_workers: processes that load training images. seed: of training; drawn when None.
+    The arguments lr to checkpoint_after_iter are also attributes, which can only be read.
 
-    The arguments lr to checkpoint_after_iter are also attributes, to be read: what holds now.
-    Raises ConfigError for an unusable configuration.
+    Args:
+        config_file: A YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
+            (`singlegpu_cityscapes.py`). None = `~/.config/opendr_panoptic_ros/default.yaml` where there is one, else
+            cityscapes. When a checkpoint is loaded, its model and classes replace those of the configuration, and so
+            do its sections test and data unless a configuration was given here.
+        lr: Learning rate. This and the following arguments replace the configuration's values when they are not None;
+            the published values are 0.07, 160, 1, SGD, 0.9, 0.0001 and 1.
+        iters: Epochs (OpenDR's name).
+        batch_size: Images in a batch.
+        optimizer: SGD or AdamW.
+        lr_schedule: OpenDR's dictionary: warmup_iters, warmup_ratio, step (epochs), gamma; policy "step", warmup
+            "linear".
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay.
+        optimizer_config: OpenDR's dictionary: `{"grad_clip": {"max_norm": 35, "norm_type": 2}}`.
+        checkpoint_after_iter: Epochs between two checkpoints (OpenDR's name).
+        temp_path: Where `fit` makes its folders when it gets no `logging_path`.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        num_workers: Processes that load training images.
+        seed: Seed of training; None = drawn.
+
+    Raises:
+        ConfigError: An argument or the configuration cannot be used.
     """
 
     lr = _of_schedule("learning_rate")
@@ -124,15 +145,16 @@ class EfficientPsLearner:
         self.config = Config.from_dict(values)
         self._config_was_given = config_file is not None
         self.model: EfficientPS | None = None
+        resolve_device(device)
         self.device = device
         self.temp_path = Path(temp_path).expanduser()
-        self.num_workers = num_workers
-        self.seed = secrets.randbits(31) if seed is None else seed
+        self.num_workers = _natural_number("num_workers", num_workers)
+        self.seed = secrets.randbits(31) if seed is None else _natural_number("seed", seed)
         self._segmenter: PanopticSegmenter | None = None
 
     @property
     def lr_schedule(self) -> dict[str, Any]:
-        """The schedule as the argument of the same name takes it."""
+        """The schedule, in the form of the argument of the same name."""
         schedule = self.config.schedule
         return {
             "policy": "step",
@@ -143,7 +165,7 @@ class EfficientPsLearner:
 
     @property
     def optimizer_config(self) -> dict[str, Any]:
-        """The limit of the gradients as the argument of the same name takes it."""
+        """The limit of the gradients, in the form of the argument of the same name."""
         limit = self.config.schedule.max_gradient_norm
         return {"grad_clip": {"max_norm": limit, "norm_type": 2} if limit else None}
 
@@ -156,13 +178,24 @@ class EfficientPsLearner:
         *,
         resume_from: str | Path | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
-        """The figures of each epoch, `{"train": [...], "val": [...]}`; then the learner holds the trained network.
+        """Train from the loaded weights, or from random ones; the learner then has the trained network.
 
-        Training starts from the weights that were loaded, or from random ones. A dataset with other classes is learnt
-        too: all loaded weights but those of the class layers are kept then.
-        logging_path: the folder of the training (checkpoints, TensorBoard); a new one in `temp_path` when None.
-        resume_from: an `epoch_N.pth` in such a folder. silent: no progress on the terminal.
-        Raises ConfigError, DatasetError, CheckpointError as `training.runner.train` does.
+        For a dataset with other classes, all loaded weights but those of the class layers are kept.
+
+        Args:
+            dataset: Training images with their ground truth.
+            val_dataset: Validation images, or None.
+            logging_path: Folder for checkpoints and TensorBoard; None = a new one in `temp_path`.
+            silent: Whether to log warnings only.
+            resume_from: An `epoch_N.pth` or `stopped.pth` of such a folder, or None.
+
+        Returns:
+            The figures of each epoch, `{"train": [...], "val": [...]}`; see `training.runner.train`.
+
+        Raises:
+            ConfigError: The configuration cannot be used, or `logging_path` holds another training.
+            DatasetError: The images cannot be used.
+            CheckpointError: `resume_from` cannot be resumed.
         """
         from opendr_panoptic_ros.training.initialisation import network_for
         from opendr_panoptic_ros.training.runner import train
@@ -178,10 +211,18 @@ class EfficientPsLearner:
         return history
 
     def eval(self, dataset: LabelledImages, print_results: bool = False) -> dict[str, Any]:
-        """Panoptic quality, mIoU and AP on a dataset, as `EvaluationResult.to_dict` gives them: values 0-1.
+        """Evaluate the network on a dataset.
 
-        print_results: also print them as a table.
-        Raises DatasetError when the dataset has no truth or other classes than the network.
+        Args:
+            dataset: Images with their ground truth.
+            print_results: Whether to print the figures as a table.
+
+        Returns:
+            Panoptic quality, mIoU and AP, 0-1, as in `EvaluationResult.to_dict`.
+
+        Raises:
+            DatasetError: The dataset has no ground truth, or other classes than the network.
+            PanopticError: There is no network yet.
         """
         from opendr_panoptic_ros.evaluation import print_result
         from opendr_panoptic_ros.evaluation.run import evaluate
@@ -192,12 +233,20 @@ class EfficientPsLearner:
         return result.to_dict()
 
     def infer(self, batch: Image | Sequence[Image], return_raw_logits: bool = False) -> Any:
-        """`(instance Heatmap, semantic Heatmap)` of an image, or a list of such pairs for a list of images.
+        """Segment an image or several images.
 
-        The instance Heatmap is uint16, the segment id of each thing and 0 elsewhere; the semantic one uint8, the train
-        id, 255 where nothing was recognised. Both have the image's size.
-        return_raw_logits: a RawOutput instead of each pair.
-        Raises TypeError for anything else than an Image or a sequence of them.
+        Args:
+            batch: An Image, or a sequence of them.
+            return_raw_logits: Whether to return a RawOutput instead of each pair.
+
+        Returns:
+            `(instance Heatmap, semantic Heatmap)` of the image's size, or a list of such pairs for a sequence. The
+            instance Heatmap is uint16: the segment id of each thing, else 0. The semantic Heatmap is uint8: the train
+            id, 255 in pixels without a class.
+
+        Raises:
+            TypeError: `batch` is neither.
+            PanopticError: There is no network yet.
         """
         segmenter = self._ready()
         if not isinstance(batch, Image):
@@ -213,36 +262,61 @@ class EfficientPsLearner:
         return Heatmap(prediction.instance_map, things), SemanticHeatmap(prediction)
 
     def save(self, path: str | Path) -> bool:
-        """Whether the network was written; the reason is logged when it was not.
+        """Save the network. The reason of a failure is logged.
 
-        path: a file `.pth` or `.safetensors`; a name without an ending becomes an OpenDR model directory.
+        Args:
+            path: A file, `.pth` or `.safetensors`; a name without suffix becomes an OpenDR model directory.
+
+        Returns:
+            Whether the network was saved.
         """
         if self.model is None:
             _LOG.error("There is no network to save; call fit or load first.")
             return False
         try:
+            if not str(path):
+                raise PanopticError("the path is empty; name a file or a folder.")
             path = Path(path).expanduser()
             if path.suffix:
                 save_checkpoint(self.model, path)
             else:
                 _save_opendr_directory(self.model, path)
-        except (PanopticError, OSError, TypeError) as error:
+        # RuntimeError: torch's for files that cannot be opened. TypeError, ValueError: None, NUL and the like.
+        except (PanopticError, OSError, RuntimeError, TypeError, ValueError) as error:
             _LOG.error("Could not save to %s: %s", path, error)
             return False
         return True
 
     def load(self, path: str | Path) -> bool:
-        """Whether the network in a file, an OpenDR directory or of a name was loaded; if not, the reason is logged."""
+        """Load a network. The reason of a failure is logged.
+
+        Args:
+            path: A file, an OpenDR model directory, or a name such as demo.
+
+        Returns:
+            Whether the network was loaded.
+        """
         try:
             network = load_checkpoint(path)
-        except (PanopticError, OSError, TypeError) as error:  # TypeError: None and the like for a path
+        except (PanopticError, OSError, RuntimeError, TypeError, ValueError) as error:  # the last three: odd paths
             _LOG.error("Could not load %s: %s", path, error)
             return False
         self._hold(network)
         return True
 
     def optimize(self, target_device: str = "auto") -> bool:
-        """Make the loaded network ready for inference on a device now, not at the first image; True."""
+        """Prepare the loaded network for inference on a device now, instead of at the first image.
+
+        Args:
+            target_device: "auto", "cpu", "cuda", "cuda:1".
+
+        Returns:
+            True.
+
+        Raises:
+            PanopticError: There is no network yet.
+            ConfigError: The machine has no such device.
+        """
         if self.model is None:
             raise PanopticError("There is no network yet; call load or fit first.")
         self._segmenter = PanopticSegmenter(self.model, device=target_device)
@@ -250,14 +324,24 @@ class EfficientPsLearner:
         return True
 
     def reset(self) -> None:
-        """Forget the network; the configuration stays."""
+        """Discard the network; the configuration stays."""
         self.model = self._segmenter = None
 
     @staticmethod
     def download(path: str | Path, mode: str = "model", trained_on: str = "cityscapes") -> str:
-        """The path of the released weights in the folder `path`; fetched from OpenDR's server if they are not there.
+        """Download the released weights from OpenDR's server, if they are not in the folder yet.
 
-        mode: "model". trained_on: cityscapes or kitti. Raises DownloadError when they cannot be had.
+        Args:
+            path: Folder for the file.
+            mode: "model".
+            trained_on: cityscapes or kitti.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: `mode` is another word.
+            DownloadError: The file cannot be downloaded.
         """
         if mode != "model":
             raise ValueError(f"mode is {mode!r}; expected 'model'.")
@@ -273,11 +357,23 @@ class EfficientPsLearner:
         figure_size: tuple[float, float] = (15, 10),
         detailed: bool = False,
     ) -> Image:
-        """The picture of a prediction that `infer` returned for an image.
+        """Draw a prediction over its image.
 
-        show_figure: in a window, until a key is pressed; without a display there is none. save_figure: into
-        figure_filename. figure_size: largest width and height in inches of 100 pixels. detailed: four views in one.
-        Raises ValueError when a figure is to be saved and has no name.
+        Args:
+            image: The image.
+            prediction: The pair that `infer` returned for it.
+            show_figure: Whether to show the figure in a window until a key is pressed; ignored without a display.
+            save_figure: Whether to write the figure to `figure_filename`.
+            figure_filename: File to write to.
+            figure_size: Largest width and height in inches of 100 pixels.
+            detailed: Whether to draw four views instead of the overlay.
+
+        Returns:
+            The figure.
+
+        Raises:
+            ValueError: The figure is to be saved and has no file name.
+            OSError: The file cannot be written.
         """
         if save_figure and figure_filename is None:
             raise ValueError("save_figure is True, but there is no figure_filename.")
@@ -310,8 +406,14 @@ class EfficientPsLearner:
         return self._segmenter
 
 
+def _natural_number(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ConfigError(f"{name} is {value!r}; expected an integer, 0 or more.")
+    return int(value)
+
+
 def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
-    """`NAME/NAME.json` and the weights it names, as OpenDR keeps models."""
+    """Write `NAME/NAME.json` and the weights that it names, OpenDR's layout of models."""
     name = directory.resolve().name
     save_checkpoint(network, directory / f"{name}.pth")
     description = {
@@ -327,7 +429,7 @@ def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
 
 
 def _prediction_of(instances: Heatmap, semantic: Heatmap) -> PanopticPrediction:
-    """The prediction that two Heatmaps show."""
+    """Rebuild the prediction that two Heatmaps show."""
     classes: ClassTable = getattr(semantic, "classes", CITYSCAPES)
     instance_map, semantic_map = instances.numpy().astype(np.int32), semantic.numpy()
     stuff = int(instance_map.max(initial=0)) + 1

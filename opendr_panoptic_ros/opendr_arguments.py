@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What OpenDR's users write in the learner's arguments, in the words of our configuration."""
+"""OpenDR's arguments of the learner, translated into our configuration."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from opendr_panoptic_ros.config import PRESETS
 from opendr_panoptic_ros.errors import ConfigError
 
 SCHEDULE_NAMES = {"warmup_iters": "warmup_iterations", "warmup_ratio": "warmup_start", "gamma": "decay"}
-"""OpenDR's names, and ours."""
+"""Our name of each of OpenDR's entries."""
 
 
 def config_name(name: str | Path | None) -> str | Path:
-    """OpenDR's `…/singlegpu_kitti.py` → kitti; None → the user's own default; any other name as it is."""
+    """Translate a name of OpenDR's configuration files.
+
+    Args:
+        name: A YAML file, a preset, or OpenDR's name such as `…/singlegpu_kitti.py`. None = the user's own default,
+            `~/.config/opendr_panoptic_ros/default.yaml`, where there is one, else cityscapes.
+
+    Returns:
+        A name for `Config.load`; kitti for the example above.
+    """
     if name is None:
         own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "opendr_panoptic_ros/default.yaml"
         return own if own.is_file() else "cityscapes"
@@ -30,7 +38,18 @@ def config_name(name: str | Path | None) -> str | Path:
 
 
 def schedule_values(lr_schedule: Mapping[str, Any], optimizer_config: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenDR's dictionaries as values of our ScheduleConfig. Raises ConfigError for what is not supported."""
+    """Translate OpenDR's dictionaries into values of ScheduleConfig.
+
+    Args:
+        lr_schedule: policy, warmup, warmup_iters, warmup_ratio, step, gamma.
+        optimizer_config: grad_clip.
+
+    Returns:
+        Values by the names of ScheduleConfig.
+
+    Raises:
+        ConfigError: An entry is not supported.
+    """
     values: dict[str, Any] = {}
     for key, value in lr_schedule.items():
         if key in SCHEDULE_NAMES:

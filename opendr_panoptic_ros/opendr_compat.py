@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""After `import opendr_panoptic_ros.opendr_compat`, OpenDR's import paths of panoptic segmentation lead here.
+"""OpenDR's import paths of panoptic segmentation, served by this package once this module is imported.
 
     import opendr_panoptic_ros.opendr_compat
     from opendr.engine.data import Image
     from opendr.perception.panoptic_segmentation.efficient_ps import EfficientPsLearner
 
-Where OpenDR itself is installed it is left alone, and nothing changes. `mmcv.imread`, which OpenDR's examples read
-images with, then also takes paths that begin with `~`; without mmcv a small stand-in of that name is there instead.
+Where OpenDR itself is installed, nothing changes. `mmcv.imread`, which OpenDR's examples use to read images, also
+accepts paths that begin with `~` afterwards; without mmcv a small stand-in provides it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _MODULES: dict[str, dict[str, str]] = {
         "KittiDataset": "datasets",
     },
 }
-"""OpenDR's modules: the names in each, and the module of ours that has them."""
+"""OpenDR's modules: the names in each, and our module that defines the name."""
 
 
 class _Module(ModuleType):
-    """A package whose names are loaded from ours when they are asked for."""
+    """A package whose names are imported from ours when first used."""
 
     def __getattr__(self, name: str) -> Any:
         source = _MODULES[self.__name__].get(name)
@@ -90,7 +90,7 @@ def _let_imread_expand_home() -> None:
 
 
 def _imread(path: str | Path) -> NDArray[np.uint8]:
-    """The image in a file as OpenCV reads it: `(H, W, 3)` uint8, BGR. Raises FileNotFoundError, ValueError."""
+    """Read an image file as OpenCV does: `(H, W, 3)` uint8, BGR."""
     from opendr_panoptic_ros.data import Image
 
     return Image.open(Path(path).expanduser()).opencv()

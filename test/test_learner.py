@@ -291,3 +291,52 @@ def test_arguments_are_attributes():
 def test_wrong_arguments(arguments, named):
     with pytest.raises(ConfigError, match=named):
         EfficientPsLearner(**arguments)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/model.pth",
+        "/proc/model.safetensors",
+        "{}/file/model.pth",
+        "{}/folder.pth",
+        "{}/a\0b.pth",
+        "{}/" + "x" * 300,
+        "~nosuchuser/model.pth",
+        "{}/model.zip",
+        "",
+        None,
+        5,
+    ],
+)
+def test_what_cannot_be_written_is_false(learner, tmp_path, path, caplog):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.pth").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert learner.save(path.format(tmp_path) if isinstance(path, str) else path) is False
+    assert "Could not save to" in caplog.text
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["a\0b.pth", "~nosuchuser/model.pth", "", None, 5, "x" * 300])
+def test_what_cannot_be_read_is_false(path, caplog):
+    assert EfficientPsLearner(SMALL).load(path) is False
+    assert "Could not load" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"device": "gpu"}, "device is 'gpu'; expected 'auto', 'cpu', 'cuda' or 'cuda:N'"),
+        ({"device": "cpu:1"}, "device is 'cpu:1'; expected"),
+        ({"device": "cuda:99"}, "device is 'cuda:99', but"),
+        ({"device": None}, "device is 'None'; expected"),
+        ({"num_workers": -1}, "num_workers is -1; expected an integer, 0 or more"),
+        ({"num_workers": 1.5}, "num_workers is 1.5; expected"),
+        ({"num_workers": "2"}, "num_workers is '2'; expected"),
+        ({"seed": -1}, "seed is -1; expected"),
+    ],
+)
+def test_wrong_arguments_are_named_at_once(argument, message):
+    with pytest.raises(ConfigError, match=message):
+        EfficientPsLearner(SMALL, **argument)
