@@ -33,7 +33,11 @@ ScoreThreshold = Annotated[
 ]
 OverlapThreshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Visible share that an instance must have. [default: the configuration's]"),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Largest share of an instance that others of higher score may cover. [default: the configuration's]",
+    ),
 ]
 MinStuffArea = Annotated[
     int | None,
