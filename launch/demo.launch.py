@@ -10,21 +10,19 @@ Accepts the arguments of panoptic.launch.py too. The launch ends when one of its
 
 from __future__ import annotations
 
-from typing import Any
-
-from launch import LaunchContext, LaunchDescription
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
-    ExecuteProcess,
     IncludeLaunchDescription,
-    OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
     Shutdown,
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import FindExecutable, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from opendr_panoptic_ros.demo.dds import profile_variable
@@ -49,7 +47,7 @@ def generate_launch_description() -> LaunchDescription:
             *_dds_profile(),
             RegisterEventHandler(OnProcessExit(on_exit=[Shutdown(reason="a process of the demo has ended")])),
             IncludeLaunchDescription(PythonLaunchDescriptionSource([panoptic])),
-            OpaqueFunction(function=_source),
+            _demo_camera(),
         ]
     )
 
@@ -61,15 +59,13 @@ def _dds_profile() -> list[SetEnvironmentVariable]:
     return [SetEnvironmentVariable(variable, profile)] if variable else []
 
 
-def _source(context: LaunchContext) -> list[Any]:
-    given = context.launch_configurations
-    return [
-        ExecuteProcess(
-            # The python3 of the environment, as in the executables' first line; launch itself may run on another.
-            cmd=[FindExecutable(name="python3"), "-m", "opendr_panoptic_ros.demo.camera", "--loop"]
-            + ["--topic", given["image_topic"]]
-            + (["--video", given["video"]] if given["video"] else []),
-            name="demo_camera",
-            output="screen",
-        )
-    ]
+def _demo_camera() -> Node:
+    """Return the node that publishes the video, on the topic `image_topic`."""
+    video = ParameterValue(LaunchConfiguration("video"), value_type=str)
+    return Node(
+        package="opendr_panoptic_ros",
+        executable="demo_camera",
+        remappings=[("image_raw", LaunchConfiguration("image_topic"))],
+        parameters=[{"video": video, "loop": True}],
+        output="screen",
+    )

@@ -127,7 +127,7 @@ def open_video(path: Path) -> Video:
     Raises:
         DatasetError: If the file cannot be opened as a video.
     """
-    with _link(path) as name:
+    with utf8_name(path) as name:
         capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         raise DatasetError(f"{printable(path)} is not a video that OpenCV can read, or is truncated.")
@@ -155,7 +155,7 @@ class VideoWriter:
         self._partial = path.with_name("." + path.name.encode("ascii", "replace").decode())
         codec = cv2.VideoWriter.fourcc(*_CODECS[path.suffix])
         # OpenCV reports the tag of VP8 in WebM as unknown, although the file is correct.
-        with _link(path.parent) as folder, _silent_stderr():
+        with utf8_name(path.parent) as folder, _silent_stderr():
             self._writer = cv2.VideoWriter(f"{folder}/{self._partial.name}", codec, rate_hz, size_px)
         if not self._writer.isOpened():
             self._partial.unlink(missing_ok=True)
@@ -254,8 +254,15 @@ def _end_of_matroska(file: IO[bytes]) -> int:
 
 
 @contextmanager
-def _link(path: Path) -> Iterator[str]:
-    """Yield a name of a file or folder that OpenCV can open: its own, or that of a link where this is not UTF-8."""
+def utf8_name(path: Path) -> Iterator[str]:
+    """Provide a name in UTF-8 for a file or folder, for programs that accept no others.
+
+    Args:
+        path: An existing file or folder.
+
+    Yields:
+        Its own path, or that of a temporary link to it if this is not UTF-8.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError:

@@ -103,7 +103,7 @@ def write_video(path: Path, count: int = 20) -> Path:
     rng = np.random.default_rng(1)
     with VideoWriter(path, rate_hz=5, size_px=(64, 48)) as writer:
         for _ in range(count):
-            writer.write(cv2.GaussianBlur(rng.integers(0, 256, (48, 64, 3), np.uint8), (0, 0), 2))
+            writer.write(np.asarray(cv2.GaussianBlur(rng.integers(0, 256, (48, 64, 3), np.uint8), (0, 0), 2), np.uint8))
     return path
 
 

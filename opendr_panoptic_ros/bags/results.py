@@ -47,6 +47,18 @@ class BagFrame(NamedTuple):
         return float(stamp.sec + stamp.nanosec / 1e9)
 
 
+def stamp_ns(header: Any) -> int:
+    """Return the stamp of a header.
+
+    Args:
+        header: A `std_msgs/Header` of the rosbags library or of ROS.
+
+    Returns:
+        Nanoseconds since the epoch.
+    """
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
 def read_frame(message: Message) -> BagFrame:
     """Decode an image message of a bag.
 

@@ -1,125 +1,163 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The demo's camera, a process of its own: publishes frames on `image_raw` at camera pace.
+"""The demo's camera: a node that publishes a video, a folder of images or a synthetic drive on `image_raw`.
 
-Run as `python -m opendr_panoptic_ros.demo.camera`, by the demo and by demo.launch.py; the last line on stdout is
-the number of frames published.
+    ros2 run opendr_panoptic_ros demo_camera --ros-args -r image_raw:=/camera/image_raw -p video:=/data/drive.mp4
+
+Parameters, read at the start:
+    video: Video file or folder of images; empty: the synthetic drive.
+    frames: Maximum number of frames; 0: the whole video, or 200 frames of the drive.
+    rate_hz: Frames per second; 0: the rate of the video, or 10 for images and the drive.
+    loop: Whether to start again after the last frame.
+    subscribers: Number of subscribers to wait for before the first frame.
+
+The last line on standard output is the number of frames published.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.demo.source import FrameSource, open_source
+from opendr_panoptic_ros.demo.source import open_source
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.ros.messages import image_message
 from opendr_panoptic_ros.ros.signals import StopSignals
 
 Frames: TypeAlias = Queue[NDArray[np.uint8] | Exception | None]
+"""Frames to publish; then None at the end, or the exception that ended the reading."""
 
 _READ_AHEAD = 100
 _DRIVE_FRAMES = 200
 
 
-def main() -> None:
-    """Publish until the frames are at an end, or Ctrl-C; give up when the process that started this one is gone."""
+class DemoCamera(Node):
+    """Publishes frames at a constant rate, stamped with the time of their publication.
+
+    Raises:
+        DatasetError: If the video cannot be read.
+        ParameterException: If a parameter has the wrong type.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("demo_camera")
+        video = str(self._parameter("video", "", "Video file or folder of images; empty: a synthetic drive."))
+        frames = int(self._parameter("frames", 0, "Maximum number of frames; 0: all, or 200 of the drive."))
+        rate_hz = float(self._parameter("rate_hz", 0.0, "Frames per second; 0: the rate of the video."))
+        self._loop = bool(self._parameter("loop", False, "Whether to start again after the last frame."))
+        self._subscribers = int(self._parameter("subscribers", 0, "Number of subscribers to wait for."))
+        self.published = 0
+        self.is_done = False
+        self._video = Path(video).expanduser() if video else None
+        self._max_frames = frames or (sys.maxsize if self._video else _DRIVE_FRAMES)
+        source = open_source(self._video, self._max_frames)
+        self._publisher = self.create_publisher(Image, "image_raw", QoSProfile(depth=10))
+        # Reading ahead lets the synthetic drive be rendered while the panoptic node starts.
+        self._frames: Frames = Queue(maxsize=_READ_AHEAD)
+        self._stopped = Event()
+        self._reader = Thread(target=self._read, args=(source.frames,))
+        self._reader.start()
+        # Simulated time may stand still; the camera runs on.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1 / (rate_hz or source.rate_hz), self._publish_next, clock=clock)
+
+    def close(self) -> None:
+        """Stop reading, and destroy the node."""
+        self._stopped.set()
+        while self._reader.is_alive():
+            with suppress(Empty):  # the reader may be waiting for a free place in the queue
+                self._frames.get(timeout=0.05)
+        self.destroy_node()
+
+    def _parameter(self, name: str, default: Any, description: str) -> Any:
+        is_number = isinstance(default, float)  # an integer is accepted as well
+        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=is_number)
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _publish_next(self) -> None:
+        if self.is_done or self._publisher.get_subscription_count() < self._subscribers:
+            return
+        frame = self._frames.get()
+        if isinstance(frame, Exception):
+            raise frame
+        if frame is None:
+            self._publisher.wait_for_all_acked()
+            self.is_done = True
+            return
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id="camera")
+        self._publisher.publish(image_message(frame, "rgb8", header))
+        self.published += 1
+
+    def _read(self, frames: Iterator[NDArray[np.uint8]]) -> None:
+        """Put the frames into the queue, in a thread of its own."""
+        try:
+            while True:
+                for frame in frames:
+                    if self._stopped.is_set():
+                        return
+                    self._frames.put(frame)
+                if not self._loop:
+                    break
+                frames = open_source(self._video, self._max_frames).frames
+            self._frames.put(None)
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that publishes
+            self._frames.put(error)
+
+
+def main() -> int:
+    """Publish until the last frame, a signal, or the end of the process that started this one.
+
+    Returns:
+        The exit status: 0, or 1 after an error, which is printed on standard error.
+    """
     StopSignals()
     try:
-        _main()
+        _run()
     except KeyboardInterrupt:
         pass
-    except PanopticError as error:
-        sys.exit(f"demo_camera: {error}")
+    except (PanopticError, ParameterException) as error:
+        print(f"demo_camera: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--video", type=Path)
-    parser.add_argument("--topic", required=True)
-    parser.add_argument("--frames", type=int, help="at most; by default a whole video, or 20 s of the drive")
-    parser.add_argument("--rate-hz", type=float, help="by default the source's")
-    parser.add_argument("--subscribers", type=int, default=0, help="publish when there are so many")
-    parser.add_argument("--loop", action="store_true", help="begin again at the end")
-    options = parser.parse_args()
-    max_frames = options.frames or (sys.maxsize if options.video else _DRIVE_FRAMES)
-    source = open_source(options.video, max_frames)
+def _run() -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("demo_camera")
-    publisher = node.create_publisher(Image, options.topic, QoSProfile(depth=10))
-    frames: Frames = Queue(maxsize=_READ_AHEAD)
-    again = (lambda: open_source(options.video, max_frames)) if options.loop else None
-    stopped = Event()
-    reader = Thread(target=_read, args=(source, frames, again, stopped))
-    reader.start()
-    parent = os.getppid()
     try:
-        while publisher.get_subscription_count() < options.subscribers and os.getppid() == parent:
-            time.sleep(0.02)
-        published = _publish(node, publisher, frames, options.rate_hz or source.rate_hz)
-        publisher.wait_for_all_acked()
-        print(published, flush=True)
+        camera = DemoCamera()
+        executor = SingleThreadedExecutor()
+        executor.add_node(camera)
+        parent = os.getppid()
+        try:
+            while not camera.is_done and os.getppid() == parent:
+                executor.spin_once(timeout_sec=0.1)
+            print(camera.published, flush=True)
+        finally:
+            executor.shutdown()
+            camera.close()
     finally:
-        stopped.set()
-        while reader.is_alive():
-            with suppress(Empty):  # it may be waiting for room
-                frames.get(timeout=0.05)
-        node.destroy_node()
         rclpy.shutdown()
 
 
-def _read(source: FrameSource, frames: Frames, again: Callable[[], FrameSource] | None, stopped: Event) -> None:
-    """Put the frames into the queue, then None. So the synthetic drive is painted while the node starts.
-
-    again: opens the source once more at its end, and so on. stopped: set when no more frames are wanted.
-    """
-    try:
-        while True:
-            for frame in source.frames:
-                if stopped.is_set():
-                    return
-                frames.put(frame)
-            if again is None:
-                break
-            source = again()
-        frames.put(None)
-    except Exception as error:  # noqa: BLE001 - it ends the other thread, and with it the process
-        frames.put(error)
-
-
-def _publish(node: Node, publisher: Publisher[Image], frames: Frames, rate_hz: float) -> int:
-    """Publish the frames at this rate, stamped with the time of their publication; return how many there were."""
-    published, parent = 0, os.getppid()
-    due = time.monotonic()
-    while (frame := frames.get()) is not None and os.getppid() == parent:
-        if isinstance(frame, Exception):
-            raise frame
-        time.sleep(max(0.0, due - time.monotonic()))
-        due = max(due, time.monotonic() - 1 / rate_hz) + 1 / rate_hz  # a late frame is not made good by a burst
-        header = Header(stamp=node.get_clock().now().to_msg(), frame_id="camera")
-        publisher.publish(image_message(frame, "rgb8", header))
-        published += 1
-    return published
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from opendr_panoptic_ros.errors import PanopticError
 
-_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # old name; new, from Kilted
+_OLD_PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+_NEW_PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"  # from Kilted on
 _KILTED_RCLPY = 9
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Fast DDS has its segments
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Fast DDS keeps its segments
 
 
 @contextlib.contextmanager
@@ -50,10 +51,11 @@ def reserved_domain_id() -> Iterator[int]:
 
 
 def profile_variable() -> str | None:
-    """The environment variable in which this release of ROS looks for a profile; None if the user has set one."""
-    if any(name in os.environ for name in _PROFILE_VARIABLES):
+    """Return the environment variable that names a Fast DDS profile, or None if the user has set one already."""
+    if _OLD_PROFILE_VARIABLE in os.environ or _NEW_PROFILE_VARIABLE in os.environ:
         return None
-    return _PROFILE_VARIABLES[int(version("rclpy").split(".")[0]) >= _KILTED_RCLPY]
+    is_kilted_or_newer = int(version("rclpy").split(".")[0]) >= _KILTED_RCLPY
+    return _NEW_PROFILE_VARIABLE if is_kilted_or_newer else _OLD_PROFILE_VARIABLE
 
 
 def dds_environment(domain_id: int, folder: Path, profile: Path, pixels: int) -> dict[str, str]:
@@ -72,7 +74,7 @@ def dds_environment(domain_id: int, folder: Path, profile: Path, pixels: int) ->
     environment = {"ROS_DOMAIN_ID": str(domain_id), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     variable = profile_variable()
     if variable and _SHARED_MEMORY.is_dir():
-        # The node's outputs have 20 bytes a pixel; three frames of them at a time, but not more than there is.
+        # All outputs together have 20 bytes per pixel. Three frames of them, limited by the memory that is available.
         segment_bytes = min(max(60 * pixels, 2**23), shutil.disk_usage(_SHARED_MEMORY).free // 8, 2**30)
         fitted = folder / profile.name
         text = profile.read_text("utf-8")

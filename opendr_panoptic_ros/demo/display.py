@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The demo's progress: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of the demo: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ _LINE_EVERY_S = 5.0
 
 
 class Display:
-    """Shows what the demo is doing, until `close`."""
+    """Shows the stages of the demo until it is closed.
+
+    Args:
+        console: Where to print.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -33,27 +37,41 @@ class Display:
         self._line_due = 0.0
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
+    def print(self, text: str) -> None:
+        """Print a line that stays.
+
+        Args:
+            text: The line.
+        """
         self._console.print(text, soft_wrap=True, highlight=False)
 
     def stage(self, text: str, *, total: int | None = None) -> None:
-        """Begin another stage; total: the number of its steps, if that is known."""
+        """Start the next stage.
+
+        Args:
+            text: Description of the stage.
+            total: Number of its steps, or None if it is unknown.
+        """
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(text, total=total)
         self._stage = text
         self._line_due = time.monotonic() + _LINE_EVERY_S
         if not self._console.is_terminal:
-            self.say(f"{text} …")
+            self.print(f"{text} …")
 
     def step(self, completed: int, note: str) -> None:
-        """Show how far the stage is."""
+        """Update the progress of the stage.
+
+        Args:
+            completed: Number of completed steps.
+            note: Description of the progress.
+        """
         if self._task is not None:
             self._progress.update(self._task, completed=completed, description=f"{self._stage}: {note}")
         if not self._console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_EVERY_S
-            self.say(f"  {note}")
+            self.print(f"  {note}")

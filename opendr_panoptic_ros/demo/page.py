@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The demo's page: one HTML file with everything in it, to be opened in a browser or sent to somebody."""
+"""The page of the demo: one HTML file that contains all results, for a browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.demo.report import DemoResult, result_rows
+from opendr_panoptic_ros.demo.report import DemoResult, Moment, result_rows
 from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.labels import CITYSCAPES
 
@@ -44,22 +44,22 @@ _PAGE = Template(
   .swatch { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em }
   pre { padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 4px; overflow-x: auto }
 </style>
-<h1>Which thing is this pixel, and which one of them</h1>
+<h1>Panoptic segmentation: demo</h1>
 <p>$summary</p>
 $video
-<h2>Moments</h2>
+<h2>Frames</h2>
 $moments
 <h2>Figures</h2>
 <div class="tables"><table>$figures</table>$classes</div>
 <h2>On your own camera</h2>
 <pre>ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw rviz:=true</pre>
-<p>The results are on <code>/opendr/panoptic/…</code>. The demo's network has seen synthetic streets only; for real ones
-take the released Cityscapes weights:</p>
+<p>The results are published below <code>/opendr/panoptic/</code>. The weights of the demo were trained on synthetic
+streets only; for real ones use the released Cityscapes weights:</p>
 <pre>opendr-panoptic download cityscapes
 ros2 launch opendr_panoptic_ros panoptic.launch.py checkpoint:=cityscapes image_topic:=/camera/image_raw</pre>
-<p>After <code>make demo</code>, <code>. .venv/bin/activate &amp;&amp; . install/setup.bash</code> gives a shell with
-these commands, but for <code>ros2</code>, which comes with a ROS installation.</p>
-<p>A video without a camera: <code>make demo VIDEO=drive.mp4</code>. The bag beside this page holds every input and
+<p>After <code>make demo</code>, <code>. .venv/bin/activate &amp;&amp; . install/setup.bash</code> sets up a shell with
+these commands, except <code>ros2</code>, which is part of a ROS installation.</p>
+<p>To run the demo on a video: <code>make demo VIDEO=drive.mp4</code>. The bag beside this page contains every input and
 output, for Foxglove or <code>ros2 bag play</code>.</p>
 </html>
 """
@@ -70,11 +70,15 @@ def write_page(
     path: Path,
     result: DemoResult,
     video: Path,
-    moments: Sequence[tuple[float, dict[str, NDArray[np.uint8]]]],
+    moments: Sequence[Moment],
 ) -> None:
-    """Write the page of a run. Nothing in it is read from anywhere else.
+    """Write the page of a run. It refers to no other file.
 
-    moments: seconds from the first answer, and pictures `(H, W, 3)` uint8 RGB by title.
+    Args:
+        path: Path of the page.
+        result: The figures.
+        video: The overlay video; it is embedded if browsers play its format, WebM.
+        moments: Pictures to show.
     """
     summary = (
         f"{result.answered} of {result.published} frames answered by the node over ROS 2 topics on "
@@ -84,7 +88,7 @@ def write_page(
     content = _PAGE.substitute(
         summary=summary,
         video=_video(video),
-        moments="\n".join(_moment(*moment) for moment in moments),
+        moments="\n".join(_moment(moment) for moment in moments),
         figures=figures,
         classes=_classes(result.quality) if result.quality is not None else "",
     )
@@ -92,17 +96,17 @@ def write_page(
 
 
 def _video(path: Path) -> str:
-    if path.suffix != ".webm":  # what browsers do not play stays a file beside the page
+    if path.suffix != ".webm":  # browsers do not play AVI; it is a file beside the page
         return ""
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<video src="data:video/webm;base64,{data}" controls loop muted autoplay playsinline></video>'
 
 
-def _moment(seconds: float, pictures: dict[str, NDArray[np.uint8]]) -> str:
+def _moment(moment: Moment) -> str:
     figures = (
         f'<figure><img alt="{html.escape(title)}" src="{_data_url(picture)}">'
-        f"<figcaption>{html.escape(title)}, {seconds:.1f} s</figcaption></figure>"
-        for title, picture in pictures.items()
+        f"<figcaption>{html.escape(title)}, {moment.seconds:.1f} s</figcaption></figure>"
+        for title, picture in moment.pictures.items()
     )
     return f'<div class="moment">{"".join(figures)}</div>'
 
@@ -113,7 +117,7 @@ def _data_url(picture: NDArray[np.uint8]) -> str:
 
 
 def _classes(quality: PanopticQuality) -> str:
-    """A table of the classes that occur: colour, name, quality in percent."""
+    """Return a table of the classes that occur: colour, name, quality in percent."""
     rows = []
     for name, color in zip(CITYSCAPES.names, CITYSCAPES.palette[: len(CITYSCAPES)].tolist(), strict=True):
         found = quality.per_class[name]

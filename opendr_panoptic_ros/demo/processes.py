@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Child processes that end with the command that started them, however it ends."""
+"""Child processes that end together with the command that started them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ _PATIENCE_S = {signal.SIGINT: 5.0, signal.SIGTERM: 3.0, signal.SIGKILL: 3.0}
 
 
 class ChildProcesses:
-    """Starts processes, each in a group of its own; `close` ends all of them.
+    """Starts processes, each in a process group of its own; `close` ends all of them.
 
-    On Linux they are also told to end when this process is killed.
+    On Linux they also get SIGTERM when this process is killed.
+
+    Args:
+        log_folder: Existing folder for the output of the processes.
     """
 
     def __init__(self, log_folder: Path) -> None:
@@ -32,35 +35,54 @@ class ChildProcesses:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a process; what it prints goes into the file `NAME.log` of the folder."""
+        """Start a process.
+
+        Args:
+            name: Name of the process; its output is written to `<name>.log` in the log folder.
+            command: Program and arguments.
+        """
         with (self._log_folder / f"{name}.log").open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches this process alone; it ends the others in order
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others in order
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here yet
             )
 
     def is_running(self, name: str) -> bool:
-        """Whether the process runs.
+        """Return whether a process is running.
 
-        Raises PanopticError when it has ended with an error.
+        Args:
+            name: Name of a process that was started.
+
+        Returns:
+            Whether it is running; False after it has ended with status 0.
+
+        Raises:
+            PanopticError: If it has ended with another status.
         """
         status = self._processes[name].poll()
         if status:
-            raise PanopticError(f"The {name} has ended with status {status}. It says:\n{self.last_words(name)}")
+            raise PanopticError(f"The {name} has ended with status {status}. Its output:\n{self.last_lines(name)}")
         return status is None
 
-    def last_words(self, name: str) -> str:
-        """The last lines a process has printed."""
+    def last_lines(self, name: str) -> str:
+        """Return the last 15 lines of the output of a process.
+
+        Args:
+            name: Name of a process that was started.
+
+        Returns:
+            The lines.
+        """
         log = (self._log_folder / f"{name}.log").read_text("utf-8", "replace")
         return "\n".join(log.splitlines()[-15:])
 
     def close(self) -> None:
-        """End all processes and what they started, politely first; takes at most some seconds."""
-        # A second Ctrl-C must not interrupt this and leave somebody behind.
+        """End all processes and their children: with SIGINT, then SIGTERM, then SIGKILL, within some seconds."""
+        # A second Ctrl-C must not interrupt this, or processes would be left running.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running = list(self._processes.values())
         try:

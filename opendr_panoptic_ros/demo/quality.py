@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""How good the demo's answers on the synthetic drive were: the drive knows the truth."""
+"""Panoptic quality of the demo's results on the synthetic drive, whose ground truth is known."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.highlevel import AnyReader
 
 from opendr_panoptic_ros.annotation import PanopticAnnotation
+from opendr_panoptic_ros.bags.reader import BagReader
+from opendr_panoptic_ros.bags.results import stamp_ns
+from opendr_panoptic_ros.bags.types import typestore
 from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality, PanopticQualityCounter
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
@@ -21,21 +23,27 @@ from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 def drive_quality(
     bag: Path, topic: str, drive: SyntheticDrive, frame_stamps_ns: Sequence[int]
 ) -> PanopticQuality | None:
-    """The panoptic quality of the segmentation messages on a topic of a bag; None for a network of other classes.
+    """Compare the PanopticSegmentation messages of a bag with the ground truth of a drive.
 
-    frame_stamps_ns: of frame 0, 1, … of the drive, with which the messages are found their truth.
+    Args:
+        bag: The bag.
+        topic: Topic of the messages.
+        drive: The drive.
+        frame_stamps_ns: Stamps of the drive's frames, used to match each message to its ground truth.
+
+    Returns:
+        The panoptic quality; None if the classes of the network are not those of Cityscapes, which the drive uses.
     """
     counter = PanopticQualityCounter(CITYSCAPES)
-    index = {stamp_ns: frame for frame, stamp_ns in enumerate(frame_stamps_ns)}
-    with AnyReader([bag]) as reader:
-        connections = [connection for connection in reader.connections if connection.topic == topic]
-        for connection, _, data in reader.messages(connections):
-            message: Any = reader.deserialize(data, connection.msgtype)
+    index = {stamp: frame for frame, stamp in enumerate(frame_stamps_ns)}
+    with BagReader(bag) as reader:
+        for recorded in reader.messages([topic]):
+            message: Any = typestore().deserialize_cdr(recorded.data, recorded.type_name)
             if any(CITYSCAPES.names[s.class_id : s.class_id + 1] != (s.label,) for s in message.segments):
                 return None
-            stamp, image = message.header.stamp, message.segment_map
+            image = message.segment_map
             segment_map = np.frombuffer(image.data, np.int32).reshape(image.height, image.width)
             class_ids = {s.id: s.class_id for s in message.segments}
-            _, truth = drive[index[stamp.sec * 10**9 + stamp.nanosec]]
+            _, truth = drive[index[stamp_ns(message.header)]]
             counter.add(truth, PanopticAnnotation.from_map(segment_map, class_ids, CITYSCAPES))
     return counter.result()

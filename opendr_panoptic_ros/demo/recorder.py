@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The demo's recorder: hears the camera and the node, writes what it hears to an MCAP bag, and counts."""
+"""The demo's recorder: subscribes to the camera and to the panoptic node, writes a bag, and counts."""
 
 from __future__ import annotations
 
@@ -14,128 +14,163 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from sensor_msgs.msg import Image
 
+from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, TYPE_NAMES
+from opendr_panoptic_ros.bags.types import IMAGE
+from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.msg import PanopticSegmentation
+from opendr_panoptic_ros.outputs import SEGMENTATION
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
 
 if TYPE_CHECKING:
+    from rclpy.duration import Duration
     from rclpy.node import Node
     from rclpy.subscription import Subscription
-    from rosbags.typesys.store import Typestore
 
-_OUTPUTS: dict[str, Any] = {
-    "semantic": Image,
-    "instance": Image,
-    "panoptic": Image,
-    "semantic_color": Image,
-    "instance_color": Image,
-    "rgb_visualization": Image,
-    "segmentation": PanopticSegmentation,
-}
-_TYPE_NAMES = {
-    Image: "sensor_msgs/msg/Image",
-    PanopticSegmentation: "opendr_panoptic_ros/msg/PanopticSegmentation",
-    DiagnosticArray: "diagnostic_msgs/msg/DiagnosticArray",
-}
 _DIAGNOSTICS = "/diagnostics"
-_STAMP = struct.Struct("<4xiI")  # CDR's own header, then std_msgs/Header's stamp, with which all these types begin
-
-
-def message_typestore(message_folder: Path) -> Typestore:
-    """The types of ROS 2, and those defined by the `.msg` files of a folder as types of this package."""
-    typestore = get_typestore(Stores.LATEST)
-    types = {}
-    for file in sorted(message_folder.glob("*.msg")):
-        types.update(get_types_from_msg(file.read_text("utf-8"), f"opendr_panoptic_ros/msg/{file.stem}"))
-    typestore.register(types)
-    return typestore
+_DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
+_TYPES: dict[str, Any] = {
+    IMAGE: Image,
+    SEGMENTATION_TYPE: PanopticSegmentation,
+    _DIAGNOSTICS_TYPE: DiagnosticArray,
+}
+_STAMP = struct.Struct("<4xiI")  # the header of CDR, then the stamp of std_msgs/Header, the first field of all types
 
 
 class Recorder:
-    """Subscribes to a camera and to a panoptic node, and writes the bytes it receives to a bag.
+    """Records a camera, the outputs of a panoptic node and its diagnostics. The bag is complete after `close`.
 
-    The bag can be read after `close`.
+    Args:
+        node: The node whose subscriptions are used.
+        bag: Path of the new bag.
+        image_topic: Topic of the camera.
+        outputs: Prefix of the topics of the outputs, such as /opendr/panoptic.
 
-    image_topic: the camera's. outputs: what the node's topics begin with.
-    stamps_ns: of the messages heard, by topic, in the order of their arrival. answer_times_ns: when each segmentation
-    arrived. diagnostics: the values in the node's latest diagnostic message.
+    Attributes:
+        stamps_ns: Stamps of the recorded messages by topic, in the order of their arrival.
+        answer_times_ns: Time of arrival of each segmentation message.
+        diagnostics: Values of the latest diagnostics by name of the status; the panoptic node has one status of its
+            own, and one for each camera.
     """
 
-    def __init__(self, node: Node, bag: Path, typestore: Typestore, *, image_topic: str, outputs: str) -> None:
+    def __init__(self, node: Node, bag: Path, *, image_topic: str, outputs: str) -> None:
         self.stamps_ns: dict[str, list[int]] = {}
         self.answer_times_ns: list[int] = []
-        self.diagnostics: dict[str, str] = {}
+        self.diagnostics: dict[str, dict[str, str]] = {}
         self._node = node
         self._image_topic = image_topic
-        self._typestore = typestore
-        self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
-        self._outputs = {f"{outputs}/{name}": message_type for name, message_type in _OUTPUTS.items()}
-        self._subscriptions = [self._record(*output) for output in self._outputs.items()]
-        self._record(_DIAGNOSTICS, DiagnosticArray)
+        self._segmentation_topic = f"{outputs}/{SEGMENTATION}"
+        self._outputs = {f"{outputs}/{topic}": type_name for topic, type_name in TYPE_NAMES.items()}
+        self._writer = BagWriter(bag)
+        self._subscriptions = [self._record(topic, type_name) for topic, type_name in self._outputs.items()]
+        self._record(_DIAGNOSTICS, _DIAGNOSTICS_TYPE)
 
     def close(self) -> None:
-        """Complete the bag. The node must not be served any more."""
+        """Complete the bag. The subscriptions must not be served any more."""
         self._writer.close()
 
     @property
     def frames(self) -> int:
-        """How many frames of the camera were heard."""
+        """Number of camera frames that were recorded."""
         return len(self.stamps_ns.get(self._image_topic, ()))
 
     @property
     def answers(self) -> int:
-        """How many frames were heard answered, with every output."""
+        """Number of frames of which every output was recorded."""
         return min(len(self.stamps_ns[topic]) for topic in self._outputs)
 
     @property
+    def frame_stamps_ns(self) -> list[int]:
+        """Stamps of the recorded camera frames."""
+        return self.stamps_ns[self._image_topic]
+
+    @property
+    def answer_stamps_ns(self) -> list[int]:
+        """Stamps of the recorded segmentation messages, parallel to `answer_times_ns`."""
+        return self.stamps_ns[self._segmentation_topic]
+
+    @property
     def complete_stamps_ns(self) -> list[int]:
-        """Stamps of the frames of which the input and every output were heard, in the order of time."""
+        """Stamps of the frames of which the image and every output were recorded, ascending."""
         return sorted(set.intersection(*(set(self.stamps_ns[topic]) for topic in (self._image_topic, *self._outputs))))
 
     @property
-    def diagnoses(self) -> int:
-        """How many diagnostic messages were heard."""
+    def diagnostics_count(self) -> int:
+        """Number of diagnostics messages that were recorded."""
         return len(self.stamps_ns[_DIAGNOSTICS])
 
     @property
     def counts(self) -> FrameCounts:
-        """What the node said last about its frames."""
+        """The frame counts in the latest diagnostics of the camera."""
+        status = next((v for name, v in self.diagnostics.items() if name.endswith(f": {self._image_topic}")), {})
         names = [field.name for field in dataclasses.fields(FrameCounts)]
-        return FrameCounts(**{name: int(self.diagnostics.get(name, 0)) for name in names})
+        return FrameCounts(**{name: int(status.get(name, 0)) for name in names})
 
-    def hears_node(self) -> bool:
-        """Whether every output of the node is published and connected."""
+    @property
+    def device(self) -> str:
+        """The device of the network in the latest diagnostics of the node."""
+        return next((values["device"] for values in self.diagnostics.values() if "device" in values), "unknown")
+
+    def is_connected(self) -> bool:
+        """Return whether every output of the node is published and connected to its subscription."""
         return all(self._node.count_publishers(topic) for topic in self._outputs) and all(
-            # Humble's subscriptions cannot tell.
+            # Humble's subscriptions have no count of publishers.
             getattr(subscription, "get_publisher_count", lambda: 1)()
             for subscription in self._subscriptions
         )
 
-    def hear_camera(self) -> None:
-        """Subscribe to the camera. It waits for this subscriber: call it when nothing can be missed any more."""
-        self._record(self._image_topic, Image)
+    def record_camera(self) -> None:
+        """Subscribe to the camera, which waits for this subscriber before it publishes the first frame."""
+        self._record(self._image_topic, IMAGE)
 
-    def _record(self, topic: str, message_type: Any) -> Subscription[Any]:
-        connection = self._writer.add_connection(topic, _TYPE_NAMES[message_type], typestore=self._typestore)
+    def _record(self, topic: str, type_name: str) -> Subscription[Any]:
         stamps_ns = self.stamps_ns[topic] = []
 
-        def keep(data: bytes) -> None:
+        def write(data: bytes) -> None:
             now_ns = time.time_ns()
-            self._writer.write(connection, now_ns, data)
+            if not stamps_ns:  # by then the publishers are known, and their quality of service
+                self._writer.add_topic(topic, type_name, self._offered_qos(topic))
+            self._writer.write(now_ns, {topic: data})
             seconds, nanoseconds = _STAMP.unpack_from(data)
             stamps_ns.append(seconds * 10**9 + nanoseconds)
-            if message_type is PanopticSegmentation:
+            if topic == self._segmentation_topic:
                 self.answer_times_ns.append(now_ns)
-            elif message_type is DiagnosticArray:
+            elif topic == _DIAGNOSTICS:
                 self._read_diagnostics(data)
 
-        return self._node.create_subscription(message_type, topic, keep, QoSProfile(depth=50), raw=True)
+        return self._node.create_subscription(_TYPES[type_name], topic, write, QoSProfile(depth=50), raw=True)
 
     def _read_diagnostics(self, data: bytes) -> None:
-        statuses = deserialize_message(data, DiagnosticArray).status
-        self.diagnostics = {entry.key: entry.value for status in statuses for entry in status.values}
+        for status in deserialize_message(data, DiagnosticArray).status:
+            self.diagnostics[status.name] = {entry.key: entry.value for entry in status.values}
+
+    def _offered_qos(self, topic: str) -> list[Qos]:
+        return [bag_qos(endpoint.qos_profile) for endpoint in self._node.get_publishers_info_by_topic(topic)]
+
+
+def bag_qos(profile: QoSProfile) -> Qos:
+    """Convert a quality of service to the type that bags are written with.
+
+    Args:
+        profile: The profile as rclpy has it.
+
+    Returns:
+        The same profile as rosbags has it.
+    """
+    return Qos(
+        history=QosHistory(profile.history.value),
+        depth=profile.depth,
+        reliability=QosReliability(profile.reliability.value),
+        durability=QosDurability(profile.durability.value),
+        deadline=_time(profile.deadline),
+        lifespan=_time(profile.lifespan),
+        liveliness=QosLiveliness(profile.liveliness.value),
+        liveliness_lease_duration=_time(profile.liveliness_lease_duration),
+        avoid_ros_namespace_conventions=profile.avoid_ros_namespace_conventions,
+    )
+
+
+def _time(duration: Duration) -> QosTime:
+    return QosTime(*divmod(duration.nanoseconds, 10**9))

@@ -1,44 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What the demo leaves behind: figures, an overlay video, pictures of some moments."""
+"""The results of the demo: figures, an overlay video, and pictures of some moments."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
-from rosbags.highlevel import AnyReader
 
-from opendr_panoptic_ros.codec.image import decode
+from opendr_panoptic_ros.bags.reader import BagReader
+from opendr_panoptic_ros.bags.results import read_frame, stamp_ns
+from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.media import VideoWriter
 from opendr_panoptic_ros.visualize import contact_sheet
 
 if TYPE_CHECKING:
     from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality
 
 _MAX_VIDEO_SIDE_PX = 1280
-# WebM plays in browsers too. Every OpenCV can write the other, also one without FFmpeg, as on a Jetson.
-_VIDEO_FORMATS = ((".webm", "VP80"), (".avi", "MJPG"))
 _MOMENTS = 4
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What happened in one run of the demo.
+    """The figures of one run of the demo.
 
-    published: by the camera; received, answered, dropped, failed: by the node, of those.
-    answer_stamps_ns, answer_times_ns: of each segmentation message, its frame's stamp and the time of its arrival.
-    first_answer_s: from the start of the demo to the first of them. image_size_px: width, height. quality: of the
-    answers, where the truth is known. files: what it wrote.
+    Attributes:
+        published: Number of frames published by the camera.
+        received: Number of frames received by the node.
+        answered: Number of those with a result.
+        dropped: Number of those that were replaced by a newer frame.
+        failed: Number of those that ended in an error.
+        answer_stamps_ns: Stamp of the frame of each segmentation message.
+        answer_times_ns: Time of arrival of each segmentation message.
+        first_answer_s: Time from the start of the demo to the first segmentation message.
+        image_size_px: Width and height of the first frame.
+        checkpoint: The weights.
+        device: The device of the network.
+        quality: Panoptic quality of the results, or None where there is no ground truth.
     """
 
     published: int
@@ -53,22 +60,58 @@ class DemoResult:
     checkpoint: str
     device: str
     quality: PanopticQuality | None
-    files: tuple[Path, ...]
 
     @property
     def latencies_ms(self) -> NDArray[np.float64]:
-        """From each answered frame's stamp to the arrival of its segmentation message."""
+        """Time from the stamp of each answered frame to the arrival of its segmentation message."""
         return np.subtract(self.answer_times_ns, self.answer_stamps_ns) / 1e6
 
     @property
     def answers_per_s(self) -> float:
-        """How fast answers followed each other; 1 where there was but one."""
+        """Rate of the results; 1 if there was one only."""
         duration_s = (self.answer_times_ns[-1] - self.answer_times_ns[0]) / 1e9
         return (len(self.answer_times_ns) - 1) / duration_s if duration_s > 0 else 1.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as they are written to result.json. Qualities are fractions, 0 to 1."""
+        p50_ms, p95_ms = np.percentile(self.latencies_ms, (50, 95)).tolist()
+        return {
+            "published": self.published,
+            "received": self.received,
+            "answered": self.answered,
+            "dropped": self.dropped,
+            "failed": self.failed,
+            "first_answer_s": self.first_answer_s,
+            "latency_ms": {"p50": p50_ms, "p95": p95_ms},
+            "answers_per_s": self.answers_per_s,
+            "image_size_px": list(self.image_size_px),
+            "checkpoint": self.checkpoint,
+            "device": self.device,
+            "quality": None if self.quality is None else self.quality.to_dict(),
+        }
+
+
+class Moment(NamedTuple):
+    """A frame with its results as pictures.
+
+    Attributes:
+        seconds: Time since the first frame with results.
+        pictures: `(H, W, 3)` uint8 RGB by title.
+    """
+
+    seconds: float
+    pictures: dict[str, NDArray[np.uint8]]
+
 
 def result_rows(result: DemoResult) -> list[list[tuple[str, str]]]:
-    """The figures of a run in words, by section."""
+    """Format the figures of a run.
+
+    Args:
+        result: The figures.
+
+    Returns:
+        Sections, each a list of names and values.
+    """
     p50_ms, p95_ms = np.percentile(result.latencies_ms, (50, 95))
     width_px, height_px = result.image_size_px
     sections = [
@@ -101,7 +144,14 @@ def result_rows(result: DemoResult) -> list[list[tuple[str, str]]]:
 
 
 def result_table(result: DemoResult) -> Table:
-    """The figures of a run, for the terminal."""
+    """Format the figures of a run for the terminal.
+
+    Args:
+        result: The figures.
+
+    Returns:
+        The table.
+    """
     table = Table(title="opendr-panoptic demo", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -113,95 +163,96 @@ def result_table(result: DemoResult) -> Table:
 
 
 def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> Path:
-    """Write the pictures of one topic of a bag as a video in real time: each stays until the next one's stamp.
+    """Write the images of a topic as a video in real time: each is shown until the stamp of the next one.
 
-    At most 1280 pixels wide or high, at `rate_hz` frames per second. Returns `path` with the suffix of its format.
+    Args:
+        bag: The bag.
+        topic: Topic of the images; there is at least one.
+        path: Path of the video without its suffix.
+        rate_hz: Frames per second of the video.
+
+    Returns:
+        The path with the suffix of the format. The video is at most 1280 pixels wide and high.
     """
-    writer: cv2.VideoWriter | None = None
-    size, first_stamp_ns, written = (0, 0), 0, 0
-    frame: NDArray[Any] = np.empty(0)
-    for _, stamp_ns, picture in _pictures(bag, (topic,)):
-        if writer is None:
-            size, first_stamp_ns = _video_size(picture.shape[1], picture.shape[0]), stamp_ns
-            writer, path = _open_video(path, rate_hz, size)
-        due = round((stamp_ns - first_stamp_ns) / 1e9 * rate_hz)
-        while written < due:
-            writer.write(frame)
-            written += 1
-        frame = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    if writer is not None:
+    pictures = _pictures(bag, (topic,))
+    _, first_stamp_ns, picture = next(pictures)
+    size_px = _video_size(picture.shape[1], picture.shape[0])
+    frame = _resized(picture, size_px)
+    path, writer = _video_writer(path, rate_hz, size_px)
+    written = 0
+    with writer:
+        for _, picture_stamp_ns, picture in pictures:
+            due = round((picture_stamp_ns - first_stamp_ns) / 1e9 * rate_hz)
+            while written < due:
+                writer.write(frame)
+                written += 1
+            frame = _resized(picture, size_px)
         writer.write(frame)
-        writer.release()
     return path
 
 
-def moments_of(
-    bag: Path, topics: dict[str, str], stamps_ns: Sequence[int]
-) -> list[tuple[float, dict[str, NDArray[np.uint8]]]]:
-    """Some moments of a bag, evenly spread: seconds from the first of them, and a picture of each topic.
+def moments_of(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int]) -> list[Moment]:
+    """Read some moments of a bag, evenly distributed.
 
-    topics: title of the picture to topic. stamps_ns: of the frames for which there are pictures on all of them.
+    Args:
+        bag: The bag.
+        topics: Topic of each picture by its title.
+        stamps_ns: Stamps of the frames of which all topics have an image, ascending; at least one.
+
+    Returns:
+        At most four moments.
     """
     chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, _MOMENTS).round().astype(int))]
-    pictures = {
-        (topic, stamp_ns): picture for topic, stamp_ns, picture in _pictures(bag, topics.values()) if stamp_ns in chosen
-    }
+    pictures = {(topic, stamp): picture for topic, stamp, picture in _pictures(bag, topics.values()) if stamp in chosen}
     return [
-        ((stamp_ns - stamps_ns[0]) / 1e9, {title: pictures[topic, stamp_ns] for title, topic in topics.items()})
-        for stamp_ns in chosen
+        Moment((stamp - stamps_ns[0]) / 1e9, {title: pictures[topic, stamp] for title, topic in topics.items()})
+        for stamp in chosen
     ]
 
 
-def write_contact_sheet(path: Path, moments: Sequence[tuple[float, dict[str, NDArray[np.uint8]]]]) -> None:
-    """Write the pictures of these moments as one: a row for each moment, a column for each title."""
+def write_contact_sheet(path: Path, moments: Sequence[Moment]) -> None:
+    """Write moments as one picture: a row for each moment, a column for each title.
+
+    Args:
+        path: Path of the PNG.
+        moments: At least one moment, all with the same titles.
+    """
     cells = [
-        (f"{title}, {seconds:.1f} s", picture) for seconds, pictures in moments for title, picture in pictures.items()
+        (f"{title}, {moment.seconds:.1f} s", picture)
+        for moment in moments
+        for title, picture in moment.pictures.items()
     ]
     sheet = contact_sheet(
         [picture for _, picture in cells],
-        columns=len(moments[0][1]),
+        columns=len(moments[0].pictures),
         tile_width_px=400,
         titles=[title for title, _ in cells],
     )
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_png(path, sheet)
 
 
-def _pictures(bag: Path, topics: Any) -> Iterator[tuple[str, int, NDArray[np.uint8]]]:
-    """Topic, stamp in ns and RGB picture of each image message on these topics."""
-    with AnyReader([bag]) as reader:
-        connections = [connection for connection in reader.connections if connection.topic in set(topics)]
-        for connection, _, data in reader.messages(connections):
-            message: Any = reader.deserialize(data, connection.msgtype)
-            stamp = message.header.stamp
-            yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, decode(message)
+def _pictures(bag: Path, topics: Collection[str]) -> Iterator[tuple[str, int, NDArray[np.uint8]]]:
+    """Yield topic, stamp in ns and RGB picture of each image message on these topics."""
+    with BagReader(bag) as reader:
+        for message in reader.messages(topics):
+            frame = read_frame(message)
+            yield message.topic, stamp_ns(frame.header), frame.image_rgb
 
 
 def _video_size(width: int, height: int) -> tuple[int, int]:
-    """Even numbers of pixels, as codecs want them, not above the limit and of the same shape as far as can be."""
+    """Return even numbers of pixels, which codecs need, within the limit and as close to the shape as possible."""
     scale = min(1.0, _MAX_VIDEO_SIDE_PX / max(width, height))
     even_width, even_height = (max(16, round(side * scale / 2) * 2) for side in (width, height))
     return even_width, even_height
 
 
-def _open_video(path: Path, rate_hz: float, size: tuple[int, int]) -> tuple[cv2.VideoWriter, Path]:
-    for suffix, codec in _VIDEO_FORMATS:
-        path = path.with_suffix(suffix)
-        with _silent_stderr():  # OpenCV prints that it does not know VP8's tag in WebM; the file is as it should be
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate_hz, size)
-        if writer.isOpened():
-            break
-    return writer, path
+def _resized(picture: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, size_px, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps what C code prints to standard error from the terminal."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+def _video_writer(path: Path, rate_hz: float, size_px: tuple[int, int]) -> tuple[Path, VideoWriter]:
+    """Open a WebM, which browsers play; where this build of OpenCV has no FFmpeg, as on a Jetson, an AVI."""
     try:
-        with Path(os.devnull).open("wb") as null:
-            os.dup2(null.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        return path.with_suffix(".webm"), VideoWriter(path.with_suffix(".webm"), rate_hz=rate_hz, size_px=size_px)
+    except PanopticError:
+        return path.with_suffix(".avi"), VideoWriter(path.with_suffix(".avi"), rate_hz=rate_hz, size_px=size_px)

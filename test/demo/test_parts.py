@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import re
 import shutil
@@ -18,9 +19,14 @@ import numpy as np
 import pytest
 from support.paths import ROOT
 
+from opendr_panoptic_ros.bags.reader import Message
+from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, BagFrame, serialized
+from opendr_panoptic_ros.bags.types import IMAGE, typestore
+from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.demo import dds
 from opendr_panoptic_ros.demo.source import open_source, synthetic_drive
 from opendr_panoptic_ros.errors import DatasetError, PanopticError
+from opendr_panoptic_ros.outputs import SEGMENTATION
 
 
 def test_a_video_gives_its_frames_at_its_own_pace(tmp_path):
@@ -51,7 +57,7 @@ def test_a_source_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no video file or image folder"):
         open_source(tmp_path / "missing.mp4", 1)
-    with pytest.raises(DatasetError, match=r"nothing in .*text\.mp4"):
+    with pytest.raises(DatasetError, match=r"text\.mp4 is not a video"):
         open_source(tmp_path / "text.mp4", 1)
     with pytest.raises(DatasetError, match=r"nothing in .*empty"):
         open_source(tmp_path / "empty", 1)
@@ -82,53 +88,39 @@ def test_a_network_of_other_classes_has_no_quality_on_the_drive(tmp_path):
 
 def quality_of_answers(tmp_path, answer, label=None):
     """The quality of a bag with answers to the frames 1 and 3 of the drive, made from their truth."""
-    from rosbags.rosbag2 import StoragePlugin, Writer
-
     from opendr_panoptic_ros.demo.quality import drive_quality
-    from opendr_panoptic_ros.demo.recorder import message_typestore
 
-    types = message_typestore(ROOT / "msg")
-    names = ("sensor_msgs/msg/Image", "std_msgs/msg/Header", "builtin_interfaces/msg/Time",
-             "opendr_panoptic_ros/msg/SegmentInfo", "opendr_panoptic_ros/msg/PanopticSegmentation")  # fmt: skip
-    image, header, time_, info, segmentation = (types.types[name] for name in names)
     drive, stamps_ns = synthetic_drive(4), [10**9 * second for second in range(4)]
-    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection("/segmentation", names[-1], typestore=types)
-        for frame in (1, 3):
-            truth = answer(drive[frame][1])
-            head = header(time_(frame, 0), "camera")
-            height, width = truth.shape
-            data = truth.segment_map.view(np.uint8).ravel()
-            segments = [
-                info(
-                    s.id,
-                    s.class_id,
-                    label or s.label,
-                    s.is_thing,
-                    s.score,
-                    s.area_px,
-                    np.array(s.box_xyxy_px, np.int32),
-                )
-                for s in truth.segments
-            ]
-            message = segmentation(head, image(head, height, width, "32SC1", 0, 4 * width, data), segments)
-            writer.write(connection, frame, types.serialize_cdr(message, names[-1]))
+    types, writer = typestore().types, BagWriter(tmp_path / "bag")
+    writer.add_topic("/segmentation", SEGMENTATION_TYPE)
+    for number in (1, 3):
+        prediction = answer(drive[number][1])
+        if label is not None:
+            segments = tuple(dataclasses.replace(s, label=label) for s in prediction.segments)
+            prediction = dataclasses.replace(prediction, segments=segments)
+        header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](number, 0), "camera")
+        frame = BagFrame(Message("/image_raw", IMAGE, number, b""), header, np.zeros((*prediction.shape, 3), np.uint8))
+        writer.write(number, {"/segmentation": serialized(SEGMENTATION, frame, prediction)})
+    writer.close()
     return drive_quality(tmp_path / "bag", "/segmentation", drive, stamps_ns)
 
 
 def test_the_page_has_everything_in_it(tmp_path):
     from opendr_panoptic_ros.demo.page import write_page
-    from opendr_panoptic_ros.demo.report import DemoResult
+    from opendr_panoptic_ros.demo.report import DemoResult, Moment
 
     (tmp_path / "overlay.webm").write_bytes(b"a video")
     result = DemoResult(
         published=5, received=4, answered=2, dropped=2, failed=0, answer_stamps_ns=(0, 10**9),
         answer_times_ns=(2 * 10**8, 12 * 10**8), first_answer_s=3.25, image_size_px=(8, 6), checkpoint="<mine>.pth",
-        device="cpu", quality=None, files=(),
+        device="cpu", quality=None,
     )  # fmt: skip
     red = np.full((6, 8, 3), (255, 0, 0), np.uint8)
     write_page(
-        tmp_path / "index.html", result, tmp_path / "overlay.webm", [(0.0, {"input": red}), (1.0, {"input": red})]
+        tmp_path / "index.html",
+        result,
+        tmp_path / "overlay.webm",
+        [Moment(0.0, {"input": red}), Moment(1.0, {"input": red})],
     )
     page = (tmp_path / "index.html").read_text()
     assert "2 of 5 frames answered" in page
