@@ -8,7 +8,8 @@ export PYTHON ROS_WHEELS VIDEO CHECKPOINT
 help:
 	@echo "make setup      install everything into .venv (about 3 minutes, 6 GB) and build the messages into install/"
 	@echo "make demo       run the node on a synthetic drive; VIDEO=FILE uses a video or a folder of images"
-	@echo "make test       check style and types and run all tests; ARGS=... is passed to pytest"
+	@echo "make test       check style and types and run all tests on all cores; ARGS=... is passed to pytest"
+	@echo "make test-isa   run the numerical tests under every instruction set of this processor (about an hour)"
 	@echo "make lint       check style and types"
 	@echo "make format     format the code and apply automatic fixes"
 	@echo "make docs       write docs/parameters.md and config/panoptic_node.yaml"
@@ -27,7 +28,10 @@ lint: setup
 	@$(RUN) mypy
 
 test: lint
-	@$(RUN) python -m pytest --strict-skips $(ARGS)
+	@$(RUN) python -m pytest -n logical --maxprocesses 4 --dist worksteal --strict-skips $(ARGS)
+
+test-isa: setup
+	@$(RUN) scripts/test_isa.sh $(ARGS)
 
 format: setup
 	@$(RUN) ruff check --fix
@@ -43,4 +47,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help setup demo lint test format docs clean distclean
+.PHONY: help setup demo lint test test-isa format docs clean distclean

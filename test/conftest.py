@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +24,10 @@ HERE = Path(__file__).resolve().parent
 pytest_plugins = ["support.strict_skips"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if workers := getattr(config, "workerinput", {}).get("workercount"):
+        # PyTorch in every worker of pytest-xdist and in its child processes takes its share of the cores.
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
     # A shell starts background jobs with SIGINT ignored, and the commands that tests interrupt would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

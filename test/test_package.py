@@ -192,14 +192,26 @@ SKIPS = {
 @pytest.mark.parametrize(("statement", "code"), SKIPS.values(), ids=SKIPS)
 @pytest.mark.parametrize("place", ["{}", "def test_it():\n    {}"], ids=["module", "test"])
 def test_strict_skips(tmp_path: Path, place: str, statement: str, code: int) -> None:
-    (tmp_path / "test_skips.py").write_text("import pytest\n" + place.format(statement))
+    check_strict_skips(tmp_path, place.format(statement), code)
+
+
+@pytest.mark.parametrize("place", ["{}", "def test_it():\n    {}"], ids=["module", "test"])
+def test_strict_skips_of_several_workers(tmp_path: Path, place: str) -> None:
+    pytest.importorskip("xdist")
+    check_strict_skips(tmp_path, place.format(SKIPS["another reason"][0]), 1, "-n", "2")
+
+
+def check_strict_skips(tmp_path: Path, statement: str, code: int, *options: str) -> None:
+    (tmp_path / "test_skips.py").write_text(f"import pytest\n{statement}")
     (tmp_path / "test_passes.py").write_text("def test_it():\n    pass")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "support.strict_skips", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "test")}
-    lenient, strict = (
-        subprocess.run([*command, *option], check=False, cwd=tmp_path, capture_output=True, env=environment)
-        for option in ([], ["--strict-skips"])
-    )
-    assert lenient.returncode == 0
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "support.strict_skips"]
+    path = os.pathsep.join([str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command += options
+    if code:
+        lenient = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, env=environment)
+        assert lenient.returncode == 0, lenient.stdout.decode()
+    command += ["--strict-skips"]
+    strict = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, env=environment)
     assert strict.returncode == code, strict.stdout.decode()
     assert (b"skipped, but must run" in strict.stdout) == (code == 1)
