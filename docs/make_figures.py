@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Makes the pictures of the README and of docs/demo_model.md from the weights in the package: into docs/images.
+"""Write the pictures of README.md and docs/demo_model.md into docs/images, using the weights in the package.
 
-python docs/make_figures.py [--page demo_out/index.html]    the page is what `make demo` leaves; needs Chromium
+python docs/make_figures.py [--page demo_out/index.html]    --page: the page written by `make demo`; needs Chromium
 
-The curve is drawn from docs/demo_training.json: the `history.json` of both parts of the training, one after the other.
+The curve is drawn from docs/demo_training.json, the concatenated `history.json` of both parts of the training.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HISTORY = Path(__file__).parent / "demo_training.json"
 STREET_SEED = EVALUATION_SEEDS_FROM + 5
 EVALUATED = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 200)
 NUM_FAILURES = 6
-DRIVE_LENGTH = 100  # as `make demo` shows it: a drive of another length is another street
+DRIVE_LENGTH = 100  # as in `make demo`; a drive of another length shows another street
 DRIVE_FRAMES = range(0, 80, 2)
 FRAME_MS = 200
 PAGE_SIZE_PX = (1100, 1330)
@@ -50,7 +50,7 @@ CHROMIUM = (
 def main() -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", type=Path, help="also make a picture of this page of the demo")
+    parser.add_argument("--page", type=Path, help="also write a picture of this page of the demo")
     options = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     segmenter = PanopticSegmenter("demo", device="cpu")
@@ -65,7 +65,11 @@ def main() -> None:
 
 
 def write_street(segmenter: PanopticSegmenter) -> None:
-    """One street: input, semantic, instance, panoptic and detailed view."""
+    """Write the views of one street: input, semantic, instance, panoptic and detailed.
+
+    Args:
+        segmenter: Segmenter with the weights in the package.
+    """
     image, _ = SyntheticScenes([STREET_SEED], height=512, width=1024)[0]
     pixels = image.convert("channels_last")
     prediction = segmenter(pixels)
@@ -81,7 +85,11 @@ def write_street(segmenter: PanopticSegmenter) -> None:
 
 
 def write_drive(segmenter: PanopticSegmenter) -> None:
-    """The demo's drive as an animation: the picture above, what is seen below, with ids that stay."""
+    """Write the demo's drive as an animation: camera image above, overlay with tracked instances below.
+
+    Args:
+        segmenter: Segmenter with the weights in the package.
+    """
     drive = synthetic_drive(DRIVE_LENGTH)
     tracker = InstanceTracker()
     frames = []
@@ -98,7 +106,11 @@ def _save_animation(frames: list[NDArray[np.uint8]], path: Path) -> None:
 
 
 def write_failures(segmenter: PanopticSegmenter) -> None:
-    """The evaluation scenes with the lowest panoptic quality: input, truth, and what the network sees."""
+    """Write the evaluation scenes with the lowest panoptic quality: input, ground truth and prediction.
+
+    Args:
+        segmenter: Segmenter with the weights in the package.
+    """
     scenes = SyntheticScenes(EVALUATED)
     quality = []
     for image, truth in scenes:
@@ -117,9 +129,9 @@ def write_failures(segmenter: PanopticSegmenter) -> None:
 
 
 def write_curve() -> None:
-    """Loss and panoptic quality over the epochs of the training."""
+    """Write the curves of loss and panoptic quality over the epochs of the training."""
     history = json.loads(HISTORY.read_text("utf-8"))
-    mpl.rcParams["svg.hashsalt"] = "demo"  # the same file from the same figures
+    mpl.rcParams["svg.hashsalt"] = "demo"  # identical input gives an identical file
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     epochs = [row["epoch"] for row in history["train"]]
     for name, label in (("loss", "sum of all"), ("loss_semantic", "semantic"), ("loss_mask", "mask")):
@@ -135,10 +147,14 @@ def write_curve() -> None:
 
 
 def write_page(page: Path) -> None:
-    """The demo's page as a browser shows it."""
+    """Write a picture of the demo's page, rendered by Chromium.
+
+    Args:
+        page: HTML file of the page.
+    """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        sys.exit("There is no Chromium to show the page with: apt install chromium")
+        sys.exit("Chromium is missing; install it: apt install chromium")
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "page.png"
         size = ",".join(map(str, PAGE_SIZE_PX))
