@@ -117,7 +117,6 @@ PENDING = {
     "network",
     "prediction.py",
     "ros",
-    "tracking.py",
     "visualize.py",
 }
 

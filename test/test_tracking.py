@@ -13,7 +13,7 @@ import pytest
 
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
-from opendr_panoptic_ros.tracking import InstanceTracker
+from opendr_panoptic_ros.tracking import InstanceTracker, next_free
 
 CLASSES = {"c": "car", "p": "person", "r": "road", "s": "sky"}
 
@@ -75,9 +75,11 @@ def test_all_else_is_kept_and_the_input_is_left_alone():
         ((10, 10, 10), [1, 1, 1]),
         ((10, 16, 17), [1, 2, 2]),
         ((10, 11, 10.5), [1, 1, 2]),
+        ((10, 10.1, 10.05, 10.2), [1, 1, 1, 1]),
+        ((10, 10.2, 10.05), [1, 1, 2]),
         ((None, 11, None), [1, 1, 1]),
     ],
-    ids=["in order", "one stamp", "a gap", "back", "unknown"],
+    ids=["in order", "one stamp", "a gap", "back", "out of order", "too far out of order", "unknown"],
 )
 def test_frames_that_do_not_follow_end_all_tracks(times_s, found):
     tracker = InstanceTracker()
@@ -160,23 +162,37 @@ def test_panoptic_ids_stay():
     ]
 
 
-def test_an_id_is_not_given_again_while_its_track_lives():
+def cars(count: int) -> PanopticPrediction:
+    """Return a row of cars of one pixel each."""
+    segments = tuple(Segment(i + 1, 13, "car", True, 0.9, 1, (i, 0, i + 1, 1)) for i in range(count))
+    segment_map = np.zeros((1, 1000), np.int32)
+    segment_map[0, :count] = np.arange(1, count + 1)
+    return PanopticPrediction(segment_map, segments)
+
+
+def test_a_number_is_not_given_again_while_its_track_lives():
+    """Of 998 cars only the first one stays; then others come, of which the third gets a number of the beginning."""
     tracker = InstanceTracker(memory_frames=0)
-    tracker.update(frame("AA......"))
-    tracker._latest_id, tracker._latest_number = 2**16 - 2, {frame("A").segments[0].class_id: 998}
-    got = tracker.update(frame("AA..BB.."))
-    assert (ids(got), got.segments[1].instance_number) == ([1, 2**16 - 1], 999)
-    got = tracker.update(frame("AA..BB.C"))  # begins again behind the last number, where 1 is taken
-    assert (ids(got), got.segments[2].instance_number) == ([1, 2**16 - 1, 2], 2)
-    assert got.instance_map.max() == 2**16 - 1
+    assert [segment.instance_number for segment in tracker.update(cars(998)).segments] == list(range(1, 999))
+    tracker.update(cars(1))
+    got = tracker.update(cars(3))
+    assert [segment.instance_number for segment in got.segments] == [1, 999, 2]
+    assert [segment.id for segment in got.segments] == [1, 999, 1000]
+
+
+def test_numbers_begin_again_after_the_last_one():
+    assert next_free(0, set(), 3, "ids") == 1
+    assert next_free(2, {1}, 3, "ids") == 3
+    assert next_free(3, {1}, 3, "ids") == 2
+    assert next_free(2**16 - 1, {1, 2}, 2**16 - 1, "ids") == 3
+    with pytest.raises(ValueError, match="more than 3 ids at once"):
+        next_free(3, {1, 2, 3}, 3, "ids")
 
 
 def test_a_thousand_instances_of_one_class_are_refused():
     tracker = InstanceTracker()
-    segments = tuple(Segment(i + 1, 13, "car", True, 0.9, 1, (i, 0, i + 1, 1)) for i in range(1000))
-    crowd = PanopticPrediction(np.arange(1, 1001, dtype=np.int32)[None], segments)
-    with pytest.raises(ValueError, match="More than 999 instances of one class"):
-        tracker.update(crowd)
+    with pytest.raises(ValueError, match="more than 999 instances of one class"):
+        tracker.update(cars(1000))
 
 
 def test_reset_and_another_size_begin_anew():

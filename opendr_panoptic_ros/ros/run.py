@@ -10,8 +10,9 @@ import sys
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 
+from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.ros import context
 from opendr_panoptic_ros.ros.node import PanopticNode
 from opendr_panoptic_ros.ros.signals import StopSignals
 
@@ -32,9 +33,8 @@ def run(args: list[str] | None, stop: StopSignals) -> int:
         KeyboardInterrupt: A signal arrived while the node was starting. Everything has been cleaned up.
     """
     try:
-        # The handlers of rclpy would close the context at once, and the result in progress could not be published.
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # invalid arguments after --ros-args, or a missing parameter file
+        context.init(args)
+    except PanopticError as error:  # invalid arguments after --ros-args, a missing parameter file, or the environment
         return _report_start_failure(error)
     node = None
     try:

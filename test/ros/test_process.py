@@ -25,8 +25,14 @@ from opendr_panoptic_ros.inference import PanopticSegmenter
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 pytest.importorskip("rclpy")
+from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
+from rcl_interfaces.msg import Parameter as ParameterMessage  # noqa: E402
+from rcl_interfaces.msg import ParameterValue  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -175,6 +181,49 @@ def test_it_says_why_it_cannot_start(start_node):
         assert node.exit_code() == 1
         assert reason in node.said
         assert "Traceback" not in node.said
+
+
+def test_a_domain_that_ros_does_not_have_is_one_line(start_node):
+    node = start_node({"checkpoint": "demo"}, ROS_DOMAIN_ID="1000")
+    assert node.exit_code() == 1
+    assert node.said.startswith("panoptic_node cannot start: ROS_DOMAIN_ID is '1000'; expected a whole number")
+    assert len(node.said.splitlines()) == 1
+
+
+def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint, picture, start_node):
+    """A parameter of a type that does not exist, and a clock with negative seconds."""
+    node = start_node({"checkpoint": tiny_checkpoint, "use_sim_time": "true"})
+    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    bench.wait_for(lambda: "Active" in node.said, "the node to start")
+
+    def callback_errors() -> int:
+        values = {entry.key: entry.value for entry in diagnostics[-1].status[0].values} if diagnostics else {}
+        return int(values.get("callback_errors", 0))
+
+    client = bench.client.create_client(SetParameters, "/panoptic_segmentation/set_parameters")
+    assert client.wait_for_service(timeout_sec=60)
+    for number in (1, 2):
+        unknown = ParameterValue(type=77)
+        client.call_async(SetParameters.Request(parameters=[ParameterMessage(name="jpeg_quality", value=unknown)]))
+        bench.wait_for(lambda n=number: callback_errors() == n, "the error of the parameter to be counted")
+    clock = bench.client.create_publisher(Clock, "/clock", 10)
+    bench.wait_for(clock.get_subscription_count, "the node to subscribe to the clock")
+    clock.publish(Clock(clock=Time(sec=-5)))
+    bench.wait_for(lambda: callback_errors() == 3, "the error of the clock to be counted")
+    clock.publish(Clock(clock=Time(sec=100)))
+    bench.wait_for(lambda: diagnostics[-1].header.stamp.sec == 100, "the time of the clock")
+
+    heard = bench.listen("panoptic/semantic")
+    bench.send(bench.camera(), picture, stamp_ns=100 * 10**9)
+    bench.wait_for(lambda: heard, "the answer")
+    set_right = client.call_async(
+        SetParameters.Request(parameters=[Parameter("jpeg_quality", value=70).to_parameter_msg()])
+    )
+    bench.wait_for(set_right.done, "the response")
+    assert set_right.result().results[0].successful
+    assert node.said.count("A callback failed; the node continues.") == 1, "the log is throttled"
+    assert "77" in node.said
+    assert node.stop(signal.SIGTERM) == 0
 
 
 def test_without_autostart_it_waits(bench, start_node):
