@@ -40,7 +40,6 @@ setup(
     # mmdet and the ROS wheels work in exactly these versions together.
     extras_require={
         "train": requirements("train", pinned=True),
-        "export": requirements("export", pinned=False),
         "ros": requirements("ros", pinned=True),
         "dev": requirements("dev", pinned=False),
     },

@@ -32,6 +32,7 @@ from opendr_panoptic_ros.network import EfficientPS
 
 TESTS = Path(__file__).resolve().parents[1] / "test"
 WARM_UP_CALLS = 2
+DENSE_PART = "dense part"
 
 
 def main() -> None:
@@ -51,9 +52,10 @@ def main() -> None:
 
     network = _network(arguments.checkpoint)
     clock = ModuleClock()
+    clock.watch(DENSE_PART, network)
     for name, module in network.named_children():
         clock.watch(name, module)
-    segmenter = PanopticSegmenter(network, device=arguments.device, precision=arguments.precision)
+    segmenter = PanopticSegmenter(network, device=arguments.device, precision=arguments.precision, backend="torch")
     height, width = map(int, arguments.size.split("x"))
     times_ms = measure(segmenter, clock, _image(height, width), arguments.repeat)
     report: dict[str, Any] = {
@@ -124,9 +126,13 @@ def measure(segmenter: PanopticSegmenter, clock: ModuleClock, image: np.ndarray,
         segmenter(image)
         total_ms = 1e3 * (now_s() - start_s)
         if call >= WARM_UP_CALLS:
-            for name, spent_ms in clock.spent_ms.items():
-                times[name].append(spent_ms)
-            times["input, proposals, output"].append(total_ms - sum(clock.spent_ms.values()))
+            spent_ms = dict(clock.spent_ms)
+            # The dense part calls the semantic head without its enlargement, past the hooks.
+            dense_ms = spent_ms.pop(DENSE_PART)
+            spent_ms["semantic_head"] = dense_ms - sum(spent_ms[name] for name in ("backbone", "neck", "rpn"))
+            for name, value in spent_ms.items():
+                times[name].append(value)
+            times["input, proposals, output"].append(total_ms - sum(spent_ms.values()))
             times["image to prediction"].append(total_ms)
     return {name: round(median(values), 2) for name, values in times.items()}
 

@@ -17,33 +17,43 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from opendr_panoptic_ros.backends import BACKENDS, resolve_backend
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
-from opendr_panoptic_ros.network.fusion import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
-BACKENDS = ("torch",)
+"""Number formats of the weights and feature maps; `auto` is float16 on CUDA and float32 on the CPU."""
 
 
 class PanopticSegmenter:
-    """A network made ready for inference: norms folded, on its device, in its precision.
+    """A network ready for inference: norms folded, on its device, in its precision.
 
-    checkpoint: a path or a name as `load_checkpoint` takes it, or an EfficientPS, which is copied and left as it is.
-    config: replaces the checkpoint's configuration: a Config, a YAML file or a preset's name.
-    device: "auto" is the first CUDA device where there is one, else the CPU; or any name torch knows.
-    precision: of the weights and feature maps: "float32", "float16", "bfloat16"; "auto" is float16 on CUDA and float32
-        on the CPU. Boxes and the fusion are always computed in float32.
-    backend: "torch".
-    inference_size: None fits the image into the config's test size as published; "native" keeps the image's size; an
-        integer is the longer side in pixels.
-    score_threshold, overlap_threshold, min_stuff_area, contain_instances: replace the config's values.
+    Predictions do not change the segmenter, so several threads may call it. `config` is the configuration with the
+    thresholds given here; `device`, `precision` and `backend` are what was chosen for `auto`.
 
-    `config`: the configuration with these replacements.
-    Raises CheckpointError, ConfigError, and ValueError for an unknown device, precision, backend or inference size.
+    Args:
+        checkpoint: A path or a name as `load_checkpoint` takes it, or an EfficientPS, which is copied.
+        config: Configuration that replaces the one of the checkpoint: a Config, a YAML file or the name of a preset.
+        device: Any device name of torch; `auto` is the first CUDA device if there is one, else the CPU.
+        precision: Number format of the weights and feature maps, one of `PRECISIONS`. Boxes and the fusion are always
+            computed in float32.
+        backend: Runtime of the dense part of the network: a name of `backends.BACKENDS`, or `auto` for the fastest.
+        inference_size: Size at which the network sees an image. None fits it into the configuration's test size, as
+            published; "native" keeps the size of the image; an integer is the longer side in px.
+        score_threshold: Smallest score of a detection, 0 to 1; None stands for the configuration's value, here and
+            below.
+        overlap_threshold: Largest share of an instance that instances of higher scores may cover, 0 to 1.
+        min_stuff_area: Smallest area of a stuff segment in px of the resized image.
+        contain_instances: Whether an instance is restricted to the box of its detection.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, unreadable, or does not fit the configuration.
+        ConfigError: The configuration cannot be read, or a threshold is outside its range.
+        ValueError: The device, precision, back end or inference size is unknown.
     """
 
     def __init__(
@@ -60,8 +70,7 @@ class PanopticSegmenter:
         min_stuff_area: int | None = None,
         contain_instances: bool | None = None,
     ) -> None:
-        if backend not in BACKENDS:
-            raise ValueError(f"backend is {backend!r}; expected one of {', '.join(BACKENDS)}.")
+        self.backend = resolve_backend(backend)
         self.device = resolve_device(device)
         self.precision = _precision(precision, self.device)
         self.inference_size = _inference_size(inference_size)
@@ -78,6 +87,7 @@ class PanopticSegmenter:
         self.config = dataclasses.replace(config, test=config.test.with_thresholds(thresholds))
         self._network = network.fold_norms()
         self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)
+        self._dense_part = BACKENDS[self.backend](self._network)
         self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
 
@@ -119,47 +129,57 @@ class PanopticSegmenter:
         return [predictions[place] for place in range(len(batch))]
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
-        """Run once on a grey image, so that the first real one does not wait for kernels to be chosen."""
+        """Segment a grey image, so that the first real image does not wait for the choice of kernels.
+
+        Args:
+            height: Height of the image in px.
+            width: Width of the image in px.
+        """
         self(np.full((height, width, 3), 128, np.uint8))
 
     @torch.inference_mode()
     def head_outputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Detections]:
-        """What the heads say about one image before the fusion, at the size that the network saw it in.
+        """Compute the outputs of the heads for one image, before the fusion, at the size that the network sees.
 
-        Returns semantic logits `(classes, height, width)` float32 and the detections, both on the device.
-        Raises as a call does.
+        Args:
+            image: uint8 RGB `(H, W, 3)`.
+
+        Returns:
+            Semantic logits `(classes, height, width)` float32 and the detections, both on the device.
+
+        Raises:
+            TypeError: The image is no uint8 array.
+            ValueError: The image has another shape.
         """
         x, fitted = self._input([_checked(image)])
         with self._exactness():
-            return self._network(x, fitted, self.config.test)[0]
+            return self._network.head_outputs(self._dense_part(x), fitted, self.config.test)[0]
 
     @torch.inference_mode()
     def _predict(self, images: list[NDArray[np.uint8]], test: TestConfig) -> list[PanopticPrediction]:
         x, fitted = self._input(images)
         height, width = images[0].shape[:2]
         with self._exactness():
-            return [
-                to_prediction(self._network.fusion(logits, detections, test), self.config.classes, (height, width))
-                for logits, detections in self._network(x, fitted, test)
-            ]
+            dense = self._dense_part(x)
+            return self._network.fuse(dense, fitted, test, classes=self.config.classes, output_size=(height, width))
 
     def _input(self, images: list[NDArray[np.uint8]]) -> tuple[Tensor, tuple[int, int]]:
-        """The network's input, and height and width of the images inside its padding."""
+        """Return the network's input, and height and width of the images inside its padding."""
         height, width = images[0].shape[:2]
         fitted = fitted_size(height, width, self.inference_size, self.config.test)
         pixels = torch.from_numpy(images[0])[None] if len(images) == 1 else torch.from_numpy(np.stack(images))
         return self._normalised(pixels.to(self.device), *fitted), fitted
 
     def _exactness(self) -> contextlib.AbstractContextManager[None]:
-        """In float32 no TF32 in convolutions, where it would cost three decimals; matrix products do not use it."""
+        """Switch TF32 off for convolutions in float32: it would cost three decimals. Matrix products do not use it."""
         if self.precision != "float32":
             return contextlib.nullcontext()
         return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
     def _normalised(self, pixels: Tensor, height: int, width: int) -> Tensor:
-        """uint8 `(B, H, W, 3)` → normalised `(B, 3, height', width')`, padded with zeros to multiples of 32.
+        """Resize uint8 `(B, H, W, 3)` to `(B, 3, height, width)`, normalise, and pad with zeros to multiples of 32.
 
-        Resized values are not rounded to whole numbers in between, as the published program does.
+        Deviation: the published program rounds the resized values to whole numbers.
         """
         x = pixels.permute(0, 3, 1, 2).float()  # channels_last already, by the order of the bytes
         if x.shape[2:] != (height, width):
@@ -170,10 +190,19 @@ class PanopticSegmenter:
 
 
 def fitted_size(height: int, width: int, inference_size: int | str | None, test: TestConfig) -> tuple[int, int]:
-    """Height and width at which an image goes through the network, without padding. Each is at least 1.
+    """Compute the size at which the network sees an image, without padding.
 
-    inference_size: as PanopticSegmenter takes it. Published: the longer side fits into `test.long_side_px` and the
-    shorter into `test.short_side_px`, whichever of them is the width; smaller images are enlarged too.
+    Published: the longer side fits into `test.long_side_px` and the shorter into `test.short_side_px`, whichever of
+    them is the width; smaller images are enlarged too.
+
+    Args:
+        height: Height of the image in px.
+        width: Width of the image in px.
+        inference_size: None for the published size, "native" for that of the image, or the longer side in px.
+        test: Settings with the published size.
+
+    Returns:
+        Height and width in px, at least 1.
     """
     if inference_size == "native":
         return height, width

@@ -22,19 +22,41 @@ _OUTPUT_STAGES = (1, 2, 4)  # the strides 4, 8, 16; the head gives 32
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """Channels · width, rounded to a multiple of 8 that is at least 8 and never below 90 %."""
+    """Scale a number of channels and round it to a multiple of 8, as EfficientNet does.
+
+    Args:
+        channels: Channels of EfficientNet-B0.
+        width: Width multiplier.
+
+    Returns:
+        The nearest multiple of 8 that is at least 8 and at least 90 % of `channels * width`.
+    """
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 def blocks_per_stage(depth: float) -> list[int]:
-    """Number of blocks of each stage: EfficientNet-B0's · depth, rounded up."""
+    """Compute the number of blocks of each stage.
+
+    Args:
+        depth: Depth multiplier.
+
+    Returns:
+        The numbers of EfficientNet-B0 times `depth`, rounded up.
+    """
     return [math.ceil(blocks * depth) for blocks, _, _, _ in _STAGES]
 
 
 class SeparableBlock(nn.Module):
-    """The block of stage 0: depthwise, then pointwise, a leaky ReLU after each."""
+    """The block of stage 0: a depthwise and a pointwise convolution, a leaky ReLU after each.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the depthwise kernel.
+        stride: Stride of the depthwise convolution.
+    """
 
     folds = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
 
@@ -47,13 +69,27 @@ class SeparableBlock(nn.Module):
         self.bn2 = Norm(out_channels, eps=_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in, H, W)` → `(B, out, ceil(H / stride), ceil(W / stride))`."""
+        """Compute the block.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
+        """
         y = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
         return x + y if self.has_skip else y
 
 
 class InvertedResidual(nn.Module):
-    """The block of the other stages: widen six times, depthwise, narrow again without activation."""
+    """The block of the other stages: expansion by six, depthwise convolution, projection without activation.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the depthwise kernel.
+        stride: Stride of the depthwise convolution.
+    """
 
     folds = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
 
@@ -69,7 +105,14 @@ class InvertedResidual(nn.Module):
         self.bn3 = Norm(out_channels, eps=_NORM_EPS, activation=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in, H, W)` → `(B, out, ceil(H / stride), ceil(W / stride))`."""
+        """Compute the block.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
+        """
         y = self.bn1(self.conv_pw(x))
         y = self.bn2(self.conv_dw(y))
         y = self.bn3(self.conv_pwl(y))
@@ -79,7 +122,11 @@ class InvertedResidual(nn.Module):
 class Backbone(nn.Module):
     """EfficientNet's features at strides 4, 8, 16 and 32.
 
-    width, depth: EfficientNet's multipliers. `out_channels`: channels of the four outputs; B5: 40, 64, 176, 2048.
+    `out_channels` holds the channels of the four outputs: for B5 40, 64, 176, 2048.
+
+    Args:
+        width: EfficientNet's width multiplier.
+        depth: EfficientNet's depth multiplier.
     """
 
     folds = (("conv_stem", "bn1"), ("conv_head", "bn2"))
@@ -109,7 +156,14 @@ class Backbone(nn.Module):
         self.out_channels = (*out_channels, head_channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """`(B, 3, H, W)` normalised → four maps `(B, out_channels[i], H / s, W / s)`, s = 4, 8, 16, 32."""
+        """Compute the features.
+
+        Args:
+            x: `(B, 3, H, W)`, normalised; H and W are multiples of 32.
+
+        Returns:
+            Four maps `(B, out_channels[i], H / s, W / s)` at the strides s = 4, 8, 16, 32.
+        """
         x = self.bn1(self.conv_stem(x))
         outputs = []
         for stage, blocks in enumerate(self.blocks):

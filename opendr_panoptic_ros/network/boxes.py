@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Boxes in the convention of the released weights: x2, y2 are the last pixel inside, the width is x2 - x1 + 1."""
+"""Boxes in the convention of the released weights: x2, y2 are the last pixel inside, the width is x2 - x1 + 1.
+
+Exception, as in the published fusion: the cells of a box's mask divide x1 to x2 and y1 to y2, without the + 1.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,12 +18,51 @@ from torchvision.ops import nms as torchvision_nms
 
 _MAX_LOG_SCALE = abs(math.log(16 / 1000))
 
+_Coordinate = TypeVar("_Coordinate", float, Tensor)
+
+
+def to_mask_cells(px: Tensor, low: _Coordinate, high: _Coordinate, cells: int) -> Tensor:
+    """Convert positions on one axis from pixels to cells of a box's mask. The inverse of `from_mask_cells`.
+
+    Args:
+        px: Positions in px; the centre of the first pixel of the image is 0.5.
+        low: Lower side of the box in px, x1 or y1.
+        high: Upper side of the box in px, x2 or y2.
+        cells: Number of cells on the axis.
+
+    Returns:
+        Positions in cells; the centre of the first cell is 0.5.
+    """
+    return cells * (px - low) / (high - low)
+
+
+def from_mask_cells(position: Tensor, low: _Coordinate, high: _Coordinate, cells: int) -> Tensor:
+    """Convert positions on one axis from cells of a box's mask to pixels. The inverse of `to_mask_cells`.
+
+    Args:
+        position: Positions in cells; the centre of the first cell is 0.5.
+        low: Lower side of the box in px, x1 or y1.
+        high: Upper side of the box in px, x2 or y2.
+        cells: Number of cells on the axis.
+
+    Returns:
+        Positions in px; the centre of the first pixel of the image is 0.5.
+    """
+    return low + (high - low) * (position / cells)
+
 
 def decode_boxes(boxes: Tensor, deltas: Tensor, stds: Sequence[float], image_size: tuple[int, int]) -> Tensor:
-    """Boxes moved and scaled by `deltas`, clipped to the image.
+    """Move and scale boxes by deltas, and clip them to the image.
 
-    boxes: `(N, 4)` x1, y1, x2, y2 in px. deltas: `(N, 4)` dx, dy, dw, dh in units of `stds`. image_size: height, width.
-    Returns `(N, 4)` in px.
+    Args:
+        boxes: `(N, 4)` x1, y1, x2, y2 in px.
+        deltas: `(N, 4)` dx, dy, dw, dh in units of `stds`: dx, dy relative to the size of the box, dw, dh logarithms of
+            factors.
+        stds: Units of the four deltas.
+        image_size: Height and width in px.
+
+    Returns:
+        `(N, 4)` boxes in px, from 0 to the last row and column.
     """
     delta_xy, log_scale = (deltas * deltas.new_tensor(stds)).split(2, dim=1)
     log_scale = log_scale.clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE)
@@ -34,9 +77,15 @@ def decode_boxes(boxes: Tensor, deltas: Tensor, stds: Sequence[float], image_siz
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Indices of the boxes that no better one overlaps by more than `iou_threshold`, in ascending order (not by score).
+    """Suppress the boxes that overlap a better one.
 
-    boxes: `(N, 4)` float32 px. scores: `(N,)`. Returns `(K,)` int64.
+    Args:
+        boxes: `(N, 4)` float32 px.
+        scores: `(N,)`.
+        iou_threshold: Largest IoU of two boxes that are both kept, 0 to 1.
+
+    Returns:
+        `(K,)` int64 indices of the boxes that are kept, in ascending order (not by score).
     """
     half_open = torch.cat((boxes[:, :2], boxes[:, 2:] + 1), dim=1)
     return torchvision_nms(half_open, scores, iou_threshold).sort().values
@@ -45,18 +94,25 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 def multiclass_nms(
     boxes: Tensor, scores: Tensor, *, score_threshold: float, iou_threshold: float, max_detections: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The detections above `score_threshold` that survive NMS within their class.
+    """Select the detections of high score that survive NMS within their class.
 
-    boxes: `(N, 4 · (1 + C))` float32 px, one box a class. scores: `(N, 1 + C)` probabilities; column 0 is background.
-    Returns boxes `(K, 4)`, scores `(K,)` and 0-based labels `(K,)`, ordered by row, then class; only when more than
-    `max_detections` are left, the best of them by descending score.
+    Args:
+        boxes: `(N, 4 · (1 + C))` float32 px, one box for each class.
+        scores: `(N, 1 + C)` probabilities; column 0 is background.
+        score_threshold: Detections of this score or a lower one are dropped, 0 to 1.
+        iou_threshold: Largest IoU of two detections of one class that are both kept, 0 to 1.
+        max_detections: Largest number of detections.
+
+    Returns:
+        Boxes `(K, 4)`, scores `(K,)` and 0-based labels `(K,)` int64, ordered by row, then class. Only if more than
+        `max_detections` are left, the best of them by descending score.
     """
     candidates, labels = (scores[:, 1:] > score_threshold).nonzero(as_tuple=True)
     boxes = boxes.view(len(boxes), -1, 4)[candidates, labels + 1]
     scores = scores[candidates, labels + 1]
     if len(boxes) == 0:
         return boxes, scores, labels
-    # Classes are kept apart by moving each to a place of its own.
+    # Boxes of different classes are moved apart, so that one NMS treats each class alone.
     offsets = labels.to(boxes) * (boxes.max() + 1)
     keep = nms(boxes + offsets[:, None], scores, iou_threshold)
     if len(keep) > max_detections:

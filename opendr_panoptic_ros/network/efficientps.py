@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""EfficientPS, whole (Mohan & Valada, IJCV 2021)."""
+"""EfficientPS, the whole network (Mohan & Valada, IJCV 2021)."""
 
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig, Thresholds
+from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network.backbone import Backbone
-from opendr_panoptic_ros.network.fusion import PanopticFusion, to_prediction
+from opendr_panoptic_ros.network.fusion import PanopticFusion
 from opendr_panoptic_ros.network.layers import fold_norms_
+from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections, RoIHeads
 from opendr_panoptic_ros.network.rpn import RPN
 from opendr_panoptic_ros.network.semantic_head import SemanticHead
@@ -24,11 +27,30 @@ SIZE_DIVISOR = 32
 """Height and width of the network's input are multiples of this."""
 
 
-class EfficientPS(nn.Module):
-    """The network with random weights, in the shape that `model` gives.
+class DenseOutputs(NamedTuple):
+    """Outputs of the dense part of the network: its convolutions on whole images, before any box is chosen.
 
-    `config`: the whole configuration, kept with the weights when they are saved; built from `model` and defaults here,
-    or given to `from_config`.
+    Attributes:
+        fpn: Maps of the neck, `(B, fpn_channels, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+        objectness: RPN logits of each level, `(B, 3, H / s, W / s)`.
+        deltas: RPN box deltas of each level, `(B, 12, H / s, W / s)`.
+        semantic_logits: `(B, classes, H / 4, W / 4)`.
+    """
+
+    fpn: list[Tensor]
+    objectness: list[Tensor]
+    deltas: list[Tensor]
+    semantic_logits: Tensor
+
+
+class EfficientPS(nn.Module):
+    """The network with random weights.
+
+    `forward` is the dense part. `predict` runs the whole network and fuses the outputs of its heads. `config` is the
+    whole configuration, which is saved with the weights: `model` and defaults, or the one given to `from_config`.
+
+    Args:
+        model: Shape of the network.
     """
 
     def __init__(self, model: ModelConfig) -> None:
@@ -45,24 +67,76 @@ class EfficientPS(nn.Module):
 
     @classmethod
     def from_config(cls, config: Config) -> EfficientPS:
-        """The network of a whole configuration, with random weights."""
+        """Create the network of a whole configuration, with random weights.
+
+        Args:
+            config: The configuration.
+
+        Returns:
+            A network whose `config` is `config`.
+        """
         network = cls(config.model)
         network.config = config
         return network
 
-    def forward(self, x: Tensor, image_size: tuple[int, int], test: TestConfig) -> list[tuple[Tensor, Detections]]:
-        """What the heads say about each image of a batch, before the fusion.
+    def forward(self, x: Tensor) -> DenseOutputs:
+        """Compute the dense part of the network.
 
-        x, image_size: as `predict` takes them. Returns semantic logits `(classes, height, width)` float32, without the
-        padding, and the detections of each image.
+        Args:
+            x: `(B, 3, H, W)`, normalised; H and W are multiples of 32.
+
+        Returns:
+            The outputs of the neck, the RPN and the semantic head.
         """
-        height, width = image_size
         fpn = self.neck(self.backbone(x))
         objectness, deltas = self.rpn(fpn)
-        proposals, _ = self.rpn.proposals(objectness, deltas, image_size, test)
-        detections = self.roi_heads(fpn, proposals, image_size, test)
-        semantic_logits = self.semantic_head(fpn)[:, :, :height, :width].float()
+        return DenseOutputs(fpn, objectness, deltas, self.semantic_head.stride4(fpn))
+
+    def head_outputs(
+        self, dense: DenseOutputs, image_size: tuple[int, int], test: TestConfig
+    ) -> list[tuple[Tensor, Detections]]:
+        """Compute what the fusion needs from the outputs of the dense part.
+
+        Args:
+            dense: Outputs of `forward` or of a back end, on the device of the weights.
+            image_size: Height and width in px of the images inside the padding at the bottom and right.
+            test: Settings of the proposals and of the box head.
+
+        Returns:
+            For each image the semantic logits `(classes, height, width)` float32, without the padding, and the
+            detections.
+        """
+        height, width = image_size
+        proposals, _ = self.rpn.proposals(dense.objectness, dense.deltas, image_size, test)
+        detections = self.roi_heads(dense.fpn, proposals, image_size, test)
+        semantic_logits = self.semantic_head.enlarge(dense.semantic_logits)[:, :, :height, :width].float()
         return list(zip(semantic_logits, detections, strict=True))
+
+    def fuse(
+        self,
+        dense: DenseOutputs,
+        image_size: tuple[int, int],
+        test: TestConfig,
+        *,
+        classes: ClassTable,
+        output_size: tuple[int, int] | None = None,
+    ) -> list[PanopticPrediction]:
+        """Compute the predictions from the outputs of the dense part.
+
+        Args:
+            dense: Outputs of `forward` or of a back end, on the device of the weights.
+            image_size: Height and width in px of the images inside the padding at the bottom and right.
+            test: Settings of the heads and of the fusion.
+            classes: Classes of the network.
+            output_size: Height and width of the predictions in px; None stands for `image_size`.
+
+        Returns:
+            One prediction for each image.
+        """
+        return [
+            to_prediction(self.fusion(logits, detections, test), classes, output_size)
+            for logits, detections in self.head_outputs(dense, image_size, test)
+        ]
 
     @torch.inference_mode()
     def predict(
@@ -76,17 +150,29 @@ class EfficientPS(nn.Module):
         image_size: tuple[int, int] | None = None,
         output_size: tuple[int, int] | None = None,
     ) -> list[PanopticPrediction]:
-        """The panoptic segmentation of each image of a batch.
+        """Segment a batch of images. The network must be in eval mode.
 
-        x: `(B, 3, H, W)`, normalised with the config's mean and std, H and W multiples of 32; of the dtype and on the
-            device of the weights.
-        score_threshold, overlap_threshold, min_stuff_area, contain_instances: the config's values where None.
-        image_size: height and width of the image inside the padding at the bottom and right; all of x where None.
-        output_size: height and width of the predictions; image_size where None.
-
-        Raises ValueError for an x of another shape. The network must be in eval mode.
         Deviation: the published program squeezes the padded logits into the image's size, which shifts semantics
-        against instances; here the padding is cut off.
+        against instances. Here the padding is cut off.
+
+        Args:
+            x: `(B, 3, H, W)`, normalised with the mean and std of the configuration, of the dtype and on the device of
+                the weights; H and W are multiples of 32.
+            score_threshold: Smallest score of a detection, 0 to 1; None stands for the configuration's value, here
+                and below.
+            overlap_threshold: Largest share of an instance that instances of higher scores may cover, 0 to 1.
+            min_stuff_area: Smallest area of a stuff segment in px of the network's input.
+            contain_instances: Whether an instance is restricted to the box of its detection.
+            image_size: Height and width in px of the image inside the padding at the bottom and right; None stands for
+                all of `x`.
+            output_size: Height and width of the predictions in px; None stands for `image_size`.
+
+        Returns:
+            One prediction for each image.
+
+        Raises:
+            ValueError: `x` has another shape, or the network is in training mode.
+            ConfigError: A threshold is outside its range.
         """
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % SIZE_DIVISOR or x.shape[3] % SIZE_DIVISOR or 0 in x.shape:
             raise ValueError(
@@ -94,18 +180,16 @@ class EfficientPS(nn.Module):
             )
         if self.training:
             raise ValueError("The network is in training mode; call .eval() before predict.")
-        image_size = image_size or (x.shape[2], x.shape[3])
         thresholds = Thresholds(score_threshold, overlap_threshold, min_stuff_area, contain_instances)
         test = self.config.test.with_thresholds(thresholds)
-        return [
-            to_prediction(self.fusion(logits, detections, test), self.config.classes, output_size)
-            for logits, detections in self(x, image_size, test)
-        ]
+        size = image_size or (x.shape[2], x.shape[3])
+        return self.fuse(self(x), size, test, classes=self.config.classes, output_size=output_size)
 
     def fold_norms(self) -> EfficientPS:
-        """An equal network for inference, in which every norm is folded into the convolution before it.
+        """Return an equal network for inference, in which every norm is folded into the convolution before it.
 
-        The copy shares nothing with this network and cannot be trained or saved.
+        Returns:
+            A copy in eval mode that shares nothing with this network. It cannot be trained or saved.
         """
         folded = copy.deepcopy(self).eval()
         fold_norms_(folded)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The panoptic fusion: semantic logits and instances become one map without overlaps (paper section 3.5)."""
+"""The panoptic fusion: semantic logits and detections to one map without overlaps (paper section 3.5)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from opendr_panoptic_ros.config import TestConfig
-from opendr_panoptic_ros.labels import ClassTable
+from opendr_panoptic_ros.network.boxes import to_mask_cells
 from opendr_panoptic_ros.network.roi_heads import Detections
-from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 _NO_INSTANCE = -1
 
 
 class Window(NamedTuple):
-    """A half-open rectangle of pixels."""
+    """A half-open rectangle of pixels.
+
+    Attributes:
+        y0: First row.
+        y1: First row below.
+        x0: First column.
+        x1: First column to the right.
+    """
 
     y0: int
     y1: int
@@ -28,20 +34,49 @@ class Window(NamedTuple):
     x1: int
 
     def of(self, image: Tensor) -> Tensor:
-        """The view of `(..., H, W)` inside this window."""
+        """Return the part of an image inside this window.
+
+        Args:
+            image: `(..., H, W)`.
+
+        Returns:
+            A view of `image`.
+        """
         return image[..., self.y0 : self.y1, self.x0 : self.x1]
 
+    def relative_to(self, outer: Window) -> Window:
+        """Return this window in the coordinates of another window.
+
+        Args:
+            outer: A window that contains this one.
+
+        Returns:
+            The same pixels, counted from the first row and column of `outer`.
+        """
+        return Window(self.y0 - outer.y0, self.y1 - outer.y0, self.x0 - outer.x0, self.x1 - outer.x0)
+
     def contains(self, y: Tensor, x: Tensor) -> Tensor:
-        """Whether each pixel lies inside."""
+        """Test which pixels lie inside this window.
+
+        Args:
+            y: `(N,)` rows.
+            x: `(N,)` columns.
+
+        Returns:
+            `(N,)` bool.
+        """
         return (y >= self.y0) & (y < self.y1) & (x >= self.x0) & (x < self.x1)
 
 
 class Visit(NamedTuple):
-    """How the instances compete. All tensors stay on the device of the logits.
+    """The competition of the instances for pixels. All tensors are on the device of the logits.
 
-    winner: `(H, W)` int16, the place in the visiting order of the instance that got the pixel, -1 for stuff.
-    order: `(N,)` int64 indices of the detections by descending score. area, intersection: `(N,)` int64 px, each visited
-    mask and its overlap with the masks kept before. kept: `(N,)` bool.
+    Attributes:
+        winner: `(H, W)` int16, the place in the visiting order of the instance that won the pixel, -1 where none did.
+        order: `(N,)` int64 indices of the detections by descending score, the visiting order.
+        area: `(N,)` int64 px, the area of each visited mask.
+        intersection: `(N,)` int64 px, the overlap of each visited mask with the masks kept before it.
+        kept: `(N,)` bool, whether the overlap is small enough.
     """
 
     winner: Tensor
@@ -52,10 +87,12 @@ class Visit(NamedTuple):
 
 
 class FusedMap(NamedTuple):
-    """The fused map on the device of the logits, and what its ids mean.
+    """The fused map of one image.
 
-    segment_map: `(H, W)` int32, 0 = void. class_ids, scores: of the segments 1, 2, …; instances first, by descending
-    score, then stuff (score NaN) by ascending class.
+    Attributes:
+        segment_map: `(H, W)` int32 on the device of the logits; 0 is void, else the segment's number.
+        class_ids: Train ids of the segments 1, 2, …: instances by descending score, then stuff by ascending class.
+        scores: Scores of the same segments; NaN for stuff.
     """
 
     segment_map: Tensor
@@ -64,10 +101,15 @@ class FusedMap(NamedTuple):
 
 
 class PanopticFusion(nn.Module):
-    """The panoptic map of one image. Has no weights.
+    """The fusion of the two heads' outputs for one image. It has no weights.
 
-    Deviations from the published program, in cases it gets wrong: a box without width or height is dropped instead of
-    taking all other instances with it, and where stuff wins no pixel at all the first instance still gets an id.
+    Deviations from the published program:
+    - An instance gets no pixel outside its box, unless `contain_instances` is false.
+    - A box without width or height is dropped; published, all instances of the image are lost.
+    - If stuff wins no pixel of the image, the first instance gets an id nevertheless.
+
+    Args:
+        num_stuff: Number of stuff classes.
     """
 
     def __init__(self, num_stuff: int) -> None:
@@ -75,7 +117,16 @@ class PanopticFusion(nn.Module):
         self.num_stuff = num_stuff
 
     def forward(self, semantic_logits: Tensor, detections: Detections, test: TestConfig) -> FusedMap:
-        """semantic_logits: `(classes, H, W)` float. detections: boxes in px of the same image."""
+        """Fuse the outputs of the heads.
+
+        Args:
+            semantic_logits: `(classes, H, W)` float.
+            detections: Detections with boxes in px of the same image.
+            test: Settings of the fusion.
+
+        Returns:
+            The fused map.
+        """
         boxes = detections.boxes
         drawable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         detections = Detections(*(field[drawable] for field in detections))
@@ -101,9 +152,19 @@ class PanopticFusion(nn.Module):
 
 
 def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuff: int, test: TestConfig) -> Visit:
-    """Which instance gets which pixel. Detections are visited by descending score; all boxes have an area.
+    """Let stuff and instances compete for each pixel.
 
-    Each instance is worked on inside a window around its box only, and nothing waits for the device inside the loop.
+    The detections are visited by descending score, each inside a window around its box. Inside the loop nothing waits
+    for the device.
+
+    Args:
+        semantic_logits: `(classes, H, W)` float.
+        detections: Detections whose boxes have a width and a height.
+        num_stuff: Number of stuff classes.
+        test: Settings of the fusion.
+
+    Returns:
+        The instance that wins each pixel, and what was decided about each instance.
     """
     height, width = semantic_logits.shape[1:]
     order = detections.scores.sort(descending=True, stable=True).indices
@@ -120,15 +181,13 @@ def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuf
         mask = mask_logits.sigmoid() > test.mask_threshold
         already = window.of(taken)
         area, intersection = mask.sum(), (mask & already).sum()
-        # 0 / 0 is NaN and keeps an empty mask, as published: it may still win pixels by its semantic logits.
+        # 0 / 0 is NaN and keeps an empty mask, as published: its semantic logits may still win pixels.
         keep = ~(intersection / area > test.overlap_threshold)
         already |= mask & keep
 
         semantic = torch.zeros_like(mask_logits)
         inner = _semantic_window(box, height, width)
-        Window(inner.y0 - window.y0, inner.y1 - window.y0, inner.x0 - window.x0, inner.x1 - window.x0).of(
-            semantic
-        ).copy_(inner.of(semantic_logits[num_stuff + labels[i]]))
+        inner.relative_to(window).of(semantic).copy_(inner.of(semantic_logits[num_stuff + labels[i]]))
         mask_logits = 4 * mask_logits
         fused = (mask_logits.sigmoid() + semantic.sigmoid()) * (mask_logits + semantic)
         best_here = window.of(best)
@@ -147,9 +206,17 @@ def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuf
 
 
 def sample_mask_logits(mask_logits: Tensor, box: list[float], window: Window) -> Tensor:
-    """Mask logits `(28, 28)` of a box, sampled bilinearly at the pixel centres of a window: `(h, w)`, zero outside.
+    """Sample the mask of a box bilinearly at the pixel centres of a window.
 
-    The sampling is separable: a matrix of tent weights for the rows, and one for the columns.
+    The sampling is separable: one matrix of tent weights for the rows, and one for the columns.
+
+    Args:
+        mask_logits: `(28, 28)`.
+        box: x1, y1, x2, y2 in px, with a width and a height.
+        window: The pixels, `h` rows and `w` columns.
+
+    Returns:
+        `(h, w)`; zero more than half a cell outside the box.
     """
     x1, y1, x2, y2 = box
     rows = _tent_weights(window.y0, window.y1, y1, y2, mask_logits)
@@ -158,10 +225,10 @@ def sample_mask_logits(mask_logits: Tensor, box: list[float], window: Window) ->
 
 
 def _tent_weights(start: int, stop: int, low: float, high: float, like: Tensor) -> Tensor:
-    """`(stop - start, 28)`: how much each mask cell counts at each pixel centre of one axis."""
+    """Return `(stop - start, 28)`: the weight of each mask cell at each pixel centre of one axis."""
     cells = like.shape[-1]
     centres = torch.arange(start, stop, device=like.device, dtype=torch.float32) + 0.5
-    position = cells * (centres - low) / (high - low) - 0.5
+    position = to_mask_cells(centres, low, high, cells) - 0.5
     distance = position[:, None] - torch.arange(cells, device=like.device, dtype=torch.float32)
     return (1 - distance.abs()).clamp(min=0).to(like.dtype)
 
@@ -174,14 +241,14 @@ def _box_window(box: list[float], height: int, width: int) -> Window:
 
 
 def _mask_window(box: list[float], height: int, width: int) -> Window:
-    """Every pixel where the mask, half a cell wider than its box, or the semantic logits of the box can be non-zero."""
+    """Return the pixels where the sampled mask, half a cell wider than its box, or the semantics may be non-zero."""
     x1, y1, x2, y2 = box
     margin_x, margin_y = (x2 - x1) / 56 + 1, (y2 - y1) / 56 + 1
     return _clip(y1 - margin_y, y2 + margin_y + 1, x1 - margin_x, x2 + margin_x + 1, height, width)
 
 
 def _semantic_window(box: list[float], height: int, width: int) -> Window:
-    """The pixels of a box whose semantic logits count: half a pixel is rounded to the even side, as published."""
+    """Return the pixels of a box whose semantic logits count; half pixels are rounded to even, as published."""
     x1, y1, x2, y2 = box
     return _clip(int(y1 + 1), round(y2 - 1) + 1, int(x1 + 1), round(x2 - 1) + 1, height, width)
 
@@ -192,10 +259,10 @@ def _clip(y0: float, y1: float, x0: float, x1: float, height: int, width: int) -
 
 
 def _give_negative_pixels(visit: Visit, best: Tensor, windows: list[Window]) -> None:
-    """Pixels where no candidate is above zero go to the first kept instance that lies elsewhere, in place.
+    """Give the pixels whose logits are all negative to the first kept instance that lies elsewhere, in place.
 
-    Outside its window an instance's fused logit is exactly 0, which beats negative ones: a property of the published
-    fusion. Such pixels are rare, so they are looked at by themselves instead of in every window of the image.
+    This is part of the published rule: outside its window the fused logit of an instance is exactly 0, which beats
+    negative ones. The pixels are handled together here, so that the windows can stay small.
     """
     kept = visit.kept.nonzero().squeeze(1).tolist()
     if not kept:
@@ -215,49 +282,3 @@ def _give_negative_pixels(visit: Visit, best: Tensor, windows: list[Window]) -> 
 
 def _stack(values: list[Tensor], like: Tensor) -> Tensor:
     return torch.stack(values) if values else torch.zeros_like(like)
-
-
-def to_prediction(
-    fused: FusedMap, classes: ClassTable, output_size: tuple[int, int] | None = None
-) -> PanopticPrediction:
-    """The fused map as a PanopticPrediction in main memory, at `output_size` (height, width) if that is given.
-
-    The map is resized by taking the pixel at the same relative position; a segment that has no pixel left is left out.
-    """
-    segment_map = fused.segment_map
-    if output_size is not None and output_size != tuple(segment_map.shape):
-        rows, columns = (
-            torch.arange(new, device=segment_map.device).mul(2).add(1).mul(old).div(2 * new, rounding_mode="floor")
-            for new, old in zip(output_size, segment_map.shape, strict=True)
-        )
-        segment_map = segment_map[rows[:, None], columns]
-
-    height, width = segment_map.shape
-    ids = segment_map.long()
-    area_px = torch.bincount(ids.flatten(), minlength=len(fused.class_ids) + 1).tolist()
-    on_row = torch.zeros(height, len(area_px), dtype=torch.bool, device=ids.device).scatter_(1, ids, True)
-    on_column = torch.zeros(len(area_px), width, dtype=torch.bool, device=ids.device).scatter_(0, ids, True)
-    y, x = _spans(on_row.T), _spans(on_column)
-
-    segments = tuple(
-        Segment(
-            id=segment_id,
-            class_id=class_id,
-            label=classes.names[class_id],
-            is_thing=classes.is_thing(class_id),
-            score=score,
-            area_px=area_px[segment_id],
-            box_xyxy_px=(x[segment_id][0], y[segment_id][0], x[segment_id][1], y[segment_id][1]),
-        )
-        for segment_id, (class_id, score) in enumerate(zip(fused.class_ids, fused.scores, strict=True), start=1)
-        if area_px[segment_id] > 0
-    )
-    return PanopticPrediction(segment_map.cpu().numpy(), segments, classes)
-
-
-def _spans(present: Tensor) -> list[list[int]]:
-    """First and one past the last True of each row of `(N, L)`; meaningless for a row without any."""
-    length = present.shape[1]
-    first = present.byte().argmax(dim=1)
-    last = length - present.flip(1).byte().argmax(dim=1)
-    return torch.stack((first, last), dim=1).tolist()

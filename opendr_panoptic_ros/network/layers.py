@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The network's small parts: the norm with its odd weight, convolutions with their norm, folding the two together."""
+"""Layers: the norm of the released weights, convolutions with their norm, and the folding of norms."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ LEAKY_SLOPE = 0.01
 
 
 class Norm(nn.BatchNorm2d):
-    """`act((x - mean) / sqrt(var + eps) * (|weight| + eps) + bias)`, act a leaky ReLU or nothing.
+    """Batch norm `act((x - mean) / sqrt(var + eps) * (|weight| + eps) + bias)`.
 
-    The released weights have both signs; the absolute value and the eps on the weight come from the activated batch
-    norm they were trained with. In training mode the batch's statistics are used and tracked, as in BatchNorm2d.
+    The released weights have both signs. The absolute value and the eps on the weight come from the activated batch
+    norm they were trained with. In training mode the statistics of the batch are used and tracked, as in BatchNorm2d.
+
+    Args:
+        channels: Channels of the input.
+        eps: Added to the variance and to the absolute weight.
+        activation: Whether `act` is a leaky ReLU; otherwise it is the identity.
     """
 
     running_mean: Tensor
@@ -27,7 +32,14 @@ class Norm(nn.BatchNorm2d):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)` → the same shape and dtype."""
+        """Normalise and activate.
+
+        Args:
+            x: `(B, channels, H, W)`.
+
+        Returns:
+            A tensor of the same shape and dtype.
+        """
         weight = self.weight.abs() + self.eps
         momentum = self.momentum or 0.0
         x = F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, self.training, momentum, self.eps)
@@ -38,7 +50,14 @@ class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's "same" padding: output size `ceil(n / stride)`, the odd pixel of padding last."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)` → `(B, C', ceil(H / stride), ceil(W / stride))`."""
+        """Convolve.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
+        """
         (kernel_h, kernel_w), (stride_h, stride_w) = self.kernel_size, self.stride
         pad_h = _same_padding(x.shape[-2], kernel_h, stride_h)
         pad_w = _same_padding(x.shape[-1], kernel_w, stride_w)
@@ -49,12 +68,20 @@ class SameConv2d(nn.Conv2d):
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> int:
-    """Total padding of one axis."""
+    """Return the total padding of one axis in px."""
     return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, padded to keep the size, and its norm with leaky ReLU."""
+    """A convolution without bias, padded to keep the size, and its norm with leaky ReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the kernel.
+        groups: Number of groups of the convolution.
+        dilation: Dilation of the rows and of the columns.
+    """
 
     folds = (("conv", "bn"),)
 
@@ -69,12 +96,25 @@ class ConvNorm(nn.Module):
         self.bn = Norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in, H, W)` → `(B, out, H, W)`."""
+        """Convolve, normalise and activate.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, H, W)`.
+        """
         return self.bn(self.conv(x))
 
 
 class SeparableConv(nn.Module):
-    """A depthwise 3×3 and a 1×1 convolution, each with norm and leaky ReLU; only the depthwise part is dilated."""
+    """A depthwise 3×3 and a 1×1 convolution, each with norm and leaky ReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        dilation: Dilation of the rows and of the columns in the depthwise convolution.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
@@ -82,15 +122,25 @@ class SeparableConv(nn.Module):
         self.pointwise_conv = ConvNorm(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in, H, W)` → `(B, out, H, W)`."""
+        """Convolve, normalise and activate.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, H, W)`.
+        """
         return self.pointwise_conv(self.depthwise_conv(x))
 
 
 @torch.no_grad()
 def fold_norms_(module: nn.Module) -> None:
-    """Every norm inside `module` is folded into the convolution before it and replaced by its activation, in place.
+    """Fold every norm into the convolution before it and replace it by its activation, in place.
 
-    A module says which pairs it owns in `folds`: names of (convolution, norm). The arithmetic is done in float64.
+    The attribute `folds` of a module lists its pairs of (convolution, norm) by name. The arithmetic is done in float64.
+
+    Args:
+        module: The module whose submodules are folded. Modules that are folded already stay as they are.
     """
     for child in module.modules():
         for conv_name, norm_name in getattr(child, "folds", ()):

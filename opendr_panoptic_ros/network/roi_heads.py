@@ -24,10 +24,13 @@ _SAMPLES = 2  # a side of each bin
 
 
 class Detections(NamedTuple):
-    """What was found in one image.
+    """The detected instances of one image.
 
-    boxes: `(N, 4)` float32 px. scores: `(N,)`. labels: `(N,)` int64, 0-based among the things. mask_logits:
-    `(N, 28, 28)` float32, of each detection's class.
+    Attributes:
+        boxes: `(N, 4)` float32 x1, y1, x2, y2 in px.
+        scores: `(N,)` float32, 0 to 1.
+        labels: `(N,)` int64 class, 0-based among the things.
+        mask_logits: `(N, 28, 28)` float32, of each detection's class; the cells divide the box equally.
     """
 
     boxes: Tensor
@@ -37,27 +40,52 @@ class Detections(NamedTuple):
 
 
 def roi_levels(rois: Tensor) -> Tensor:
-    """The level of the neck each RoI reads from: `(N,)` int64, 0 to 3. rois: `(N, 5)` image index, x1, y1, x2, y2."""
+    """Choose the level of the neck from which each RoI takes its features.
+
+    Args:
+        rois: `(N, 5)` image index, x1, y1, x2, y2 in px.
+
+    Returns:
+        `(N,)` int64, 0 to 3.
+    """
     size = ((rois[:, 3] - rois[:, 1] + 1) * (rois[:, 4] - rois[:, 2] + 1)).sqrt()
     return (size / _FINEST_SCALE_PX + 1e-6).log2().floor().clamp(0, len(STRIDES) - 1).long()
 
 
 def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) -> Tensor:
-    """RoIAlign from x1 · scale to (x2 + 1) · scale, no half-pixel shift, 2×2 samples a bin.
+    """Apply RoIAlign from x1 · scale to (x2 + 1) · scale, without half-pixel shift, with 2×2 samples in each bin.
 
-    feature: `(B, C, h, w)`. rois: `(N, 5)` float32 image index, x1, y1, x2, y2 in px. Returns `(N, C, out, out)`.
-    torchvision widens a RoI below one cell unless `aligned`; so the half pixel that `aligned` takes off is added first.
+    torchvision widens a RoI smaller than one cell unless `aligned` is set. Therefore `aligned` is set, and the half
+    pixel that it subtracts is added first.
+
+    Args:
+        feature: `(B, C, h, w)`.
+        rois: `(N, 5)` float32 image index, x1, y1, x2, y2 in px.
+        scale: Cells of `feature` for each px, 1 / stride.
+        output_size: Side of the output in bins.
+
+    Returns:
+        `(N, C, output_size, output_size)`, of the dtype of `feature`.
     """
     half_cell = 0.5 / scale
     low = rois[:, 1:3] + half_cell
     high = torch.maximum(rois[:, 3:5] + (1 + half_cell), low)
     aligned = torch.cat((rois[:, :1], low, high), dim=1)
-    # Coordinates in half precision are whole pixels off: this operator always runs in float32.
+    # In half precision, coordinates would be wrong by whole pixels: this operator always runs in float32.
     return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
 
 
 def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tensor:
-    """Each RoI's features from its level of the neck: `(N, C, out, out)`. rois as in `align_rois`."""
+    """Compute the features of each RoI from its level of the neck.
+
+    Args:
+        fpn: Maps of the neck, `(B, C, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+        rois: `(N, 5)` float32 image index, x1, y1, x2, y2 in px.
+        output_size: Side of the output in bins.
+
+    Returns:
+        `(N, C, output_size, output_size)`.
+    """
     levels = roi_levels(rois)
     features = fpn[0].new_zeros(len(rois), fpn[0].shape[1], output_size, output_size)
     for level, (feature, stride) in enumerate(zip(fpn, STRIDES, strict=True)):
@@ -67,7 +95,13 @@ def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tenso
 
 
 class BoxHead(nn.Module):
-    """Class logits and box deltas of RoI features: column 0 is background, then the thing classes."""
+    """Class logits and box deltas of RoIs; column 0 is background, the others are the thing classes.
+
+    Args:
+        channels: Channels of the RoI features.
+        width: Width of the two fully connected layers.
+        num_things: Number of thing classes.
+    """
 
     roi_size = 7
 
@@ -78,7 +112,14 @@ class BoxHead(nn.Module):
         self.fc_reg = nn.Linear(width, 4 * (1 + num_things))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`(N, C, 7, 7)` → class logits `(N, 1 + things)` and deltas `(N, 4 · (1 + things))`."""
+        """Compute the outputs of the head.
+
+        Args:
+            features: `(N, channels, 7, 7)`.
+
+        Returns:
+            Class logits `(N, 1 + num_things)` and box deltas `(N, 4 · (1 + num_things))`.
+        """
         x = features.flatten(1)
         for fc in self.shared_fcs:
             x = F.relu(fc(x))
@@ -86,7 +127,12 @@ class BoxHead(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """Mask logits of RoI features; channel 0 is background and never used."""
+    """Mask logits of RoIs; channel 0 is background and not used.
+
+    Args:
+        channels: Channels of the RoI features.
+        num_things: Number of thing classes.
+    """
 
     roi_size = 14
 
@@ -97,12 +143,25 @@ class MaskHead(nn.Module):
         self.conv_logits = nn.Conv2d(channels, 1 + num_things, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(N, C, 14, 14)` → `(N, 1 + things, 28, 28)`."""
+        """Compute the outputs of the head.
+
+        Args:
+            features: `(N, channels, 14, 14)`.
+
+        Returns:
+            Mask logits `(N, 1 + num_things, 28, 28)`.
+        """
         return self.conv_logits(F.relu(self.upsample(self.convs(features))))
 
 
 class RoIHeads(nn.Module):
-    """The box head on all proposals, then the mask head on what it found."""
+    """The box head on all proposals, then the mask head on the detections.
+
+    Args:
+        channels: Channels of each map of the neck.
+        box_head_width: Width of the box head's two fully connected layers.
+        num_things: Number of thing classes.
+    """
 
     def __init__(self, channels: int, *, box_head_width: int, num_things: int) -> None:
         super().__init__()
@@ -116,15 +175,24 @@ class RoIHeads(nn.Module):
         image_size: tuple[int, int],
         test: TestConfig,
     ) -> list[Detections]:
-        """The neck's maps and each image's proposals `(N, 4)` → each image's detections.
+        """Detect the instances of each image.
 
-        image_size: height and width, without padding: boxes are clipped to it.
+        Args:
+            fpn: Maps of the neck, `(B, channels, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+            proposals: Boxes `(N, 4)` float32 px of each image.
+            image_size: Height and width in px of the images inside the padding; boxes are clipped to it.
+            test: Thresholds of the box head.
+
+        Returns:
+            The detections of each image.
         """
         rois = with_image_index(proposals)
+        class_logits, deltas = self.box(roi_features(fpn, rois, self.box.roi_size))
         counts = [len(boxes) for boxes in proposals]
-        class_logits, deltas = (x.float().split(counts) for x in self.box(roi_features(fpn, rois, self.box.roi_size)))
         found = []
-        for boxes, logits, image_deltas in zip(proposals, class_logits, deltas, strict=True):
+        for boxes, logits, image_deltas in zip(
+            proposals, class_logits.float().split(counts), deltas.float().split(counts), strict=True
+        ):
             per_class = decode_boxes(
                 boxes.repeat_interleave(logits.shape[1], dim=0), image_deltas.reshape(-1, 4), BOX_STDS, image_size
             )
@@ -141,7 +209,16 @@ class RoIHeads(nn.Module):
         return [Detections(*detection, masks) for detection, masks in zip(found, mask_logits, strict=True)]
 
     def masks(self, fpn: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> list[Tensor]:
-        """Mask logits `(N, 28, 28)` float32 of each image's detections, each from the channel of its class."""
+        """Compute the masks of the detections of each image.
+
+        Args:
+            fpn: Maps of the neck, `(B, channels, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+            boxes: Boxes `(N, 4)` float32 px of each image.
+            labels: Classes `(N,)` int64 of each image, 0-based among the things.
+
+        Returns:
+            For each image mask logits `(N, 28, 28)` float32, each from the channel of its class.
+        """
         rois = with_image_index(boxes)
         logits = self.mask(roi_features(fpn, rois, self.mask.roi_size)).float()
         chosen = logits[torch.arange(len(rois), device=rois.device), torch.cat(list(labels)) + 1]
@@ -149,5 +226,12 @@ class RoIHeads(nn.Module):
 
 
 def with_image_index(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes of several images in one `(N, 5)` tensor: image index, x1, y1, x2, y2."""
+    """Concatenate the boxes of several images.
+
+    Args:
+        boxes: Boxes `(N, 4)` of each image.
+
+    Returns:
+        `(sum of N, 5)` image index, x1, y1, x2, y2.
+    """
     return torch.cat([F.pad(b, (1, 0), value=float(i)) for i, b in enumerate(boxes)])

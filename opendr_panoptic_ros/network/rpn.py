@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The region proposal network: where there may be a thing (paper section 3.4)."""
+"""The region proposal network: boxes that may contain a thing, of any class (paper section 3.4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ _RATIOS = (0.5, 1.0, 2.0)
 
 
 def base_anchors(stride: int, scale: float) -> Tensor:
-    """The anchors of the first cell: `(3, 4)` x1, y1, x2, y2 in px, height/width 0.5, 1 and 2, rounded half to even."""
+    """Compute the anchors of the first cell of a level.
+
+    Args:
+        stride: Stride of the level in px.
+        scale: Anchor size in multiples of the stride.
+
+    Returns:
+        `(3, 4)` x1, y1, x2, y2 in px, of the ratios height / width 0.5, 1 and 2, rounded half to even.
+    """
     centre = (stride - 1) / 2
     root = torch.tensor([math.sqrt(ratio) for ratio in _RATIOS])
     width, height = scale * stride / root, scale * stride * root
@@ -29,7 +37,17 @@ def base_anchors(stride: int, scale: float) -> Tensor:
 
 
 def grid_anchors(feature_size: tuple[int, int], stride: int, scale: float, device: torch.device) -> Tensor:
-    """All anchors of a level: `(H · W · 3, 4)` px, ordered by row, column, anchor."""
+    """Compute all anchors of a level.
+
+    Args:
+        feature_size: Height H and width W of the level in cells.
+        stride: Stride of the level in px.
+        scale: Anchor size in multiples of the stride.
+        device: Device of the result.
+
+    Returns:
+        `(H · W · 3, 4)` x1, y1, x2, y2 in px, ordered by row, column, anchor.
+    """
     shift_y = torch.arange(feature_size[0], device=device) * stride
     shift_x = torch.arange(feature_size[1], device=device) * stride
     y, x = torch.meshgrid(shift_y, shift_x, indexing="ij")
@@ -38,9 +56,13 @@ def grid_anchors(feature_size: tuple[int, int], stride: int, scale: float, devic
 
 
 class RPN(nn.Module):
-    """Objectness and box deltas of three anchors a cell, on every level of the neck.
+    """Objectness and box deltas of three anchors for each cell, on every level of the neck.
 
     Deviation from the paper, as in the released weights: a full 3×3 convolution, not a separable one.
+
+    Args:
+        channels: Channels of each map of the neck.
+        anchor_scale: Anchor size in multiples of a level's stride.
     """
 
     def __init__(self, channels: int, *, anchor_scale: float) -> None:
@@ -51,16 +73,31 @@ class RPN(nn.Module):
         self.rpn_reg = nn.Conv2d(channels, 4 * len(_RATIOS), 1)
 
     def forward(self, fpn: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The neck's maps → of each level: objectness logits `(B, 3, H / s, W / s)`, deltas `(B, 12, H / s, W / s)`."""
+        """Compute the outputs of the RPN's convolutions.
+
+        Args:
+            fpn: Maps of the neck, `(B, channels, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+
+        Returns:
+            Objectness logits `(B, 3, H / s, W / s)` and box deltas `(B, 12, H / s, W / s)` of each level; channel
+            4 · anchor + (dx, dy, dw, dh).
+        """
         hidden = [F.relu(self.rpn_conv(level)) for level in fpn]
         return [self.rpn_cls(level) for level in hidden], [self.rpn_reg(level) for level in hidden]
 
     def proposals(
         self, objectness: Sequence[Tensor], deltas: Sequence[Tensor], image_size: tuple[int, int], test: TestConfig
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The best boxes of each image: `(N, 4)` float32 px and scores `(N,)`, highest first; N ≤ rpn_max_proposals.
+        """Select the best boxes of each image.
 
-        objectness, deltas: what `forward` returned. image_size: height and width, without padding.
+        Args:
+            objectness: Objectness logits of each level, as `forward` returns them.
+            deltas: Box deltas of each level, as `forward` returns them.
+            image_size: Height and width in px of the images inside the padding; boxes are clipped to it.
+            test: Numbers of proposals and the threshold of the NMS.
+
+        Returns:
+            For each image boxes `(N, 4)` float32 px and scores `(N,)` in descending order; N ≤ `rpn_max_proposals`.
         """
         anchors = [
             grid_anchors((level.shape[-2], level.shape[-1]), stride, self.anchor_scale, level.device)
@@ -83,7 +120,7 @@ class RPN(nn.Module):
 def _level_proposals(
     objectness: Tensor, deltas: Tensor, anchors: Tensor, image_size: tuple[int, int], test: TestConfig
 ) -> tuple[Tensor, Tensor]:
-    """One image, one level: objectness `(3, H, W)`, deltas `(12, H, W)` → boxes `(N, 4)`, scores `(N,)`."""
+    """Select the boxes of one level of one image: objectness `(3, H, W)`, deltas `(12, H, W)` → `(N, 4)`, `(N,)`."""
     scores = objectness.permute(1, 2, 0).reshape(-1).sigmoid()
     deltas = deltas.permute(1, 2, 0).reshape(-1, 4)
     if len(scores) > test.rpn_max_per_level:

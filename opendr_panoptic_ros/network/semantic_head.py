@@ -19,7 +19,12 @@ def _enlarge(x: Tensor, times: int) -> Tensor:
 
 
 class DensePredictionCells(nn.Module):
-    """DPC: context at many scales, by a small graph of dilated separable convolutions."""
+    """DPC: context at several scales, from a small graph of dilated separable convolutions.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -28,7 +33,14 @@ class DensePredictionCells(nn.Module):
         self.conv = ConvNorm(5 * in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in, H, W)` → `(B, out, H, W)`."""
+        """Compute the features.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, H, W)`.
+        """
         a = self.convs[0](x)
         b, c, d = (self.convs[i](a) for i in (1, 2, 3))
         e = self.convs[4](d)
@@ -36,19 +48,37 @@ class DensePredictionCells(nn.Module):
 
 
 class TwoSeparableConvs(nn.Module):
-    """LSFE, the fine features, and the first part of MC, the alignment between scales: two separable convolutions."""
+    """Two separable convolutions: LSFE, the fine features, and the first part of MC, the alignment between scales.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.convs = nn.Sequential(SeparableConv(in_channels, out_channels), SeparableConv(out_channels, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in, H, W)` → `(B, out, H, W)`."""
+        """Compute the features.
+
+        Args:
+            x: `(B, in_channels, H, W)`.
+
+        Returns:
+            `(B, out_channels, H, W)`.
+        """
         return self.convs(x)
 
 
 class SemanticHead(nn.Module):
-    """Logits of all stuff and thing classes, in the order of their train ids."""
+    """Logits of all stuff and thing classes, in the order of their train ids.
+
+    Args:
+        in_channels: Channels of each map of the neck.
+        channels: Channels inside the head.
+        num_classes: Number of stuff and thing classes together.
+    """
 
     def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -59,7 +89,14 @@ class SemanticHead(nn.Module):
         self.conv_logits = nn.Conv2d(4 * channels, num_classes, 1)
 
     def stride4(self, fpn: Sequence[Tensor]) -> Tensor:
-        """The four maps of the neck → logits `(B, classes, H / 4, W / 4)`."""
+        """Compute the logits at a quarter of the input's size.
+
+        Args:
+            fpn: Maps of the neck, `(B, in_channels, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+
+        Returns:
+            `(B, num_classes, H / 4, W / 4)`.
+        """
         p0, p1, p2, p3 = fpn
         s3 = self.lateral_convs_ss[0](p3)
         s2 = self.lateral_convs_ss[1](p2)
@@ -67,6 +104,24 @@ class SemanticHead(nn.Module):
         s0 = self.lateral_convs_ls[1](p0) + _enlarge(self.aligning_convs[1](s1), 2)
         return self.conv_logits(torch.cat((s0, _enlarge(s1, 2), _enlarge(s2, 4), _enlarge(s3, 8)), dim=1))
 
+    def enlarge(self, logits: Tensor) -> Tensor:
+        """Resize the logits of `stride4` to the input's size, bilinearly.
+
+        Args:
+            logits: `(B, num_classes, H / 4, W / 4)`.
+
+        Returns:
+            `(B, num_classes, H, W)`.
+        """
+        return _enlarge(logits, 4)
+
     def forward(self, fpn: Sequence[Tensor]) -> Tensor:
-        """The four maps of the neck → logits `(B, classes, H, W)` at the size of the network's input."""
-        return _enlarge(self.stride4(fpn), 4)
+        """Compute the logits at the size of the network's input.
+
+        Args:
+            fpn: Maps of the neck, `(B, in_channels, H / s, W / s)` at the strides s = 4, 8, 16, 32.
+
+        Returns:
+            `(B, num_classes, H, W)`.
+        """
+        return self.enlarge(self.stride4(fpn))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The neck: features of four strides, mixed from coarse to fine and from fine to coarse (paper section 3.2)."""
+"""The neck: features at four strides, fused from coarse to fine and from fine to coarse (paper section 3.2)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from opendr_panoptic_ros.network.layers import ConvNorm
 
 
 class TwoWayFPN(nn.Module):
-    """Four maps of `channels` channels from the backbone's four.
+    """Four maps of equal channels from the four maps of the backbone.
 
     Deviation from the paper, as in the released weights: the output convolutions are full 3×3 ones, not separable.
+
+    Args:
+        in_channels: Channels of the backbone's maps, from the finest to the coarsest.
+        channels: Channels of each output.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int) -> None:
@@ -27,7 +31,14 @@ class TwoWayFPN(nn.Module):
         self.fpn_convs = nn.ModuleList(ConvNorm(channels, channels, 3) for _ in in_channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps `(B, in_channels[i], H / s, W / s)` → maps `(B, channels, H / s, W / s)`, s = 4, 8, 16, 32."""
+        """Compute the maps of the neck.
+
+        Args:
+            maps: Maps of the backbone, `(B, in_channels[i], H / s, W / s)` at the strides s = 4, 8, 16, 32.
+
+        Returns:
+            Maps `(B, channels, H / s, W / s)` at the same strides.
+        """
         top = [lateral(x) for lateral, x in zip(self.lateral_convs_top, maps, strict=True)]
         for i in range(len(top) - 1, 0, -1):
             top[i - 1] = top[i - 1] + F.interpolate(top[i], size=top[i - 1].shape[-2:], mode="nearest")

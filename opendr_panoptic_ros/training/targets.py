@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from opendr_panoptic_ros.network.boxes import from_mask_cells
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import Truth
 
@@ -166,8 +167,7 @@ def last_pixel(boxes: Tensor) -> Tensor:
 def mask_targets(instance_map: Tensor, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Make the targets of the mask head.
 
-    The cells divide x1 to x2 and y1 to y2 equally: these are the places where `network.fusion` samples the mask's
-    logits (docs/NETWORK.md, Fusion, step 1). A change there needs the same change here.
+    The cells lie where the fusion samples the mask's logits: both use the functions of `network.boxes`.
 
     Args:
         instance_map: `(H, W)` integers, i + 1 in the pixels of instance i.
@@ -179,9 +179,9 @@ def mask_targets(instance_map: Tensor, instances: Tensor, boxes: Tensor, size: i
         `(N, size, size)` float32, 1 where at least half of a cell belongs to the box's instance, else 0.
     """
     height, width = instance_map.shape
-    steps = (torch.arange(size * _POINTS, device=boxes.device) + 0.5) / (size * _POINTS)
-    x = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps
-    y = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps
+    points = (torch.arange(size * _POINTS, device=boxes.device) + 0.5) / _POINTS
+    x = from_mask_cells(points, boxes[:, 0:1], boxes[:, 2:3], size)
+    y = from_mask_cells(points, boxes[:, 1:2], boxes[:, 3:4], size)
     column, row = x.long().clamp(0, width - 1), y.long().clamp(0, height - 1)
     inside = instance_map[row[:, :, None], column[:, None, :]] == (instances + 1)[:, None, None]
     share = inside.float().view(-1, size, _POINTS, size, _POINTS).mean(dim=(2, 4))

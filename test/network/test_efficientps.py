@@ -19,8 +19,9 @@ from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import Backbone
-from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion, to_prediction
+from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion
 from opendr_panoptic_ros.network.layers import Norm
+from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
 
 TINY = ModelConfig(backbone_width=0.35, backbone_depth=1.0, fpn_channels=16, semantic_channels=8, box_head_width=16)

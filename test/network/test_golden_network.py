@@ -20,7 +20,8 @@ from torch import Tensor
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.network.fusion import Visit, to_prediction, visit_instances
+from opendr_panoptic_ros.network.fusion import Visit, visit_instances
+from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections, roi_features
 
 pytestmark = pytest.mark.golden
