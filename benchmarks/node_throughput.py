@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from opendr_panoptic_ros.demo.dds import profile_variable, reserved_domain_id
 from opendr_panoptic_ros.ros.messages import image_message
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +55,8 @@ def main() -> None:
     if arguments.camera:
         publish(arguments.size, arguments.rate_hz, arguments.frames)
         return
-    report = measure(arguments)
+    with reserved_domain_id() as domain_id:
+        report = measure(arguments, domain_id)
     table = Table("figure", "value")
     for name, value in report.items():
         table.add_row(name, f"{value:.1f}" if isinstance(value, float) else str(value))
@@ -89,16 +90,17 @@ def publish(size: str, rate_hz: float, frames: int) -> None:
     time.sleep(0.5)
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, domain_id: int) -> dict[str, Any]:
     """Run the camera and the node, subscribe to the outputs, and return the figures.
 
     Args:
         arguments: The command line.
+        domain_id: ROS domain of camera, node and listener.
     """
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(domain_id)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    name = "FASTRTPS" if int(version("rclpy").split(".")[0]) < 9 else "FASTDDS"
-    os.environ[f"{name}_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds_large_images.xml")
+    if variable := profile_variable():
+        os.environ[variable] = str(ROOT / "config" / "fastdds_large_images.xml")
     rclpy.init()
     listener = Node("benchmark_listener")
     diagnostics: list[dict[str, str]] = []

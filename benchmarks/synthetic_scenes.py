@@ -14,6 +14,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -75,7 +76,7 @@ def measure(num_images: int, num_processes: int) -> list[Rate]:
     draw_scenes(range(4), *SIZES_PX[0])  # draws the noise that all scenes share
     rates = []
     for height, width in SIZES_PX:
-        wall_s, cpu_s = _timed(lambda size=(height, width): draw_scenes(range(1000, 1000 + num_images), *size))
+        wall_s, cpu_s = _timed(partial(draw_scenes, range(1000, 1000 + num_images), height, width))
         rates.append(Rate("scenes", height, width, 1, num_images / wall_s, 1e3 * cpu_s / num_images))
     height, width = SIZES_PX[0]
     with multiprocessing.get_context("spawn").Pool(num_processes) as pool:

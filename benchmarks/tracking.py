@@ -206,7 +206,7 @@ def observed(
     if largest_first:
         segments.sort(key=lambda segment: -segment.area_px)
     else:
-        rng.shuffle(segments)  # type: ignore[arg-type]
+        rng.shuffle(segments)
     new_ids = np.zeros(segment_map.max() + 1, np.int32)
     new_ids[[segment.id for segment in segments]] = np.arange(1, len(segments) + 1)
     renamed = tuple(replace(segment, id=number + 1) for number, segment in enumerate(segments))

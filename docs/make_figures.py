@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Write the pictures of README.md and docs/demo_model.md into docs/images, using the weights in the package.
+"""Writes the figures of the README and of docs/demo_model.md to docs/images, with the weights in the package.
 
-python docs/make_figures.py [--page demo_out/index.html]    --page: the page written by `make demo`; needs Chromium
+python docs/make_figures.py [--page demo_out/index.html]
 
-The curve is drawn from docs/demo_training.json, the concatenated `history.json` of both parts of the training.
+`--page` also takes a screenshot of the page that `make demo` writes; it requires Chromium. The training curves show
+docs/demo_training.json, the concatenated `history.json` of both parts of the training.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ HISTORY = Path(__file__).parent / "demo_training.json"
 STREET_SEED = EVALUATION_SEEDS_FROM + 5
 EVALUATED = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 200)
 NUM_FAILURES = 6
-DRIVE_LENGTH = 100  # as in `make demo`; a drive of another length shows another street
+DRIVE_LENGTH = 100  # as in `make demo`: another length gives another street
 DRIVE_FRAMES = range(0, 80, 2)
 FRAME_MS = 200
 PAGE_SIZE_PX = (1100, 1330)
@@ -48,9 +49,9 @@ CHROMIUM = (
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write the figures and print their sizes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", type=Path, help="also write a picture of this page of the demo")
+    parser.add_argument("--page", type=Path, help="page of the demo to take a screenshot of")
     options = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     segmenter = PanopticSegmenter("demo", device="cpu")
@@ -68,10 +69,9 @@ def write_street(segmenter: PanopticSegmenter) -> None:
     """Write the views of one street: input, semantic, instance, panoptic and detailed.
 
     Args:
-        segmenter: Segmenter with the weights in the package.
+        segmenter: The segmenter with the weights in the package.
     """
-    image, _ = SyntheticScenes([STREET_SEED], height=512, width=1024)[0]
-    pixels = image.convert("channels_last")
+    pixels, _ = SyntheticScenes([STREET_SEED], height=512, width=1024).sample(0)
     prediction = segmenter(pixels)
     pictures = {
         "input.jpg": pixels,
@@ -85,16 +85,16 @@ def write_street(segmenter: PanopticSegmenter) -> None:
 
 
 def write_drive(segmenter: PanopticSegmenter) -> None:
-    """Write the demo's drive as an animation: camera image above, overlay with tracked instances below.
+    """Write the drive of the demo as an animation: the image above, its segmentation with tracked ids below.
 
     Args:
-        segmenter: Segmenter with the weights in the package.
+        segmenter: The segmenter with the weights in the package.
     """
     drive = synthetic_drive(DRIVE_LENGTH)
     tracker = InstanceTracker()
     frames = []
     for index in DRIVE_FRAMES:
-        pixels = drive[index][0].convert("channels_last")
+        pixels, _ = drive.sample(index)
         prediction = tracker.update(segmenter(pixels))
         frames.append(np.vstack([pixels, visualize.overlay(pixels, prediction, labels=True)]))
     _save_animation(frames, IMAGES / "drive.webp")
@@ -106,22 +106,22 @@ def _save_animation(frames: list[NDArray[np.uint8]], path: Path) -> None:
 
 
 def write_failures(segmenter: PanopticSegmenter) -> None:
-    """Write the evaluation scenes with the lowest panoptic quality: input, ground truth and prediction.
+    """Write the evaluation scenes with the lowest panoptic quality: image, ground truth and prediction.
 
     Args:
-        segmenter: Segmenter with the weights in the package.
+        segmenter: The segmenter with the weights in the package.
     """
     scenes = SyntheticScenes(EVALUATED)
     quality = []
-    for image, truth in scenes:
-        prediction = segmenter(image.convert("channels_last"))
+    for index in range(len(scenes)):
+        pixels, truth = scenes.sample(index)
+        prediction = segmenter(pixels)
         counter = PanopticQualityCounter(truth.classes)
         counter.add(truth, PanopticAnnotation.from_prediction(prediction))
         quality.append(counter.result().all.pq)
     pictures, titles = [], []
     for index in np.argsort(quality)[:NUM_FAILURES]:
-        image, truth = scenes[index]
-        pixels = image.convert("channels_last")
+        pixels, truth = scenes.sample(index)
         pictures += [pixels, *(visualize.overlay(pixels, seen, opacity=0.7) for seen in (truth, segmenter(pixels)))]
         titles += [f"seed {scenes.seeds[index]}", "truth", f"network, PQ {100 * quality[index]:.1f}"]
     sheet = visualize.contact_sheet(pictures, columns=3, tile_width_px=420, titles=titles)
@@ -131,7 +131,7 @@ def write_failures(segmenter: PanopticSegmenter) -> None:
 def write_curve() -> None:
     """Write the curves of loss and panoptic quality over the epochs of the training."""
     history = json.loads(HISTORY.read_text("utf-8"))
-    mpl.rcParams["svg.hashsalt"] = "demo"  # identical input gives an identical file
+    mpl.rcParams["svg.hashsalt"] = "demo"  # equal data give equal files
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     epochs = [row["epoch"] for row in history["train"]]
     for name, label in (("loss", "sum of all"), ("loss_semantic", "semantic"), ("loss_mask", "mask")):
@@ -147,14 +147,14 @@ def write_curve() -> None:
 
 
 def write_page(page: Path) -> None:
-    """Write a picture of the demo's page, rendered by Chromium.
+    """Write a screenshot of the page of the demo.
 
     Args:
-        page: HTML file of the page.
+        page: Path of the page.
     """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        sys.exit("Chromium is missing; install it: apt install chromium")
+        sys.exit("Chromium was not found. Install it (apt install chromium), or leave out --page.")
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "page.png"
         size = ",".join(map(str, PAGE_SIZE_PX))
