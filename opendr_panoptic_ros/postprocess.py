@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def check_class_names(names: Collection[str], known: Sequence[str]) -> None:
     """
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise ConfigError(f"classes has {', '.join(map(repr, unknown))}; expected some of {', '.join(known)}.")
+        named = ", ".join(map(reprlib.repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        raise ConfigError(f"classes has {named}; expected some of {', '.join(known)}.")
 
 
 def keep_classes(prediction: PanopticPrediction, names: Collection[str]) -> PanopticPrediction:

@@ -29,7 +29,7 @@ from opendr_panoptic_ros.ros import camera as camera_module
 from opendr_panoptic_ros.ros import parameters
 from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, node_status
-from opendr_panoptic_ros.ros.errors import describe
+from opendr_panoptic_ros.ros.errors import describe, shorten
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
 from opendr_panoptic_ros.ros.messages import label_info, message_types
@@ -169,7 +169,7 @@ class PanopticNode(ManagedNode):
             raise ConfigError(
                 f"Several names in cameras have the same topic: {', '.join(resolved)}; expected different topics."
             )
-        self.get_logger().info(f"Loading {settings.checkpoint}.")
+        self.get_logger().info(f"Loading {shorten(settings.checkpoint)}.")
         segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
         check_class_names(settings.class_filter, segmenter.config.classes.names)
         segmenter.warm_up()

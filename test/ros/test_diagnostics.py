@@ -16,8 +16,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
 
 from opendr_panoptic_ros.ros.mailbox import Timing  # noqa: E402
+from opendr_panoptic_ros.ros.messages import image_message  # noqa: E402
 
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -170,6 +172,55 @@ def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_statu
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) + 3600 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
     assert camera_status().message.startswith("the stamps of the camera are ahead of the clock of this node")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "words"),
+    [((0, 0), "the stamps of the camera are zero"), ((-5, 0), "the stamps of the camera are no valid times")],
+    ids=["zero", "negative"],
+)
+def test_stamps_that_do_not_tell_the_time(bench, tiny_checkpoint, picture, camera_status, stamp, words):
+    """Such a camera is not reported as late."""
+    bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
+    bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
+    message = image_message(picture, "rgb8", Header())
+    message.header.stamp.sec, message.header.stamp.nanosec = stamp
+    camera.publish(message)
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
+    assert camera_status().message.startswith(words)
+    assert "more than 1000 ms" not in camera_status().message
+    assert values_of(camera_status())["pipeline_latency_ms_p50"] == ""
+    assert float(values_of(camera_status())["processing_time_ms_p50"]) > 0
+
+
+def test_texts_of_any_length_are_shortened(bench, tiny_checkpoint, picture, camera_status, capfd):
+    """An encoding of a million characters, and a checkpoint of as many, neither in diagnostics nor in the log."""
+    heard = bench.listen("/diagnostics", DiagnosticArray)
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
+    bench.listen("panoptic/semantic")
+    camera = bench.camera()
+    while not node.counts[""].failed:  # a message of this size may be lost
+        bench.send(camera, picture, stamp_ns=now_ns(bench), encoding="x" * 10**6)
+        time.sleep(0.2)
+    bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis")
+    assert camera_status().message.startswith("ImageEncodingError: The encoding is 'xxx")
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    for name in ("checkpoint", "config"):
+        node.set_parameters([Parameter("checkpoint", value=str(tiny_checkpoint)), Parameter(name, value="y" * 10**6)])
+        assert not node.start()
+        number = len(heard)
+        bench.wait_for(lambda n=number: len(heard) > n + 1, "the next diagnosis")
+        assert heard[-1].status[0].level == DiagnosticStatus.ERROR
+        node.set_parameters([Parameter(name, value="z")])
+    texts = [text for array in heard for s in array.status for text in (s.message, *(v.value for v in s.values))]
+    assert max(map(len, texts)) <= 1000
+    [refused] = node.set_parameters([Parameter("precision", value="w" * 10**6)])
+    assert not refused.successful
+    assert len(refused.reason) < 200
+    assert len(capfd.readouterr().err) < 20_000
 
 
 def test_a_mismatch_is_told_in_words(bench, tiny_checkpoint, picture, camera_status, capfd):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import cv2
@@ -22,8 +23,11 @@ pytest.importorskip("rclpy")
 from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage  # noqa: E402
+from std_msgs.msg import Float32, Header  # noqa: E402
 
+from opendr_panoptic_ros.ros.camera_info import CameraInfoBuffer  # noqa: E402
 from opendr_panoptic_ros.ros.mailbox import FrameCounts  # noqa: E402
+from opendr_panoptic_ros.ros.messages import image_message  # noqa: E402
 
 
 def info(stamp_ns: int, focal_length: float) -> Any:
@@ -51,6 +55,74 @@ def test_camera_info(bench, tiny_checkpoint, picture):
     assert [(bench.stamp_ns(message), message.k[0]) for message in heard] == [(20, 2.0), (25, 2.0), (10, 1.0)]
     assert {message.header.frame_id for message in heard} == {"optical"}
     assert (heard[0].width, heard[0].height) == (64, 48)
+
+
+def test_camera_infos_that_cannot_be_used_are_skipped(bench, tiny_checkpoint, picture):
+    """One with a negative stamp, one with too many nanoseconds and one of 2 MB; then one that can be used."""
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
+    heard = bench.listen("panoptic/camera_info", CameraInfo)
+    infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
+    bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
+    negative, overflowing, large = info(10, 1.0), info(10, 2.0), info(10, 3.0)
+    negative.header.stamp.sec = -1
+    overflowing.header.stamp.nanosec = 2 * 10**9
+    large.d = [0.0] * 2**18
+    buffer = node.cameras[0].infos
+    for number, message in enumerate((negative, overflowing, large), start=1):
+        # A message of 2 MB over best-effort UDP may be lost, therefore it is sent until it arrives.
+        while buffer.skipped < number:
+            infos.publish(message)
+            time.sleep(0.05)
+    infos.publish(info(20, 4.0))
+    bench.wait_for(lambda: len(buffer) == 1, "the info")
+    bench.send(bench.camera(), picture, stamp_ns=25)
+    bench.wait_for(lambda: heard, "the info of the frame")
+    assert [message.k[0] for message in heard] == [4.0]
+    assert node.counts[""] == FrameCounts(received=1, answered=1)
+
+
+def test_the_memory_of_camera_infos_is_bounded():
+    buffer = CameraInfoBuffer()
+    for stamp_ns in range(200):
+        buffer.add(info(stamp_ns, 1.0))
+    assert len(buffer) == 100
+    assert buffer.find(99) is None
+    assert buffer.find(150).header.stamp.nanosec == 150
+    assert buffer.find(None) is None
+    large = info(1000, 1.0)
+    large.header.frame_id = "x" * 300_000
+    for _ in range(10):
+        buffer.add(large)
+    assert len(buffer) == 3
+    assert buffer.skipped == 0
+    buffer.clear()
+    assert len(buffer) == 0
+
+
+@pytest.mark.parametrize("stamp", [(-1, 5), (3, 2 * 10**9), (0, 0)], ids=["negative", "too many nanoseconds", "zero"])
+def test_an_image_with_a_stamp_that_is_no_time_is_answered_without_a_latency(bench, tiny_checkpoint, picture, stamp):
+    sec, nanosec = stamp
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
+    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    infos = bench.listen("panoptic/camera_info", CameraInfo)
+    latencies = bench.listen("panoptic/debug/pipeline_latency_ms", Float32)
+    times = bench.listen("panoptic/debug/processing_time_ms", Float32)
+    camera = bench.camera()
+    bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == 4, "all subscriptions to match")
+    message = image_message(picture, "rgb8", Header(frame_id="optical"))
+    message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
+    bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
+    for number in (1, 2):
+        camera.publish(message)
+        bench.wait_for(lambda n=number: len(heard) == len(times) == n, "the answer")
+    assert {(answer.header.stamp.sec, answer.header.stamp.nanosec) for answer in heard} == {stamp}
+    assert [found.id for found in heard[0].segments] == [found.id for found in heard[1].segments], "they are tracked"
+    bench.wait_for(lambda: node.counts[""].answered == 2, "the counts")
+    (first, second) = node.cameras[0].mailbox.timings
+    assert first.pipeline_latency_ms is second.pipeline_latency_ms is None
+    assert first.stamp == ("zero" if stamp == (0, 0) else "invalid")
+    assert not latencies
+    assert not infos
 
 
 def test_camera_info_is_only_heard_where_somebody_wants_it(bench, tiny_checkpoint):
