@@ -87,7 +87,9 @@ def test_the_memory_of_camera_infos_is_bounded():
         buffer.add(info(stamp_ns, 1.0))
     assert len(buffer) == 100
     assert buffer.find(99) is None
-    assert buffer.find(150).header.stamp.nanosec == 150
+    found = buffer.find(150)
+    assert found is not None
+    assert found.header.stamp.nanosec == 150
     assert buffer.find(None) is None
     large = info(1000, 1.0)
     large.header.frame_id = "x" * 300_000

@@ -140,6 +140,26 @@ def test_turns_under_overload(bench, rig):
     assert node.counts["b"].answered >= 4
 
 
+def test_eight_cameras_of_unlike_sizes_get_equal_shares(bench, rig):
+    """All of them always have a frame waiting; five share a size, two another one, and one has a size of its own."""
+    sizes = dict.fromkeys("abcde", (48, 64)) | {"f": (32, 64), "g": (32, 64), "h": (32, 32)}
+    node, gate, send, _ = rig(sizes)
+    send("a")
+    bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
+    for turn in range(1, 41):
+        for name in sizes:
+            send(name)
+        gate.permits.release()
+        bench.wait_for(lambda n=turn: len(gate.batches) == n + 1, "the next turn")
+    answered = [counts.answered for counts in node.counts.values()]
+    assert min(answered) >= 0.9 * max(answered), answered
+    assert max(number for number, *_ in gate.batches) == 4
+    gate.permits.release(10)
+    bench.wait_for(
+        lambda: all(c.received == c.answered + c.dropped + c.failed for c in node.counts.values()), "idleness"
+    )
+
+
 @pytest.mark.slow
 def test_three_rates_and_a_camera_that_dies(bench, tiny_checkpoint, tmp_path):
     """Cameras at 10, 5 and 1 Hz for 8 s, each a process; one more at 10 Hz is killed after 2 s."""
