@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Pictures of a prediction for people: colour maps, overlay, the 2×2 view, contact sheets. RGB in, RGB out."""
+"""Drawing predictions: colour maps, overlay, the 2×2 view, contact sheets. All images are RGB."""
 
 from __future__ import annotations
 
@@ -27,14 +27,27 @@ _INK = (244, 244, 245)
 
 
 def semantic_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8 RGB: the colour of each pixel's class in `prediction.classes`; void black."""
+    """Draw each pixel in the colour of its class.
+
+    Args:
+        prediction: The prediction, `H` × `W`; its class table holds the colours.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB; void is black.
+    """
     return _paint(prediction, {s.id: prediction.classes.palette[s.class_id] for s in prediction.segments})
 
 
 def instance_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8 RGB: every instance in a colour of its own, stuff grey, void black.
+    """Draw each instance in a colour of its own.
 
-    The colour depends on the segment id alone: an id that stays over the frames of a video keeps its colour.
+    The colour depends on the segment id alone, so an id that is tracked over the frames of a video keeps its colour.
+
+    Args:
+        prediction: The prediction, `H` × `W`.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB; stuff is grey and void is black.
     """
     things = [s.id for s in prediction.segments if s.is_thing]
     colors: dict[int, NDArray[np.uint8]] = dict(zip(things, _colors_by_id(np.array(things)), strict=True))
@@ -45,11 +58,19 @@ def instance_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
 def overlay(
     image_rgb: NDArray[np.uint8], prediction: PanopticPrediction, *, opacity: float = OPACITY, labels: bool = False
 ) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8 RGB: the image with each class's colour over it, instances shaded apart and outlined.
+    """Draw the class colours over an image, with instances in different shades and with outlines.
 
-    image_rgb: `(H, W, 3)` uint8, as large as the prediction. opacity: of the colours, 0-1; void keeps the image.
-    labels: whether the names of instances that are large enough for it are written on them.
-    Raises ValueError when the image is no uint8 RGB image, or the sizes or the opacity do not fit.
+    Args:
+        image_rgb: The image, `(H, W, 3)` uint8 RGB.
+        prediction: Its prediction, `H` × `W`.
+        opacity: Opacity of the colours, 0 to 1. Void pixels keep the colour of the image.
+        labels: Whether to write the names of instances that are large enough.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        ValueError: If the image is not uint8 RGB of the prediction's size, or the opacity is out of range.
     """
     _check(image_rgb, prediction)
     if not 0 <= opacity <= 1:
@@ -57,7 +78,7 @@ def overlay(
     colors = _paint(prediction, _shaded_colors(prediction))
     canvas: NDArray[Any] = cv2.addWeighted(image_rgb, 1 - opacity, colors, opacity, 0)
     cv2.copyTo(image_rgb, (prediction.semantic_map == VOID).view(np.uint8), canvas)
-    # The gradient over a window is not 0 at an instance's edge; the line is one pixel narrower than the window.
+    # The gradient over a window is not 0 at the edge of an instance; the line is one pixel narrower than the window.
     window_px = 2 if max(prediction.shape) < 1000 else 3
     edges = cv2.morphologyEx(prediction.instance_map, cv2.MORPH_GRADIENT, np.ones((window_px, window_px), np.uint8))
     canvas[edges > 0] = _BORDER
@@ -67,10 +88,17 @@ def overlay(
 
 
 def detailed(image_rgb: NDArray[np.uint8], prediction: PanopticPrediction) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8 RGB: input, semantic, instance and panoptic view, each at half size, with titles.
+    """Draw a 2×2 view: input, semantic, instance and panoptic image, each at half size.
 
-    image_rgb: `(H, W, 3)` uint8, as large as the prediction. Titles are left out where they would not be readable.
-    Raises ValueError when the image is no uint8 RGB image or the sizes do not fit.
+    Args:
+        image_rgb: The image, `(H, W, 3)` uint8 RGB.
+        prediction: Its prediction, `H` × `W`.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB. Titles are left out where they would be too small to read.
+
+    Raises:
+        ValueError: If the image is not uint8 RGB of the prediction's size.
     """
     _check(image_rgb, prediction)
     height, width = prediction.shape
@@ -97,10 +125,19 @@ def contact_sheet(
     tile_width_px: int = 480,
     titles: Sequence[str] | None = None,
 ) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8 RGB: the images in rows of `columns`, each `tile_width_px` wide, their titles below.
+    """Arrange images in rows, with titles below them.
 
-    images: `(H, W, 3)` uint8 RGB of any sizes, at least one; each keeps its shape.
-    Raises ValueError when there is none, or when there are not as many titles.
+    Args:
+        images: At least one image, each `(H, W, 3)` uint8 RGB of any size.
+        columns: Number of images in a row.
+        tile_width_px: Width of every image in the sheet; the aspect ratio is kept.
+        titles: A title for each image, or None for no titles.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        ValueError: If there is no image, or the number of titles differs from the number of images.
     """
     if not images:
         raise ValueError("contact_sheet got no images; pass at least one (H, W, 3) uint8 array.")
@@ -130,7 +167,7 @@ def _check(image_rgb: NDArray[np.uint8], prediction: PanopticPrediction) -> None
 
 
 def _paint(prediction: PanopticPrediction, colors: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Each pixel in the colour of its segment id, black where the id has none."""
+    """Return each pixel in the colour of its segment id, black where the id has none."""
     table = np.zeros((max(colors, default=0) + 1, 4), np.uint8)
     for segment_id, color in colors.items():
         table[segment_id, :3] = color
@@ -141,7 +178,7 @@ def _paint(prediction: PanopticPrediction, colors: dict[int, NDArray[np.uint8]])
 
 
 def _colors_by_id(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """`(N, 3)` uint8 RGB: bright colours, far apart for ids near each other (hues a golden angle apart)."""
+    """Return bright colours, `(N, 3)` uint8 RGB, that differ for nearby ids: their hues are a golden angle apart."""
     hsv = np.empty((1, len(ids), 3), np.float32)
     hsv[0, :, 0] = ids * 137.50776 % 360
     hsv[0, :, 1] = 0.55 + 0.4 * (ids * 0.7548777 % 1)
@@ -152,7 +189,7 @@ def _colors_by_id(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _shaded_colors(prediction: PanopticPrediction) -> dict[int, NDArray[np.uint8]]:
-    """Segment id to its class's colour; for things mixed with some white, more or less by id."""
+    """Return the class colour of each segment id, for things mixed with an amount of white that depends on the id."""
     colors = {}
     for s in prediction.segments:
         color = prediction.classes.palette[s.class_id]
@@ -162,7 +199,7 @@ def _shaded_colors(prediction: PanopticPrediction) -> dict[int, NDArray[np.uint8
 
 
 def _resized(prediction: PanopticPrediction, height: int, width: int) -> PanopticPrediction:
-    """The prediction at another size; the areas of its segments are left as they were."""
+    """Return the prediction at another size; the areas of its segments are not changed."""
     factors = np.tile([width / prediction.shape[1], height / prediction.shape[0]], 2)
     segments = []
     for s in prediction.segments:
@@ -209,7 +246,7 @@ def _best_place(mask: NDArray[np.bool_], width: int, height: int) -> tuple[int, 
 
 
 def _titled(panel: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    """The panel with its title in the upper left corner, if it is large enough for one."""
+    """Return the panel with its title in the upper left corner, if it is large enough for one."""
     panel = np.array(panel)
     scale = _text_scale(panel)
     (width, height), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
@@ -223,7 +260,7 @@ def _text_scale(canvas: NDArray[np.uint8]) -> float:
 
 
 def _plate(canvas: NDArray[np.uint8], text: str, left_baseline: tuple[int, int], scale: float) -> None:
-    """Writes text on a dark plate, so that it can be read on any picture."""
+    """Write text on a dark plate, so that it is readable on any picture."""
     left, baseline = left_baseline
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     pad = max(3, height // 3)

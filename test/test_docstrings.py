@@ -107,15 +107,12 @@ PENDING = {
     "bags",
     "checkpoint.py",
     "cli",
-    "codec",
     "config.py",
-    "demo",
     "download.py",
     "files.py",
     "labels.py",
     "prediction.py",
     "ros",
-    "visualize.py",
 }
 
 

@@ -193,7 +193,7 @@ def test_a_picture_that_cannot_be_read_ends_the_demo(tmp_path, tiny_checkpoint, 
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_a_node_that_does_not_start_is_told_at_once(tmp_path, pictures):
+def test_the_reason_of_a_node_that_does_not_start_is_printed(tmp_path, pictures):
     pytest.importorskip("opendr_panoptic_ros.msg")
     out = tmp_path / "out"
     process = run_demo(pictures, "--out", out, "--checkpoint", tmp_path / "missing.pth", stderr=subprocess.PIPE)
@@ -205,7 +205,7 @@ def test_a_node_that_does_not_start_is_told_at_once(tmp_path, pictures):
     assert list(out.iterdir()) == []
 
 
-def test_without_the_messages_the_demo_says_what_to_do(tmp_path):
+def test_without_the_messages_the_error_names_the_remedy(tmp_path):
     """In an environment without ROS's generated messages: `-I` and a bare path leave colcon's folders out."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from opendr_panoptic_ros.cli.demo import demo; demo()"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -33,7 +33,7 @@ def send(bench, camera, compressed, *, stamp_ns):
 
 def test_a_compressed_camera(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed")
-    heard = bench.listen("panoptic/panoptic")
+    received = bench.listen("panoptic/panoptic")
     camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "image_raw/compressed", 10)
     bgr = picture[:, :, ::-1].copy()
     broken = message(bgr, ".jpg")
@@ -44,19 +44,19 @@ def test_a_compressed_camera(bench, tiny_checkpoint, picture):
     bench.wait_for(lambda: node.counts[""].failed == 1, "the broken JPEG to be counted")
     assert node.cameras[0].mailbox.last_error.startswith("ImageEncodingError: The compressed image (2000 bytes")
     send(bench, camera, message(bgr, ".jpg"), stamp_ns=3)
-    bench.wait_for(lambda: len(heard) == 2, "the JPEG's answer")
+    bench.wait_for(lambda: len(received) == 2, "the JPEG's answer")
     bench.wait_for(lambda: node.counts[""] == FrameCounts(received=3, answered=2, failed=1), "the counts")
-    assert [bench.stamp_ns(answer) for answer in heard] == [1, 3]
-    got = np.frombuffer(heard[0].data, np.int32).reshape(picture.shape[:2])
+    assert [bench.stamp_ns(answer) for answer in received] == [1, 3]
+    got = np.frombuffer(received[0].data, np.int32).reshape(picture.shape[:2])
     assert np.array_equal(got, PanopticSegmenter(tiny_checkpoint)(picture).panoptic_ids)
 
 
 def test_remapping_the_image_applies_to_both_sides(bench, tiny_checkpoint, picture):
     remap = ["--ros-args", "-r", "image_raw:=/robot/eye/image", "-r", "panoptic/rgb_visualization:=/people/picture"]
     bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed", cli_args=remap)
-    heard = bench.listen("/people/picture/compressed", sensor_msgs.CompressedImage)
+    received = bench.listen("/people/picture/compressed", sensor_msgs.CompressedImage)
     camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "/robot/eye/image/compressed", 10)
     send(bench, camera, message(picture[:, :, ::-1].copy()), stamp_ns=1)
-    bench.wait_for(lambda: heard, "the picture")
-    assert bench.stamp_ns(heard[0]) == 1
-    assert decode_compressed(heard[0]).shape == picture.shape
+    bench.wait_for(lambda: received, "the picture")
+    assert bench.stamp_ns(received[0]) == 1
+    assert decode_compressed(received[0]).shape == picture.shape
