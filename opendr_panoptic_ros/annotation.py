@@ -20,6 +20,24 @@ from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
+CROWD_ID_STEP = 1_000_000
+"""Distance between the ids of crowd regions of one class; instances have smaller ids."""
+_MAX_CROWDS = 16  # ids of 24 bits have no room for more
+
+
+def crowd_id(dataset_id: int, number: int) -> int:
+    """Return the id of a crowd region in the dataset's scheme.
+
+    Args:
+        dataset_id: The class's dataset id.
+        number: Number of the crowd region among those of its class in the image, from 0. The 16th and all further
+            ones share an id.
+
+    Returns:
+        The id; of the first crowd region the dataset id itself, as in Cityscapes.
+    """
+    return dataset_id + min(number, _MAX_CROWDS - 1) * CROWD_ID_STEP
+
 
 @dataclass(frozen=True, eq=False)
 class PanopticAnnotation(PanopticPrediction):
@@ -131,10 +149,16 @@ class PanopticAnnotation(PanopticPrediction):
     @cached_property
     @override
     def panoptic_ids(self) -> NDArray[np.int32]:
-        """`(H, W)` int32 in the dataset's scheme; a crowd region has its class id, as in Cityscapes' ground truth."""
+        """`(H, W)` int32 in the dataset's scheme; a crowd region has its class id, as in Cityscapes' ground truth.
+
+        Further crowd regions of the same class have class id + j · 1,000,000, j from 1 to 15.
+        """
         ids = super().panoptic_ids.copy()
+        count: dict[int, int] = {}
         for crowd in self.crowds:
-            ids[self.segment_map == crowd.id] = self.classes.dataset_ids[crowd.class_id]
+            number = count.get(crowd.class_id, 0)
+            count[crowd.class_id] = number + 1
+            ids[self.segment_map == crowd.id] = crowd_id(self.classes.dataset_ids[crowd.class_id], number)
         return ids
 
 

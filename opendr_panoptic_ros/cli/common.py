@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,8 +38,11 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except PanopticError:
-        raise
+    except PanopticError as error:
+        reason = with_options(str(error))
+        if reason == str(error):
+            raise
+        raise type(error)(reason) from error
     except ImportError as error:
         reason = str(error)
         if "extra" not in reason:
@@ -47,9 +51,38 @@ def user_errors() -> Iterator[None]:
             )
         raise PanopticError(reason) from error
     except (OSError, ValueError) as error:
-        raise PanopticError(str(error)) from error
+        raise PanopticError(with_options(str(error))) from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# Words of messages that advise users of the Python interface, and what they are on the command line.
+_OPTIONS = {
+    r"pass resume=True": "repeat with --resume",
+    r"Pass resume=True": "Repeat with --resume",
+    r"resume=True": "--resume",
+    r"generate_train_evaluation=True": "--train-truth",
+    r"output_path": "OUT",
+    r"pass splits=\['(\w+)'\]": r"use --split \1",
+    r"splits is \[(.*?)\];": r"--split is \1;",
+    r"call prepare_data again": "repeat `opendr-panoptic prepare`",
+    r"make it with prepare_data": "make it with `opendr-panoptic prepare`",
+    r"pass overwrite=True": "use --overwrite",
+}
+
+
+def with_options(message: str) -> str:
+    """Replace arguments of the Python interface in a message by the options of the commands.
+
+    Args:
+        message: A message of the library, such as "pass resume=True".
+
+    Returns:
+        The message for the command line, such as "repeat with --resume".
+    """
+    for argument, option in _OPTIONS.items():
+        message = re.sub(rf"(?<![\w/]){argument}(?!\w)", option, message)
+    return message
 
 
 class Interruption:

@@ -37,6 +37,10 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Images prepared at a time; by default one for each processor.")
     ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Split to prepare, train or val; may be repeated. By default both.", metavar="SPLIT"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier preparation in OUT.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Link images instead of copying them.")] = False,
 ) -> None:
@@ -47,6 +51,7 @@ def prepare(
     with user_errors():
         from opendr_panoptic_ros.datasets import PanopticDataset
         from opendr_panoptic_ros.datasets.preparation import prepare_dataset
+        from opendr_panoptic_ros.datasets.raw_dataset import SPLITS
 
         out = out.expanduser()
         prepare_dataset(
@@ -55,9 +60,10 @@ def prepare(
             out,
             train_truth=train_truth,
             num_workers=workers,
+            splits=split or SPLITS,
             resume=resume,
             link_images=link,
         )
-        for split in ("train", "val"):
-            if (out / split).is_dir():
-                typer.echo(f"{split}: {len(PanopticDataset(out / split))} images in {out / split}")
+        for name in SPLITS:
+            if (out / name).is_dir():
+                typer.echo(f"{name}: {len(PanopticDataset(out / name))} images in {out / name}")

@@ -62,5 +62,6 @@ def _read_ids(raw: RawImage) -> NDArray[np.int32]:
     pixels = read_pixels(raw.labels_path)
     if pixels.ndim != 2:
         raise DatasetError(f"{raw.labels_path}: has shape {pixels.shape}; expected one channel of 16 bits")
-    require_classes(pixels, CITYSCAPES_CLASS_IDS, raw.labels_path)
-    return known_ids(pixels, CITYSCAPES)
+    ids = pixels.astype(np.int32)  # files without an id above 255 may have 8 bits
+    require_classes(ids, CITYSCAPES_CLASS_IDS, raw.labels_path)
+    return known_ids(ids, CITYSCAPES)

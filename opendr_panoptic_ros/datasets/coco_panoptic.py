@@ -9,11 +9,12 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.annotation import crowd_id
 from opendr_panoptic_ros.datasets.panoptic import ConvertibleDataset
 from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage
 from opendr_panoptic_ros.errors import ConfigError, DatasetError
@@ -39,20 +40,27 @@ def read_coco_panoptic(root: Path, splits: Sequence[str] = SPLITS) -> RawDataset
     """
     images: dict[str, list[RawImage]] = {split: [] for split in splits}
     problems: dict[str, list[str]] = {split: [] for split in splits}
-    categories: list[dict[str, Any]] = []
+    categories: dict[str, _Categories] = {}
     for split in splits:
         try:
-            images[split], split_categories = _list_split(root, split, problems[split])
+            listed = _list_split(root, split, problems[split])
         except DatasetError as error:
             problems[split].append(str(error))
             continue
-        if categories and categories != split_categories:
-            problems[split].append(f"{root / 'annotations'}: the categories of train and val differ")
-        categories = categories or split_categories
+        images[split], categories[split] = listed
     if not categories:
         found = "\n  ".join(problem for split in splits for problem in problems[split])
         raise DatasetError(f"{root} is no COCO panoptic dataset:\n  {found}")
-    classes = _class_table(categories, root)
+    (first, reference), *others = categories.items()
+    for split, found_there in others:
+        differing = set(found_there) ^ set(reference)
+        if differing:
+            named = ", ".join(sorted({f"{c.name!r} (id {c.id}, isthing {int(c.is_thing)})" for c in differing})[:4])
+            problems[split].append(
+                f"{root / 'annotations'}: the categories of {first} and {split} differ: {named}; give both JSON files "
+                "the same ids, names and isthing"
+            )
+    classes = _class_table(reference, root)
     return RawDataset(
         "COCO panoptic",
         classes,
@@ -75,7 +83,19 @@ class CocoPanopticDataset(ConvertibleDataset):
     _read_raw = staticmethod(read_coco_panoptic)
 
 
-def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawImage], list[dict[str, Any]]]:
+class _Category(NamedTuple):
+    """A category of the JSON without its colour, which may differ between splits."""
+
+    id: int
+    name: str
+    is_thing: bool
+
+
+_Categories: TypeAlias = dict[_Category, Any]
+"""The colour, or None, of each category."""
+
+
+def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawImage], _Categories]:
     """Return the images of a split and its categories, by id; DatasetError when its JSON or folders are missing."""
     found = sorted((root / "annotations").glob(f"panoptic_{split}*.json"))
     if len(found) != 1:
@@ -84,11 +104,12 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
     try:
         content = json.loads(found[0].read_text(encoding="utf-8"))
         file_names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        categories = sorted(content["categories"], key=lambda category: category["id"])
+        listed = list(content["categories"])
         entries = [(a["image_id"], str(a["file_name"]), tuple(a["segments_info"])) for a in content["annotations"]]
-        named = [image_id in file_names for image_id, _, _ in entries]  # a list for an id shows here
+        named = [image_id in file_names for image_id, _, _ in entries]  # TypeError where an id is a list
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{found[0]}: is not COCO's panoptic JSON: {error!r}") from error
+    categories = _checked_categories(listed, found[0])
     labels_folder = found[0].with_suffix("")
     image_folder = root / found[0].stem.removeprefix("panoptic_")
     if not image_folder.is_dir():
@@ -105,24 +126,63 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
         image_id = Path(file_names[coco_id]).stem
         if image_id in images:
             problems.append(f"{image_folder}: there are two images with the name {image_id}")
-        images[image_id] = RawImage(image_id, image_folder / file_names[coco_id], labels_folder / labels_name, segments)
+        images[image_id] = RawImage(
+            image_id, image_folder / file_names[coco_id], labels_folder / labels_name, segments, truth_id=coco_id
+        )
     return [images[image_id] for image_id in sorted(images)], categories
 
 
-def _class_table(categories: list[dict[str, Any]], root: Path) -> ClassTable:
-    ordered = sorted(categories, key=lambda category: bool(category.get("isthing")))
-    colors = [category.get("color") for category in ordered]
+def _checked_categories(categories: list[Any], path: Path) -> _Categories:
+    """Return the categories with their colours, stuff first, then things, each by id; DatasetError names all faults."""
+    problems: list[str] = []
+    checked: _Categories = {}
+    for category in categories:
+        values: dict[str, Any] = category if isinstance(category, dict) else {}
+        number: Any
+        name: Any
+        number, name, is_thing = values.get("id"), values.get("name"), values.get("isthing")
+        fault = ""
+        if not isinstance(name, str) or not name:
+            fault = f"name is {name!r}; expected a word"
+        elif isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 1000:
+            fault = f"id is {number!r}; expected an integer from 1 to 999, because 0 is void; renumber the categories"
+        elif "isthing" not in values:
+            fault = "isthing is missing; add 1 for a thing or 0 for stuff"
+        elif is_thing not in (0, 1):  # true and false are equal to these
+            fault = f"isthing is {is_thing!r}; expected 1 for a thing or 0 for stuff"
+        elif any(c.id == number for c in checked) or any(c.name == name for c in checked):
+            fault = "its id or name is that of another category; give each its own"
+        if fault:
+            problems.append(f"{path}: category {name!r} (id {number!r}): {fault}")
+        else:
+            checked[_Category(number, name, bool(is_thing))] = values.get("color")
+    kinds = {category.is_thing for category in checked}
+    if not problems and len(kinds) < 2:
+        named = ", ".join(f"{c.name!r} (id {c.id})" for c in list(checked)[:5])
+        kind = "thing" if True in kinds else "stuff" if kinds else "missing"
+        problems.append(
+            f"{path}: every category is {kind}: {named}; the network needs at least one category with isthing 0 and "
+            "one with isthing 1"
+        )
+    if problems:
+        more = f"\n  and {len(problems) - 5} more like these" if len(problems) > 5 else ""
+        raise DatasetError("\n  ".join(problems[:5]) + more)
+    return dict(sorted(checked.items(), key=lambda item: (item[0].is_thing, item[0].id)))
+
+
+def _class_table(categories: _Categories, root: Path) -> ClassTable:
+    colors = list(categories.values())
     try:
         return ClassTable.from_dict(
             {
-                "names": [category["name"] for category in ordered],
-                "num_stuff": sum(not category.get("isthing") for category in ordered),
+                "names": [category.name for category in categories],
+                "num_stuff": sum(not category.is_thing for category in categories),
                 "colors": colors if all(colors) else None,
-                "dataset_ids": [category["id"] for category in ordered],
+                "dataset_ids": [category.id for category in categories],
             }
         )
-    except (ConfigError, KeyError, TypeError) as error:
-        raise DatasetError(f"{root}: its categories do not make classes: {error}") from error
+    except ConfigError as error:
+        raise DatasetError(f"{root}: the categories do not make classes: {error}") from error
 
 
 def _read_ids(raw: RawImage, *, classes: ClassTable) -> NDArray[np.int32]:
@@ -131,6 +191,7 @@ def _read_ids(raw: RawImage, *, classes: ClassTable) -> NDArray[np.int32]:
         raise DatasetError(f"{raw.labels_path}: has shape {pixels.shape}; expected an RGB image")
     new_ids = {0: 0}
     count: dict[int, int] = {}
+    crowds: dict[int, int] = {}
     for segment in raw.segments:
         category_id = segment["category_id"]
         if category_id not in classes.dataset_ids:
@@ -142,6 +203,10 @@ def _read_ids(raw: RawImage, *, classes: ClassTable) -> NDArray[np.int32]:
                 raise DatasetError(f"{raw.labels_path}: has more than 1000 instances of category {category_id}")
             count[category_id] = number + 1
             new_ids[segment["id"]] = category_id * 1000 + number
+        elif is_thing:
+            number = crowds.get(category_id, 0)
+            crowds[category_id] = number + 1
+            new_ids[segment["id"]] = crowd_id(category_id, number)
         else:
             new_ids[segment["id"]] = category_id
     present, places = np.unique(rgb_to_ids(pixels), return_inverse=True)

@@ -40,6 +40,8 @@ class PanopticDataset:
         path: The folder.
         classes: What the train ids mean.
         image_ids: Names of the images without suffix, in order.
+        truth_ids: Ids of the images in the dataset's own files, which result files use: COCO's integers; the names in
+            other datasets.
 
     Raises:
         DatasetError: The folder is missing, is not a prepared split, or its preparation was not finished.
@@ -61,6 +63,9 @@ class PanopticDataset:
             names = sorted(p.name for p in (self.path / "images").iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
             self._images = [{"file_name": name} for name in names]
         self.image_ids = [Path(image["file_name"]).stem for image in self._images]
+        self.truth_ids: list[int | str] = [
+            image.get("truth_id", name) for image, name in zip(self._images, self.image_ids, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self._images)

@@ -61,15 +61,15 @@ def prepare_dataset(
         link_images: Whether to make symbolic links instead of copies, where images need no resizing.
 
     Raises:
-        DatasetError: `output` is not empty and `resume` is false; or, at the end, with a list of everything that was
-            wrong. The splits without a problem are finished then.
-        ValueError: `num_workers` is below 1, or `splits` holds other names.
+        DatasetError: `splits` holds other names; `output` is not empty and `resume` is false; or, at the end, with a
+            list of everything that was wrong. The splits without a problem are finished then.
+        ValueError: `num_workers` is below 1.
     """
     num_workers = (os.cpu_count() or 1) if num_workers is None else num_workers
     if num_workers < 1:
         raise ValueError(f"num_workers is {num_workers}; expected at least 1.")
     if not splits or not set(splits) <= set(SPLITS):
-        raise ValueError(f"splits is {list(splits)}; expected names out of {', '.join(SPLITS)}.")
+        raise DatasetError(f"splits is {list(splits)}; expected {' or '.join(SPLITS)}, or both.")
     if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DatasetError(
             f"{output} exists and is not empty. Pass resume=True to go on with an earlier preparation, "
@@ -94,10 +94,12 @@ def _prepare(raw: RawDataset, output: Path, truth_splits: tuple[str, ...], num_w
             _write_split(output / split, raw.classes, images, found, with_truth=split in truth_splits)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        advice = "\nRepair or remove these files, then pass resume=True: finished images are kept."
+        present = [split for split, images in raw.images.items() if images]
+        if len(present) == 1 < len(raw.images):
+            advice += f" If there is only a {present[0]} split, pass splits=['{present[0]}']."
         raise DatasetError(
-            f"{raw.name} could not be prepared completely, {count}:\n  "
-            + "\n  ".join(problems)
-            + "\nRepair or remove these files, then pass resume=True: finished images are kept."
+            f"{raw.name} could not be prepared completely, {count}:\n  " + "\n  ".join(problems) + advice
         )
 
 
@@ -215,9 +217,13 @@ def _write_split(
     sizes = [{key: record[key] for key in ("file_name", "height", "width")} for record in records]
     if with_truth:
         truth = {
-            "images": [{"id": image.image_id, **size} for image, size in zip(images, sizes, strict=True)],
+            "images": [{"id": _truth_id(image), **size} for image, size in zip(images, sizes, strict=True)],
             "annotations": [
-                {"image_id": image.image_id, "file_name": f"{image.image_id}.png", "segments_info": record["segments"]}
+                {
+                    "image_id": _truth_id(image),
+                    "file_name": f"{image.image_id}.png",
+                    "segments_info": record["segments"],
+                }
                 for image, record in zip(images, records, strict=True)
             ],
             "categories": categories(classes),
@@ -236,12 +242,19 @@ def _write_split(
     write_json(
         folder / "annotations.json",
         {
-            "images": [{"id": number, **size} for number, size in enumerate(sizes, start=1)],
+            "images": [
+                {"id": number, **size, **({} if image.truth_id is None else {"truth_id": image.truth_id})}
+                for number, (image, size) in enumerate(zip(images, sizes, strict=True), start=1)
+            ],
             "annotations": annotations,
             "categories": train_categories,
         },
     )
     shutil.rmtree(folder / WORK_FOLDER)
+
+
+def _truth_id(image: RawImage) -> int | str:
+    return image.image_id if image.truth_id is None else image.truth_id
 
 
 def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -4,7 +4,8 @@
 """The COCO and Cityscapes formats of panoptic ground truth and predictions, converted from and to arrays.
 
 All functions use one map, `ids`: `(H, W)` int32 with void 0, the class's dataset id for a stuff region and for a crowd
-region of things, and dataset id · 1000 + k for an instance. Cityscapes calls it instance ids; it is also what
+region of things, and dataset id · 1000 + k for an instance. Further crowd regions of one class in an image are dataset
+id + j · 1,000,000, j from 1 (`annotation.crowd_id`). Cityscapes calls it instance ids; it is also what
 `PanopticPrediction.panoptic_ids` holds.
 """
 
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from opendr_panoptic_ros.annotation import CROWD_ID_STEP
 from opendr_panoptic_ros.labels import VOID, ClassTable
 
-MAX_IDS = 1_000_000
-"""One more than the largest id: dataset ids end at 999, instance numbers too."""
+MAX_IDS = CROWD_ID_STEP
+"""One more than the largest id of an instance: dataset ids end at 999, instance numbers too."""
 
 
 def ids_to_rgb(ids: NDArray[Any]) -> NDArray[np.uint8]:
@@ -79,6 +81,8 @@ def semantic_map(ids: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint
     """
     table = np.full(1000, VOID, np.uint8)
     table[list(classes.dataset_ids)] = np.arange(len(classes))
+    if ids.max(initial=0) >= MAX_IDS:
+        ids = ids % MAX_IDS
     return table[np.where(ids >= 1000, ids // 1000, ids)]
 
 
@@ -95,7 +99,7 @@ def segments_info(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str,
     """
     infos = []
     for segment_id, area_px, rows, columns in _regions(ids):
-        category_id = segment_id // 1000 if segment_id >= 1000 else segment_id
+        category_id, is_instance = _class_of(segment_id)
         is_thing = classes.is_thing(classes.dataset_ids.index(category_id))
         infos.append(
             {
@@ -103,7 +107,7 @@ def segments_info(ids: NDArray[np.int32], classes: ClassTable) -> list[dict[str,
                 "category_id": category_id,
                 "area": area_px,
                 "bbox": _coco_box(rows, columns),
-                "iscrowd": int(is_thing and segment_id < 1000),
+                "iscrowd": int(is_thing and not is_instance),
             }
         )
     return infos
@@ -181,13 +185,32 @@ def categories(classes: ClassTable) -> list[dict[str, Any]]:
 
 def _regions(ids: NDArray[np.int32]) -> list[tuple[int, int, slice, slice]]:
     """Return id, area in px, rows and columns of every id but void, by id."""
-    areas_px = np.bincount(ids.ravel())
-    present = np.flatnonzero(areas_px)
+    present, numbers = _numbered(ids)
+    areas_px = np.bincount(numbers.ravel(), minlength=len(present) + 1)[1:]
+    boxes = ndimage.find_objects(numbers)
+    return [
+        (int(i), int(area_px), rows, columns)
+        for i, area_px, (rows, columns) in zip(present, areas_px, boxes, strict=True)
+    ]
+
+
+def _numbered(ids: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Return the ids that occur, ascending without void, and the map of their places among these from 1."""
+    if ids.max(initial=0) < MAX_IDS:  # a table is faster than sorting the pixels
+        present = np.flatnonzero(np.bincount(ids.ravel()))
+        present = present[present > 0]
+        table = np.zeros(MAX_IDS, np.int32)
+        table[present] = np.arange(1, len(present) + 1)
+        return present, table[ids]
+    present = np.unique(ids)
     present = present[present > 0]
-    table = np.zeros(len(areas_px), np.int32)
-    table[present] = np.arange(1, len(present) + 1)
-    boxes = ndimage.find_objects(table[ids])
-    return [(int(i), int(areas_px[i]), rows, columns) for i, (rows, columns) in zip(present, boxes, strict=True)]
+    return present, np.searchsorted(present, ids, side="right").astype(np.int32)
+
+
+def _class_of(segment_id: int) -> tuple[int, bool]:
+    """Return the dataset id of an id's class, and whether the id has an instance number."""
+    segment_id %= MAX_IDS
+    return (segment_id // 1000, True) if segment_id >= 1000 else (segment_id, False)
 
 
 def _coco_box(rows: slice, columns: slice) -> list[int]:

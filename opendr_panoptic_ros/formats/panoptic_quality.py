@@ -150,15 +150,17 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
     truth_folder = truth_json.with_suffix("")
     class_by_id = {category["id"]: category for category in truth["categories"]}
     predicted = _read_annotations(prediction_json)
-    missing = [a["image_id"] for a in truth["annotations"] if a["image_id"] not in predicted]
+    # Results for COCO's images have its integer ids, or the names of the files.
+    keys = [a["image_id"] if a["image_id"] in predicted else Path(a["file_name"]).stem for a in truth["annotations"]]
+    missing = [a["image_id"] for a, key in zip(truth["annotations"], keys, strict=True) if key not in predicted]
     if missing:
         raise DatasetError(
             f"{prediction_json} has no prediction for {len(missing)} of {len(truth['annotations'])} images: "
             f"{', '.join(map(str, missing[:10]))}{' …' if len(missing) > 10 else ''}"
         )
 
-    def count(annotation: dict[str, Any]) -> PQStat:
-        prediction = predicted[annotation["image_id"]]
+    def count(annotation: dict[str, Any], key: int | str) -> PQStat:
+        prediction = predicted[key]
         _require_equal_size(truth_folder / annotation["file_name"], prediction_folder / prediction["file_name"])
         try:
             return _count(0, [(annotation, prediction)], str(truth_folder), str(prediction_folder), class_by_id)
@@ -167,7 +169,7 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
 
     stat = PQStat()
     with ThreadPoolExecutor() as executor:
-        for image_stat in executor.map(count, truth["annotations"]):
+        for image_stat in executor.map(count, truth["annotations"], keys):
             stat += image_stat
     return _average(stat, class_by_id)
 

@@ -15,7 +15,7 @@ from opendr_panoptic_ros.formats.panoptic import ids_to_rgb, segments_info
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 
-def write_prediction(folder: Path, image_id: str, prediction: PanopticPrediction) -> dict[str, Any]:
+def write_prediction(folder: Path, image_id: int | str, prediction: PanopticPrediction) -> dict[str, Any]:
     """Write the PNG of one prediction, `folder/IMAGE_ID.png`, with the ids encoded as colours.
 
     Args:
@@ -34,7 +34,7 @@ def write_prediction(folder: Path, image_id: str, prediction: PanopticPrediction
 
 def write_submission(
     folder: Path,
-    predictions: Iterable[tuple[str, PanopticPrediction]],
+    predictions: Iterable[tuple[int | str, PanopticPrediction]],
     *,
     name: str = "cityscapes_panoptic_val",
     overwrite: bool = False,
@@ -43,7 +43,8 @@ def write_submission(
 
     Args:
         folder: Where to write.
-        predictions: Image id (Cityscapes: `CITY_SEQUENCE_FRAME`) and prediction, read one by one.
+        predictions: Image id and prediction, read one by one. The ids are `PanopticDataset.truth_ids`: integers for
+            COCO, `CITY_SEQUENCE_FRAME` for Cityscapes.
         name: Name of the JSON file and of the folder of PNGs.
         overwrite: Whether to replace an existing JSON file.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from support.random_weights import seed_weights_
 from support.toy_datasets import write_tiny_cityscapes, write_tiny_kitti
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
-from opendr_panoptic_ros.cli.common import changed
+from opendr_panoptic_ros.cli.common import changed, with_options
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.errors import ConfigError
@@ -311,7 +312,7 @@ def test_entries_of_a_configuration_are_changed():
     assert changed(Config.load("demo"), []) == Config.load("demo")
     with pytest.raises(ConfigError, match="schedule has unknown entries epoch"):
         changed(Config.load("demo"), ["schedule.epoch=3"])
-    with pytest.raises(ConfigError, match="no YAML value"):
+    with pytest.raises(ConfigError, match="not a YAML value"):
         changed(Config.load("demo"), ["schedule.decay_epochs=[8,"])
 
 
@@ -321,3 +322,33 @@ def test_help_explains(run, command):
     assert code == 0
     assert "Usage" in out
     assert all(len(line) <= 160 for line in out.splitlines())
+
+
+def test_prepare_one_split_and_messages_name_the_options(run, tmp_path):
+    write_tiny_kitti(tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw" / "training")
+    code, _, err = run("prepare", "kitti", "raw", "both", "--workers", "1")
+    assert code == 1
+    assert "repeat with --resume: finished images are kept. If there is only a val split, use --split val." in err
+    code, out, _ = run("prepare", "kitti", "raw", "prepared", "--workers", "1", "--split", "val")
+    assert (code, out.splitlines()) == (0, ["val: 2 images in prepared/val"])
+    code, _, err = run("prepare", "kitti", "raw", "prepared")
+    assert code == 1
+    assert "Repeat with --resume to go on with an earlier preparation, or choose another OUT." in err
+    code, _, err = run("prepare", "kitti", "raw", "other", "--split", "test")
+    assert code == 1
+    assert "--split is 'test'; expected train or val, or both." in err
+    (tmp_path / "prepared" / "val" / ".unfinished").mkdir()
+    code, _, err = run("evaluate", "demo", "prepared/val")
+    assert code == 1
+    assert "was not finished; repeat `opendr-panoptic prepare` with --resume." in err
+
+
+@pytest.mark.parametrize("message", [
+    "Pass resume=True to go on", "call prepare_data again with resume=True.", "make it with prepare_data.",
+    "Prepare again with generate_train_evaluation=True and resume=True", "choose another output_path.",
+    "pass splits=['train']", "splits is ['x']; expected",
+])  # fmt: skip
+def test_messages_for_commands_hold_no_argument_of_python(message):
+    assert not re.search(r"=True|prepare_data|output_path|splits", with_options(message))
+    assert with_options("/data/output_paths/resume=Truely") == "/data/output_paths/resume=Truely"

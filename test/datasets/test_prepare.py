@@ -287,3 +287,39 @@ def test_unreadable_annotations_are_named(raw, prepared, tmp_path):
     (tmp_path / "out" / "val" / "annotations.json").write_text("{")
     with pytest.raises(DatasetError, match=r"annotations\.json cannot be read"):
         CityscapesDataset.prepare_data(raw, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I"])
+def test_label_images_of_other_depths(raw, prepared, tmp_path, mode):
+    """An editor writes 8 bits where no id is above 255, some tools 32 bits; a palette's indices are the ids."""
+    shutil.copytree(raw, tmp_path / "raw")
+    path = tmp_path / "raw/gtFine/val/lindau/lindau_000000_000019_gtFine_instanceIds.png"
+    ids = np.asarray(PilImage.open(path)).astype(np.int32)
+    class_ids = np.where(ids >= 1000, ids // 1000, ids)
+    if mode == "I":
+        PilImage.fromarray(ids.astype(np.int32)).save(path)
+        expected = ids
+    else:
+        image = PilImage.fromarray(class_ids.astype(np.uint8))
+        if mode == "P":
+            image.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+        image.save(path)
+        expected = class_ids
+    CityscapesDataset.prepare_data(tmp_path / "raw", tmp_path / "out", num_workers=1)
+    semantic = PilImage.open(tmp_path / "out/val/stuffthingmaps/lindau_000000_000019.png")
+    before = PilImage.open(prepared / "val/stuffthingmaps/lindau_000000_000019.png")
+    np.testing.assert_array_equal(np.asarray(semantic), np.asarray(before))
+    annotation = CityscapesDataset(tmp_path / "out" / "val").annotation(0)
+    things = {int(i) for i in np.unique(expected) if _class_of(i) in THINGS}
+    assert len(annotation.instances) + len(annotation.crowds) == len(things)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_one_split_alone(raw, prepared, tmp_path, split):
+    for kind in ("leftImg8bit", "gtFine"):
+        shutil.copytree(raw / kind / split, tmp_path / "raw" / kind / split)
+    CityscapesDataset.prepare_data(tmp_path / "raw", tmp_path / "out", True, 1, splits=[split])
+    assert _files(tmp_path / "out") == {k: v for k, v in _files(prepared).items() if k.startswith(split)}
+    shutil.copytree(raw, tmp_path / "raw", dirs_exist_ok=True)
+    CityscapesDataset.prepare_data(tmp_path / "raw", tmp_path / "out", True, 1, resume=True)
+    assert _files(tmp_path / "out") == _files(prepared)

@@ -102,7 +102,7 @@ def test_equal_to_the_command_of_cityscapesscripts(dataset, predict, tmp_path):
     rng = np.random.default_rng(3)
     truths = [dataset.annotation(i) for i in range(len(dataset))]
     predictions = [predict(truth, rng) for truth in truths]
-    predicted_json = write_submission(tmp_path, zip(dataset.image_ids, predictions, strict=True), name="results")
+    predicted_json = write_submission(tmp_path, zip(dataset.truth_ids, predictions, strict=True), name="results")
     command = [sys.executable, "-m", "cityscapesscripts.evaluation.evalPanopticSemanticLabeling"]
     command += ["--gt-json-file", str(dataset.path / "panoptic_gt.json"), "--prediction-json-file", str(predicted_json)]
     command += ["--results_file", str(tmp_path / "theirs.txt")]
@@ -145,7 +145,7 @@ class TestWrongPredictions:
         content = json.loads((predictions / "results.json").read_text())
         del content["annotations"][2]
         (predictions / "results.json").write_text(json.dumps(content))
-        with pytest.raises(DatasetError, match=f"no prediction for 1 of 5 images: {dataset.image_ids[2]}"):
+        with pytest.raises(DatasetError, match=f"no prediction for 1 of 5 images: {dataset.truth_ids[2]}"):
             dataset.evaluate(predictions / "results", predictions)
 
     def test_other_size(self, dataset, predictions):
