@@ -1,56 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Config: everything that decides what the network is and how it is run, read from one YAML file."""
+"""Config: the shape of the network, its classes, and how it is run and trained, as read from one YAML file."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
+from opendr_panoptic_ros.config_section import (
+    ABOVE_0,
+    FROM_0,
+    FROM_1,
+    SHARE,
+    SHARE_BELOW_1,
+    Rule,
+    Section,
+    entry,
+    one_of,
+    refuse_unknown,
+    require,
+)
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 
 PRESETS = ("cityscapes", "kitti", "demo")
-"""Names that `Config.load` and `load_checkpoint` know."""
+"""Names that `Config.load` and `load_checkpoint` accept."""
+
+
+_AREA_PX = Rule("0 or more pixels", lambda value: value >= 0)
+_MULTIPLE_OF_32 = Rule("a multiple of 32", lambda value: value > 0 and value % 32 == 0)
+_RGB = Rule("three numbers (R, G, B)", lambda values: len(values) == 3)
+_RGB_ABOVE_0 = Rule("three numbers (R, G, B) above 0", lambda values: len(values) == 3 and min(values) > 0)
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The network's shape. The defaults are the published network (EfficientNet-B5).
+class ModelConfig(Section):
+    """The shape of the network. The defaults are the published network (EfficientNet-B5).
 
-    backbone_width, backbone_depth: EfficientNet's multipliers (B0 1.0, 1.0 … B5 1.6, 2.2 … B7 2.0, 3.1).
-    fpn_channels: channels of the neck's outputs, of the RPN and of the mask head. semantic_channels: channels inside
-    the semantic head. box_head_width: width of the box head's two fully connected layers.
-    num_stuff, num_things: numbers of classes. anchor_scale: anchor size in multiples of a level's stride.
-    pixel_mean, pixel_std: normalisation of RGB values 0-255.
+    Attributes:
+        backbone_width: Width multiplier of EfficientNet: B0 1.0, B5 1.6, B7 2.0.
+        backbone_depth: Depth multiplier of EfficientNet: B0 1.0, B5 2.2, B7 3.1.
+        fpn_channels: Channels of the neck's maps, of the RPN and of the mask head.
+        semantic_channels: Channels inside the semantic head.
+        box_head_width: Width of the two fully connected layers of the box head.
+        num_stuff: Number of stuff classes.
+        num_things: Number of thing classes.
+        anchor_scale: Anchor size in multiples of the stride of a level.
+        pixel_mean: Mean of the RGB values, 0 to 255, which is subtracted from the input.
+        pixel_std: Standard deviation of the RGB values, by which the input is divided.
     """
 
-    backbone_width: float = 1.6
-    backbone_depth: float = 2.2
-    fpn_channels: int = 256
-    semantic_channels: int = 128
-    box_head_width: int = 1024
-    num_stuff: int = 11
-    num_things: int = 8
-    anchor_scale: float = 8.0
-    pixel_mean: tuple[float, float, float] = (106.433, 116.617, 119.559)
-    pixel_std: tuple[float, float, float] = (65.496, 67.6, 74.123)
+    section = "model"
 
-    def __post_init__(self) -> None:
-        for name in ("backbone_width", "backbone_depth", "fpn_channels", "semantic_channels", "box_head_width",
-                     "num_things", "anchor_scale"):  # fmt: skip
-            _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "a number above 0")
-        _require(self.num_stuff >= 1, "model.num_stuff", self.num_stuff, "at least 1")
-        for name in ("pixel_mean", "pixel_std"):
-            _require(len(getattr(self, name)) == 3, f"model.{name}", getattr(self, name), "three numbers (R, G, B)")
-        _require(min(self.pixel_std) > 0, "model.pixel_std", self.pixel_std, "numbers above 0")
+    backbone_width: float = entry(1.6, ABOVE_0)
+    backbone_depth: float = entry(2.2, ABOVE_0)
+    fpn_channels: int = entry(256, ABOVE_0)
+    semantic_channels: int = entry(128, ABOVE_0)
+    box_head_width: int = entry(1024, ABOVE_0)
+    num_stuff: int = entry(11, FROM_1)
+    num_things: int = entry(8, ABOVE_0)
+    anchor_scale: float = entry(8.0, ABOVE_0)
+    pixel_mean: tuple[float, float, float] = entry((106.433, 116.617, 119.559), _RGB)
+    pixel_std: tuple[float, float, float] = entry((65.496, 67.6, 74.123), _RGB_ABOVE_0)
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class Thresholds:
     Attributes:
         score_threshold: Smallest score of a detection that is kept, 0 to 1.
         overlap_threshold: Largest share of an instance's mask that instances of higher scores may cover, 0 to 1.
-        min_stuff_area: Smallest area of a stuff segment that is kept, in pixels of the resized image.
+        min_stuff_area: Smallest area of a stuff segment that is kept, in px of the resized image.
         contain_instances: Whether an instance is restricted to the box of its detection.
     """
 
@@ -71,40 +88,44 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class TestConfig:
-    """How the network is run. The defaults are the published test settings for Cityscapes.
+class TestConfig(Section):
+    """Settings of the inference. The defaults are the published settings for Cityscapes, but for `contain_instances`.
 
-    long_side_px, short_side_px: the image is resized, keeping its shape, to fit into these.
-    score_threshold, box_nms_threshold, max_detections: detections kept by the box head.
-    mask_threshold, overlap_threshold, min_stuff_area: the panoptic fusion (paper section 3.5); the area is in pixels
-    of the resized image. contain_instances: no pixel of an instance lies outside the box of its detection; false is the
-    published rule. rpn_*: proposals per level before and after NMS and in total, and its IoU.
+    Attributes:
+        long_side_px: The image is resized, keeping its aspect ratio, so that its longer side fits into this length.
+        short_side_px: The same for its shorter side.
+        score_threshold: Smallest score of a detection that is kept by the box head, 0 to 1.
+        box_nms_threshold: Largest IoU of two detections of one class, 0 to 1.
+        max_detections: Largest number of detections in an image.
+        mask_threshold: Probability from which a pixel belongs to a mask, 0 to 1 (paper section 3.5).
+        overlap_threshold: Largest share of an instance's mask that instances of higher scores may cover, 0 to 1.
+        min_stuff_area: Smallest area of a stuff segment that is kept, in px of the resized image.
+        contain_instances: Whether an instance is restricted to the box of its detection; false is the published rule.
+        rpn_max_per_level: Largest number of proposals of a level, before and after NMS.
+        rpn_max_proposals: Largest number of proposals of an image.
+        rpn_nms_threshold: Largest IoU of two proposals of a level, 0 to 1.
     """
 
-    __test__ = False  # not a test case, whatever pytest thinks of the name
+    __test__ = False  # pytest would take the name for that of a test case
+    section = "test"
 
     long_side_px: int = 2048
-    short_side_px: int = 1024
-    score_threshold: float = 0.5
-    box_nms_threshold: float = 0.5
-    max_detections: int = 100
-    mask_threshold: float = 0.5
-    overlap_threshold: float = 0.5
-    min_stuff_area: int = 2048
+    short_side_px: int = entry(1024, FROM_1)
+    score_threshold: float = entry(0.5, SHARE)
+    box_nms_threshold: float = entry(0.5, SHARE)
+    max_detections: int = entry(100, FROM_1)
+    mask_threshold: float = entry(0.5, SHARE)
+    overlap_threshold: float = entry(0.5, SHARE)
+    min_stuff_area: int = entry(2048, _AREA_PX)
     contain_instances: bool = True
-    rpn_max_per_level: int = 1000
-    rpn_max_proposals: int = 1000
-    rpn_nms_threshold: float = 0.7
+    rpn_max_per_level: int = entry(1000, FROM_1)
+    rpn_max_proposals: int = entry(1000, FROM_1)
+    rpn_nms_threshold: float = entry(0.7, SHARE)
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "box_nms_threshold", "mask_threshold", "overlap_threshold",
-                     "rpn_nms_threshold"):  # fmt: skip
-            _require(0 <= getattr(self, name) <= 1, f"test.{name}", getattr(self, name), "0 to 1")
-        for name in ("short_side_px", "max_detections", "rpn_max_per_level", "rpn_max_proposals"):
-            _require(getattr(self, name) >= 1, f"test.{name}", getattr(self, name), "at least 1")
-        _require(self.long_side_px >= self.short_side_px, "test.long_side_px", self.long_side_px,
-                 f"at least test.short_side_px ({self.short_side_px})")  # fmt: skip
-        _require(self.min_stuff_area >= 0, "test.min_stuff_area", self.min_stuff_area, "0 or more pixels")
+        super().__post_init__()
+        expected = f"at least test.short_side_px ({self.short_side_px})"
+        require(self.long_side_px >= self.short_side_px, "test.long_side_px", self.long_side_px, expected)
 
     def with_thresholds(self, thresholds: Thresholds) -> TestConfig:
         """Return these settings with some thresholds replaced.
@@ -123,82 +144,95 @@ class TestConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """What training cuts out of the images. The defaults are the published ones for Cityscapes.
+class DataConfig(Section):
+    """Augmentation of the training images. The defaults are the published ones for Cityscapes.
 
-    crop_height_px, crop_width_px: every training image has this size; multiples of 32. min_scale, max_scale: images are
-    scaled by a random factor between these, in relation to the size that the network sees in testing.
-    flip_probability: how often left and right are exchanged.
+    Attributes:
+        crop_height_px: Height of every training image, a multiple of 32.
+        crop_width_px: Width of every training image, a multiple of 32.
+        min_scale: Smallest random scale, relative to the size that the network sees in testing.
+        max_scale: Largest random scale.
+        flip_probability: Probability of a horizontal flip, 0 to 1.
     """
 
-    crop_height_px: int = 1024
-    crop_width_px: int = 2048
-    min_scale: float = 0.5
+    section = "data"
+
+    crop_height_px: int = entry(1024, _MULTIPLE_OF_32)
+    crop_width_px: int = entry(2048, _MULTIPLE_OF_32)
+    min_scale: float = entry(0.5, ABOVE_0)
     max_scale: float = 2.0
-    flip_probability: float = 0.5
+    flip_probability: float = entry(0.5, SHARE)
 
     def __post_init__(self) -> None:
-        for name in ("crop_height_px", "crop_width_px"):
-            value = getattr(self, name)
-            _require(value > 0 and value % 32 == 0, f"data.{name}", value, "a multiple of 32")
-        _require(self.min_scale > 0, "data.min_scale", self.min_scale, "a number above 0")
-        _require(self.max_scale >= self.min_scale, "data.max_scale", self.max_scale,
-                 f"at least data.min_scale ({self.min_scale})")  # fmt: skip
-        _require(0 <= self.flip_probability <= 1, "data.flip_probability", self.flip_probability, "0 to 1")
+        super().__post_init__()
+        expected = f"at least data.min_scale ({self.min_scale})"
+        require(self.max_scale >= self.min_scale, "data.max_scale", self.max_scale, expected)
 
 
 @dataclass(frozen=True)
-class ScheduleConfig:
-    """How the network is trained. The defaults are the published ones for Cityscapes.
+class ScheduleConfig(Section):
+    """Settings of the training. The defaults are the published ones for Cityscapes.
 
-    epochs, batch_size: the latter for each process. optimizer: SGD or AdamW; momentum is SGD's. learning_rate rises
-    over `warmup_iterations` from the fraction `warmup_start`, and is multiplied by `decay` after each of the epochs
-    `decay_epochs`. max_gradient_norm: gradients are scaled down to it; 0 leaves them. accumulate: batches per step.
-    precision: float32, or float16 or bfloat16 where that is safe (mixed precision). ema_momentum: the weights that are
-    evaluated and kept are a running mean with this share of the newest; 0 takes the newest alone.
-    freeze_norms: norm layers keep their statistics. proposals: boxes of the RPN, on each level and of an image; rois:
-    those of them that the box head learns from, a quarter of which the mask head may get. checkpoint_every,
-    evaluate_every: in epochs.
+    Attributes:
+        epochs: Number of passes over the training images.
+        batch_size: Images in a batch of one process.
+        optimizer: `SGD` or `AdamW`.
+        learning_rate: Learning rate after the warm-up.
+        momentum: Momentum of SGD, 0 to 1.
+        weight_decay: Weight decay.
+        warmup_iterations: Number of iterations over which the learning rate rises linearly.
+        warmup_start: Fraction of the learning rate at which the warm-up begins.
+        decay_epochs: Epochs after which the learning rate is multiplied by `decay`.
+        decay: Factor of the learning rate.
+        max_gradient_norm: Norm to which gradients are scaled down; 0 leaves them as they are.
+        accumulate: Number of batches whose gradients are added up for one step.
+        precision: `float32`, or `float16` or `bfloat16` for mixed precision.
+        ema_momentum: Share of the newest weights in the running mean that is evaluated and saved, 0 to 1; 0 evaluates
+            and saves the newest weights themselves.
+        freeze_norms: Whether the norm layers keep their statistics.
+        proposals: Largest number of proposals of the RPN, for each level and for each image.
+        rois: Number of proposals of an image from which the box head learns; at most a quarter of them are positive.
+        checkpoint_every: Epochs between two checkpoints.
+        evaluate_every: Epochs between two evaluations.
     """
 
-    epochs: int = 160
-    batch_size: int = 1
-    optimizer: str = "SGD"
-    learning_rate: float = 0.07
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup_iterations: int = 500
-    warmup_start: float = 1 / 3
-    decay_epochs: tuple[int, ...] = (120, 144)
-    decay: float = 0.1
-    max_gradient_norm: float = 35.0
-    accumulate: int = 1
-    precision: str = "float32"
-    ema_momentum: float = 0.0
-    freeze_norms: bool = False
-    proposals: int = 2000
-    rois: int = 256
-    checkpoint_every: int = 1
-    evaluate_every: int = 1
+    section = "schedule"
 
-    def __post_init__(self) -> None:
-        for name, choices in (("optimizer", ("SGD", "AdamW")), ("precision", ("float32", "float16", "bfloat16"))):
-            _require(getattr(self, name) in choices, f"schedule.{name}", getattr(self, name), " or ".join(choices))
-        for name in ("epochs", "batch_size", "accumulate", "proposals", "rois", "checkpoint_every", "evaluate_every"):
-            _require(getattr(self, name) >= 1, f"schedule.{name}", getattr(self, name), "at least 1")
-        for name in ("learning_rate", "warmup_start", "decay"):
-            _require(getattr(self, name) > 0, f"schedule.{name}", getattr(self, name), "a number above 0")
-        for name in ("weight_decay", "warmup_iterations", "max_gradient_norm"):
-            _require(getattr(self, name) >= 0, f"schedule.{name}", getattr(self, name), "0 or more")
-        for name in ("momentum", "ema_momentum"):
-            _require(0 <= getattr(self, name) < 1, f"schedule.{name}", getattr(self, name), "0 up to, not including, 1")
+    epochs: int = entry(160, FROM_1)
+    batch_size: int = entry(1, FROM_1)
+    optimizer: str = entry("SGD", one_of("SGD", "AdamW"))
+    learning_rate: float = entry(0.07, ABOVE_0)
+    momentum: float = entry(0.9, SHARE_BELOW_1)
+    weight_decay: float = entry(1e-4, FROM_0)
+    warmup_iterations: int = entry(500, FROM_0)
+    warmup_start: float = entry(1 / 3, ABOVE_0)
+    decay_epochs: tuple[int, ...] = (120, 144)
+    decay: float = entry(0.1, ABOVE_0)
+    max_gradient_norm: float = entry(35.0, FROM_0)
+    accumulate: int = entry(1, FROM_1)
+    precision: str = entry("float32", one_of("float32", "float16", "bfloat16"))
+    ema_momentum: float = entry(0.0, SHARE_BELOW_1)
+    freeze_norms: bool = False
+    proposals: int = entry(2000, FROM_1)
+    rois: int = entry(256, FROM_1)
+    checkpoint_every: int = entry(1, FROM_1)
+    evaluate_every: int = entry(1, FROM_1)
 
 
 @dataclass(frozen=True)
 class Config:
-    """The network's shape, its classes, how it is run and trained. Frozen; change it with `dataclasses.replace`.
+    """The whole configuration. It is frozen; `dataclasses.replace` makes a changed copy.
 
-    Raises ConfigError when the numbers of classes in `model` and `classes` differ.
+    Attributes:
+        name: Name of the configuration.
+        model: Shape of the network.
+        test: Settings of the inference.
+        data: Augmentation of the training images.
+        schedule: Settings of the training.
+        classes: Classes of the network.
+
+    Raises:
+        ConfigError: The numbers of classes in `model` and `classes` differ.
     """
 
     name: str = "cityscapes"
@@ -219,16 +253,31 @@ class Config:
 
     @classmethod
     def for_model(cls, model: ModelConfig) -> Config:
-        """The defaults around `model`; classes without a name are called `stuff 1`, `thing 1` and so on."""
+        """Return the default configuration of a model.
+
+        Args:
+            model: Shape of the network.
+
+        Returns:
+            A configuration with the Cityscapes classes if their numbers fit, else with the classes `stuff 1`, …,
+            `thing 1`, ….
+        """
         if (model.num_stuff, model.num_things) == (CITYSCAPES.num_stuff, CITYSCAPES.num_things):
             return cls(model=model)
         return cls(name="custom", model=model, classes=ClassTable.unnamed(model.num_stuff, model.num_things))
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> Config:
-        """The configuration in a YAML file, or one of the presets `cityscapes`, `kitti`, `demo`.
+        """Read a configuration from a YAML file or a preset.
 
-        Raises ConfigError when there is no such file or preset, or when an entry is unknown or out of its range.
+        Args:
+            path_or_name: A YAML file, or one of the presets `cityscapes`, `kitti`, `demo`.
+
+        Returns:
+            The configuration; entries that are left out have their defaults.
+
+        Raises:
+            ConfigError: There is no such file or preset, or an entry is unknown or out of its range.
         """
         if str(path_or_name) in PRESETS:
             text = (resources.files("opendr_panoptic_ros") / "presets" / f"{path_or_name}.yaml").read_bytes()
@@ -245,91 +294,44 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The configuration that `to_dict` wrote; what is left out takes its default.
+        """Make a configuration from a mapping, as `to_dict` returns it.
 
-        Raises ConfigError for unknown entries and values out of their range.
+        Args:
+            values: Sections and their entries; entries that are left out have their defaults.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ConfigError: An entry is unknown, or a value is of another type or out of its range.
         """
-        _require(isinstance(values, dict), "the configuration", values, "a mapping of sections to values")
-        _refuse_unknown(values, {f.name for f in dataclasses.fields(cls)}, "the configuration")
+        require(isinstance(values, dict), "the configuration", values, "a mapping of sections to values")
+        refuse_unknown(values, {f.name for f in dataclasses.fields(cls)}, "the configuration")
         name = values.get("name", cls.name)
-        _require(isinstance(name, str), "name", name, "a word, in quotes if it looks like a number")
+        require(isinstance(name, str), "name", name, "a word, in quotes if it looks like a number")
         named = _mapping(values, "classes")
         classes = ClassTable.from_dict(named) if named else CITYSCAPES
         counts = {"num_stuff": classes.num_stuff, "num_things": classes.num_things}
         return cls(
             name=name,
-            model=_read(ModelConfig, {**counts, **_mapping(values, "model")}, "model"),
-            test=_read(TestConfig, _mapping(values, "test"), "test"),
-            data=_read(DataConfig, _mapping(values, "data"), "data"),
-            schedule=_read(ScheduleConfig, _mapping(values, "schedule"), "schedule"),
+            model=ModelConfig.from_dict({**counts, **_mapping(values, "model")}),
+            test=TestConfig.from_dict(_mapping(values, "test")),
+            data=DataConfig.from_dict(_mapping(values, "data")),
+            schedule=ScheduleConfig.from_dict(_mapping(values, "schedule")),
             classes=classes,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers: what YAML and JSON can hold and `from_dict` reads back."""
+        """Return the configuration as dicts, lists, strings and numbers, for YAML or JSON and for `from_dict`."""
         return {
             "name": self.name,
-            **{name: _plain(getattr(self, name)) for name in ("model", "test", "data", "schedule")},
+            **{name: getattr(self, name).to_dict() for name in ("model", "test", "data", "schedule")},
             "classes": self.classes.to_dict(),
         }
-
-
-_Section = TypeVar("_Section", ModelConfig, TestConfig, DataConfig, ScheduleConfig)
-
-
-def _plain(section: Any) -> dict[str, Any]:
-    """A section's values, lists for tuples."""
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(section).items()}
-
-
-def _read(section: type[_Section], values: dict[str, Any], name: str) -> _Section:
-    """`section` made of `values`, each cast to the type of its default (YAML writes 8 for 8.0, lists for tuples)."""
-    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(section)}
-    _refuse_unknown(values, set(defaults), name)
-    cast: dict[str, Any] = {}
-    for key, value in values.items():
-        default = defaults[key]
-        try:
-            if isinstance(default, tuple):
-                _of_type((list, tuple), value)
-                cast[key] = tuple(_number(type(default[0]), v) for v in value)
-            elif isinstance(default, str | bool):
-                cast[key] = _of_type(type(default), value)
-            else:
-                cast[key] = _number(type(default), value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigError(f"{name}.{key} is {value!r}; expected something like {default!r}.") from error
-    return section(**cast)
-
-
-def _of_type(wanted: type | tuple[type, ...], value: Any) -> Any:
-    """The value itself; TypeError when it is of another type, such as the word "no" for False."""
-    if not isinstance(value, wanted):
-        raise TypeError(f"not of the type {wanted}")
-    return value
-
-
-def _number(wanted: type, value: Any) -> Any:
-    """The value as an int or a float. YAML reads 1e-4 as a word, so words are tried too."""
-    number = float(value)
-    if isinstance(value, bool) or not math.isfinite(number) or (wanted is int and not number.is_integer()):
-        raise ValueError(f"not a finite {wanted.__name__}")
-    return wanted(number)
 
 
 def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
     section = values.get(key)
     section = {} if section is None else section  # YAML's heading without entries
-    _require(isinstance(section, dict), key, section, "a mapping of names to values")
+    require(isinstance(section, dict), key, section, "a mapping of names to values")
     return dict(section)
-
-
-def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(str(name) for name in set(values) - known)
-    if unknown:
-        raise ConfigError(f"{where} has unknown entries {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
-
-
-def _require(holds: bool, name: str, got: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {got!r}; expected {expected}.")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The errors a caller can cause. Each message says what was got, what was expected and what to do."""
+"""Errors caused by wrong input. Each message states what was given, what was expected and what to do."""
 
 
 class PanopticError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of the package's errors."""
 
 
 class CheckpointError(PanopticError, ValueError):
@@ -25,4 +25,4 @@ class ImageEncodingError(PanopticError, ValueError):
 
 
 class DownloadError(PanopticError, OSError):
-    """A file could not be fetched: no network, no such file, or what came is not what was expected."""
+    """A download failed: no network, no such file, or unexpected content."""

@@ -52,8 +52,8 @@ class PanopticSegmenter:
 
     Raises:
         CheckpointError: The checkpoint is missing, unreadable, or does not fit the configuration.
-        ConfigError: The configuration cannot be read, or a threshold is outside its range.
-        ValueError: The device, precision, back end or inference size is unknown.
+        ConfigError: The configuration cannot be read, a threshold is outside its range, or the device, precision,
+            back end or inference size is unknown.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 def _precision(precision: str, device: torch.device) -> str:
     if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+        raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
     if precision == "auto":
         return "float16" if device.type == "cuda" else "float32"
     return precision
@@ -262,5 +262,7 @@ def _inference_size(inference_size: int | str | None) -> int | str | None:
     if inference_size is None or inference_size == "native":
         return inference_size
     if isinstance(inference_size, bool) or not isinstance(inference_size, int) or inference_size < 1:
-        raise ValueError(f"inference_size is {inference_size!r}; expected None, 'native' or the longer side in pixels.")
+        raise ConfigError(
+            f"inference_size is {inference_size!r}; expected None, 'native' or the longer side in pixels."
+        )
     return inference_size

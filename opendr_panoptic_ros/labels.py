@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""ClassTable: what the train ids mean. Names, colours, things or stuff, and the dataset's own ids."""
+"""ClassTable: names, colours, kinds (stuff or thing) and dataset ids of the train ids."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ VOID = 255
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The classes of a network, in the order of their train ids: all stuff first, then all things.
+    """The classes of a network in the order of their train ids: all stuff first, then all things.
 
-    names: unique words. colors: RGB, 0-255. dataset_ids: the id of each class in the dataset's own scheme (Cityscapes
-    7-33), unique, at least 1 and below 1000, because a thing's segment id there is `id * 1000 + k`.
-    Raises ConfigError when the lists do not fit together.
+    Attributes:
+        names: Unique names, 1 to 254 of them.
+        num_stuff: Number of stuff classes.
+        colors: RGB colour of each class, 0 to 255.
+        dataset_ids: Unique id of each class in the scheme of the dataset (Cityscapes: 7 to 33), 1 to 999: the id of a
+            thing's segment is `dataset_id * 1000 + k` there.
+
+    Raises:
+        ConfigError: A value is not legal, or the lists differ in length.
     """
 
     names: tuple[str, ...]
@@ -58,22 +64,29 @@ class ClassTable:
 
     @property
     def num_things(self) -> int:
-        """Number of classes whose objects are counted."""
+        """Number of thing classes."""
         return len(self.names) - self.num_stuff
 
     def is_thing(self, train_id: int) -> bool:
-        """Whether objects of this class are told apart."""
+        """Test whether a class is a thing.
+
+        Args:
+            train_id: Train id; 255 (void) and unknown ids are no things.
+
+        Returns:
+            Whether instances of the class are separate segments.
+        """
         return self.num_stuff <= train_id < len(self.names)
 
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
-        """`(256, 3)` uint8: RGB by train id; black for void and for ids without a class."""
+        """`(256, 3)` uint8: RGB colour by train id; black for void and for ids without a class."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self.colors)] = self.colors
         return palette
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, as `from_dict` reads them."""
+        """Return the table as lists, strings and numbers, for YAML or JSON and for `from_dict`."""
         return {
             "names": list(self.names),
             "num_stuff": self.num_stuff,
@@ -83,15 +96,31 @@ class ClassTable:
 
     @classmethod
     def unnamed(cls, num_stuff: int, num_things: int) -> ClassTable:
-        """A table for weights that say how many classes there are, but not which."""
+        """Make a table for weights without class names.
+
+        Args:
+            num_stuff: Number of stuff classes.
+            num_things: Number of thing classes.
+
+        Returns:
+            A table with the names `stuff 1`, …, `thing 1`, ….
+        """
         names = [f"stuff {i + 1}" for i in range(num_stuff)] + [f"thing {i + 1}" for i in range(num_things)]
         return cls.from_dict({"names": names, "num_stuff": num_stuff})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassTable:
-        """The table that `to_dict` wrote. Colours and dataset ids may be left out: they are then made up.
+        """Make a table from a mapping, as `to_dict` returns it.
 
-        Raises ConfigError for unknown, missing or malformed entries.
+        Args:
+            values: `names` and `num_stuff`, and optionally `colors` (default: distinct hues) and `dataset_ids`
+                (default: from 1).
+
+        Returns:
+            The table.
+
+        Raises:
+            ConfigError: An entry is unknown, missing or malformed.
         """
         unknown = set(values) - {"names", "num_stuff", "colors", "dataset_ids"}
         if unknown or not {"names", "num_stuff"} <= set(values):
@@ -118,7 +147,7 @@ class ClassTable:
 
 
 def _distinct_colors(count: int) -> list[tuple[int, int, int]]:
-    """Colours far from each other: hues a golden angle apart, so that any number of them can be taken."""
+    """Return distinct RGB colours: hues a golden angle apart, which works for any number of them."""
     import colorsys
 
     rgb = (colorsys.hsv_to_rgb(0.618034 * i % 1.0, 0.65, 0.95 - 0.35 * (i % 2)) for i in range(count))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""PanopticPrediction: which thing is each pixel, and which one of them."""
+"""PanopticPrediction: the class and the instance of each pixel of an image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 class Segment:
     """One stuff region or one instance of a thing.
 
-    id: the value in `PanopticPrediction.segment_map`, from 1. class_id: train id. score: the detection score of a
-    thing, 0-1; NaN for stuff. area_px: number of pixels. box_xyxy_px: x1, y1, x2, y2, half-open: x2 and y2 are the
-    first pixel outside. instance_number: which one of its class a thing is, 1-999, if its number is to stay over the
-    frames of a video; given for all things of a prediction or for none.
+    Attributes:
+        id: Value in `PanopticPrediction.segment_map`, 1 or more.
+        class_id: Train id of the class.
+        label: Name of the class.
+        is_thing: Whether the class is a thing, whose instances are separate segments.
+        score: Detection score of a thing, 0 to 1; NaN for stuff.
+        area_px: Number of pixels.
+        box_xyxy_px: Bounding box x1, y1, x2, y2 of the pixels, half-open: x2 and y2 are the first pixel outside.
+        instance_number: Number of a thing among those of its class, 1 to 999, which is kept over the frames of a video;
+            set for all things of a prediction or for none.
     """
 
     id: int
@@ -39,9 +45,15 @@ class Segment:
 class PanopticPrediction:
     """The panoptic segmentation of one image.
 
-    segment_map: `(H, W)` int32, 0 where nothing was recognised, else the `id` of one of `segments`.
-    classes: what the train ids mean.
-    The maps derived from these two are computed when first asked for, and then kept.
+    The derived maps are computed at the first access and then kept.
+
+    Attributes:
+        segment_map: `(H, W)` int32, the `id` of the pixel's segment, 0 for void.
+        segments: The segments of the map.
+        classes: Classes of the train ids.
+
+    Raises:
+        ValueError: `segment_map` has another shape or dtype.
     """
 
     segment_map: NDArray[np.int32]
@@ -58,25 +70,25 @@ class PanopticPrediction:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Height and width in px."""
         height, width = self.segment_map.shape
         return height, width
 
     @cached_property
     def semantic_map(self) -> NDArray[np.uint8]:
-        """`(H, W)` uint8: the train id of each pixel's segment, 255 where there is none."""
+        """`(H, W)` uint8: the train id of each pixel's segment, 255 for void."""
         return self._by_segment({s.id: s.class_id for s in self.segments}, VOID, np.uint8)
 
     @cached_property
     def instance_map(self) -> NDArray[np.uint16]:
-        """`(H, W)` uint16: the segment id where the segment is a thing, else 0."""
+        """`(H, W)` uint16: the id of each pixel's segment if that is a thing, else 0."""
         return self._by_segment({s.id: s.id for s in self.segments if s.is_thing}, 0, np.uint16)
 
     @cached_property
     def panoptic_ids(self) -> NDArray[np.int32]:
-        """`(H, W)` int32 in the dataset's scheme: stuff its class id, things class id · 1000 + k (k from 1), void 0.
+        """`(H, W)` int32 in the scheme of the dataset: stuff class id, things class id · 1000 + k, void 0.
 
-        k is the `instance_number`, where there is none the place among the segments of the class.
+        k is the `instance_number`, or the position among the segments of the class, from 1, if there is none.
         """
         ids: dict[int, int] = {}
         count: dict[int, int] = {}
@@ -89,7 +101,7 @@ class PanopticPrediction:
         return self._by_segment(ids, 0, np.int32)
 
     def _by_segment(self, values: dict[int, int], default: int, dtype: DTypeLike) -> NDArray[Any]:
-        """Each pixel's value by its segment id; `default` where the segment has none."""
+        """Map each pixel's segment id to a value; `default` where `values` has none."""
         table: NDArray[Any] = np.full(max((s.id for s in self.segments), default=0) + 1, default, dtype)
         table[list(values)] = list(values.values())
         return table[self.segment_map]

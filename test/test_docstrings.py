@@ -107,11 +107,8 @@ PENDING = {
     "bags",
     "checkpoint.py",
     "cli",
-    "config.py",
     "download.py",
     "files.py",
-    "labels.py",
-    "prediction.py",
     "ros",
 }
 

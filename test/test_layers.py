@@ -40,7 +40,8 @@ class Layer(NamedTuple):
 # From top to bottom, as in CONTRIBUTING.md.
 LAYERS = {
     "values": Layer(
-        "__init__ data labels prediction annotation config errors files", rf"torch|torchvision|{OPENMMLAB}|{ROS}"
+        "__init__ data labels prediction annotation config config_section errors files",
+        rf"torch|torchvision|{OPENMMLAB}|{ROS}",
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(

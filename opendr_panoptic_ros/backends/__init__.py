@@ -9,6 +9,7 @@ A new back end is one file with a subclass of `DenseBackend` and one row of `BAC
 
 from opendr_panoptic_ros.backends.base import DenseBackend
 from opendr_panoptic_ros.backends.torch import TorchBackend
+from opendr_panoptic_ros.errors import ConfigError
 
 BACKENDS: dict[str, type[DenseBackend]] = {"torch": TorchBackend}
 """Back ends by name. `auto` is accepted wherever a name is and stands for the fastest one."""
@@ -26,10 +27,10 @@ def resolve_backend(name: str) -> str:
         A name of `BACKENDS`.
 
     Raises:
-        ValueError: There is no back end of this name.
+        ConfigError: There is no back end of this name.
     """
     if name == "auto":
         return "torch"
     if name not in BACKENDS:
-        raise ValueError(f"backend is {name!r}; expected one of {', '.join(('auto', *BACKENDS))}.")
+        raise ConfigError(f"backend is {name!r}; expected one of {', '.join(('auto', *BACKENDS))}.")
     return name
