@@ -41,7 +41,7 @@ def bag(
     checkpoint: options.Checkpoint = "demo",
     config: options.Configuration = None,
     device: options.Device = "auto",
-    backend: options.Backend = "torch",
+    backend: options.Backend = "auto",
     size: options.Size = None,
     score_threshold: options.ScoreThreshold = None,
     overlap_threshold: options.OverlapThreshold = None,

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import INTERRUPTED
 from opendr_panoptic_ros.errors import PanopticError
 
@@ -25,7 +26,7 @@ def demo(
     frames: Annotated[int, typer.Option(min=1, help="Maximum number of frames to publish.")] = 100,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo_out"),
     checkpoint: Annotated[str, typer.Option(help="Weights of the node: a file or a name.")] = "demo",
-    device: Annotated[str, typer.Option(help="Device of the network: auto, cpu, cuda, cuda:1.")] = "auto",
+    device: options.Device = "auto",
 ) -> None:
     """Run the node on a video over real ROS 2 topics.
 

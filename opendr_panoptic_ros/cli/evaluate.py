@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import dataset_at, user_errors
 from opendr_panoptic_ros.errors import ConfigError
 
@@ -21,10 +22,9 @@ def evaluate(
     synthetic: Annotated[
         int, typer.Option(min=0, help="Number of synthetic street scenes to evaluate on instead of DATA.")
     ] = 0,
-    config: Annotated[
-        str | None, typer.Option(help="Replaces the checkpoint's configuration: a name or a YAML file.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    config: options.Configuration = None,
+    device: options.Device = "auto",
+    backend: options.Backend = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
     """Print panoptic quality, IoU and AP of a network on images with ground truth."""
@@ -39,7 +39,7 @@ def evaluate(
 
         if (data is None) == (synthetic == 0):
             raise ConfigError("Give either a split of a prepared dataset or --synthetic N.")
-        segmenter = PanopticSegmenter(checkpoint, config=config, device=device)
+        segmenter = PanopticSegmenter(checkpoint, config=config, device=device, backend=backend)
         images: LabelledImages
         if data is not None:
             images = dataset_at(data)

@@ -23,7 +23,7 @@ Configuration = Annotated[
     str | None, typer.Option("--config", help="Configuration instead of the checkpoint's: a name or a YAML file.")
 ]
 Device = Annotated[str, typer.Option(help="Device of the network: auto, cpu, cuda, cuda:1.")]
-Backend = Annotated[str, typer.Option(help="Runtime of the network: auto or torch.")]
+Backend = Annotated[str, typer.Option(help="Runtime of the network: auto, torch.")]
 Size = Annotated[
     int | None,
     typer.Option(min=32, help="Longer side of the network's input in pixels. [default: the configuration's]"),

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import (
     INTERRUPTED,
     Interruption,
@@ -40,7 +41,7 @@ def train(
     synthetic: Annotated[
         int, typer.Option(min=0, help="Number of synthetic street scenes to train on instead of DATA.")
     ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    device: options.Device = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images; 0 loads between steps.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print warnings and the result only.")] = False,
