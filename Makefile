@@ -38,7 +38,7 @@ format: setup
 	@$(RUN) ruff format
 
 docs: setup
-	@$(RUN) opendr-panoptic parameters --write .
+	@$(RUN) python docs/make_parameters.py
 
 clean:
 	rm -rf build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -109,7 +109,6 @@ PENDING = {
     "cli",
     "download.py",
     "files.py",
-    "ros",
 }
 
 

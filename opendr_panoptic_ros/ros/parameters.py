@@ -3,7 +3,7 @@
 
 """The node's parameters: one table, from which they are declared, checked, read and documented.
 
-The table itself needs no ROS: `opendr-panoptic parameters` writes the documents from it.
+The table itself needs no ROS, so that `opendr-panoptic parameters` prints it anywhere.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.config import Thresholds
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.postprocess import check_class_names
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rclpy.parameter import Parameter
 
 ReadAt = Literal["start", "configure", "frame"]
-"""When a value is read: once; at each configure, so that it can be changed before one; for each frame."""
+"""When a value is read: once at the start, at each configure, or for each frame."""
 
 
 def _parameter(
@@ -37,10 +38,16 @@ def _parameter(
     read_at: ReadAt = "configure",
     loose: bool = False,
 ) -> Any:
-    """One row of the table.
+    """Return one row of the table.
 
-    expected: the legal values in words, which `accepts` enforces. limits: the smallest and the largest legal value,
-    instead of `accepts`. loose: whether values of another type are left to `accepts`.
+    Args:
+        default: Default value, whose type is the type of the parameter.
+        description: Meaning of the parameter, one or more sentences.
+        expected: Description of the legal values, which `accepts` enforces.
+        accepts: Whether a value of the right type is legal.
+        limits: The smallest and the largest legal value, instead of `accepts`.
+        read_at: When the value is read.
+        loose: Whether values of other types are passed to `accepts` as well.
     """
     if limits is not None:
         low, high = limits
@@ -69,7 +76,7 @@ def _are_strings(value: Any) -> bool:
 
 
 _SHARE_OR_CONFIG: dict[str, Any] = {
-    "expected": "0 to 1, or -1 for the configuration's value",
+    "expected": "0 to 1, or -1 for the value of the configuration",
     "accepts": lambda value: value == -1 or 0 <= value <= 1,
     "read_at": "frame",
 }
@@ -79,133 +86,155 @@ _CAMERA_NAME = re.compile(r"(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
 @dataclass(frozen=True)
 class NodeParameters:
-    """Every parameter of the node, with its default."""
+    """Values of all parameters of the node. The defaults are those of the node."""
 
     checkpoint: str = _parameter(
         "demo",
-        "Weights: a file, a directory of OpenDR, or the name of downloaded weights. A name never downloads by itself.",
+        "Weights: a file, a directory of OpenDR, or the name of downloaded weights. Weights are never downloaded "
+        "automatically.",
         expected="a path or a name",
         accepts=bool,
     )
     config: str = _parameter(
         "",
-        "Configuration: a YAML file or one of cityscapes, kitti, demo. Empty: the one inside the checkpoint.",
+        "Configuration: a YAML file, or one of the presets cityscapes, kitti and demo. If empty, the configuration "
+        "stored in the checkpoint is used.",
+        expected="a path, a name, or empty",
     )
     device: str = _parameter(
-        "auto", "Where the network runs: 'cpu', 'cuda', 'cuda:1'; 'auto' takes CUDA where there is one."
+        "auto",
+        "Device on which the network runs. 'auto' selects the first CUDA device, or the CPU if there is none.",
+        expected="'auto', 'cpu', 'cuda' or 'cuda:N'",
+    )
+    backend: str = _parameter(
+        "auto",
+        "Inference runtime of the dense part of the network. 'auto' selects the fastest one.",
+        **_one_of("auto", *BACKENDS),
     )
     precision: str = _parameter(
         "auto",
-        "Number format of the network; 'auto' takes float16 on CUDA and float32 on the CPU.",
+        "Number format of the network. 'auto' selects float16 on CUDA and float32 on the CPU.",
         **_one_of("auto", "float32", "float16", "bfloat16"),
     )
     inference_size: str | int = _parameter(
         "",
-        "Size at which the network sees the image; empty fits it into the configuration's test size, as published. "
-        "Results always have the image's own size.",
-        expected="'' or 0 for the published size, 'native' for the image's own, or the longer side in pixels",
+        "Size to which the image is resized for the network. If empty, the image is fitted into the test size of the "
+        "configuration, as published. Results always have the size of the image.",
+        expected="'' or 0 for the test size, 'native' for no resizing, or the longer side in pixels",
         accepts=lambda value: isinstance(value, str | int) and re.fullmatch(r"(native)?|\d+", str(value)) is not None,
         loose=True,
     )
-    score_threshold: float = _parameter(-1.0, "Instances of a lower detection score are left out.", **_SHARE_OR_CONFIG)
+    score_threshold: float = _parameter(
+        -1.0, "Minimum detection score. Instances with a lower score are removed.", **_SHARE_OR_CONFIG
+    )
     overlap_threshold: float = _parameter(
-        -1.0, "An instance of which better ones cover more than this share is left out.", **_SHARE_OR_CONFIG
+        -1.0,
+        "Maximum overlap. An instance is removed if instances with higher scores cover more than this share of its "
+        "mask.",
+        **_SHARE_OR_CONFIG,
     )
     min_stuff_area: int = _parameter(
         -1,
-        "Stuff classes with fewer pixels, at the network's size, become void.",
-        expected="0 or more, or -1 for the configuration's value",
+        "Minimum area of a stuff class, in pixels of the resized image. Smaller ones become void.",
+        expected="0 or more, or -1 for the value of the configuration",
         accepts=lambda value: value >= -1,
         read_at="frame",
     )
     classes: tuple[str, ...] = _parameter(
         ("",),
-        "Names of the classes to keep; the others become void in every output. One empty name keeps all.",
-        expected="a list of the network's class names",
+        "Names of the classes to keep. All other classes become void in every output. One empty name keeps all.",
+        expected="a list of class names of the network",
         accepts=_are_strings,
         read_at="frame",
         loose=True,
     )
     track_ids: bool = _parameter(
         False,
-        "Whether an instance keeps its id over the consecutive frames of a camera, in every output. Stamps that go "
-        "back, or are more than 5 s apart, end all tracks.",
+        "Whether instances keep their ids over the consecutive frames of a camera, in every output. Stamps that are "
+        "more than 5 s apart, or go back by more than 0.1 s, end all tracks.",
     )
     cameras: tuple[str, ...] = _parameter(
         ("",),
-        "Names of the cameras. One empty name: image_raw in, panoptic/... out. Else, for each name, NAME/image_raw in "
-        "and NAME/panoptic/... out.",
+        "Names of the cameras. For each name, the node subscribes to NAME/image_raw and publishes NAME/panoptic/... "
+        "One empty name stands for a single camera on image_raw and panoptic/...",
         expected="a list of different names, each legal in a topic",
         accepts=lambda value: 0 < len(set(value)) == len(value) and all(map(_CAMERA_NAME.fullmatch, value)),
     )
     image_transport: str = _parameter(
         "raw",
-        "How the camera's images come: sensor_msgs/Image, or JPEG and PNG in sensor_msgs/CompressedImage on the image "
-        "topic's resolved name + /compressed.",
+        "Transport of the camera's images: sensor_msgs/Image, or JPEG and PNG in sensor_msgs/CompressedImage. The "
+        "topic of compressed images is the resolved name of the image topic with /compressed appended.",
         **_one_of("raw", "compressed"),
     )
     max_rate_hz: float = _parameter(
         0.0,
-        "Frames of a camera that are answered each second at most; what comes beyond is dropped. 0: no limit.",
+        "Maximum rate at which frames of a camera are processed. Additional frames are dropped. 0 means no limit.",
         limits=_OR_MORE,
         read_at="frame",
     )
     max_batch: int = _parameter(
         4,
-        "Frames of equal size, waiting at several cameras, that run through the network together at most. Memory grows "
-        "with it.",
+        "Maximum number of frames of several cameras that run through the network in one batch. A larger batch needs "
+        "more memory.",
         limits=(1, 64),
     )
     ego_mask: tuple[str, ...] = _parameter(
         ("",),
-        "A PNG file for each camera, in the order of cameras, or one for all; empty: none. Where it is not black, such "
-        "as on the robot's own body, every output is void. As large as the camera's image.",
+        "Masks of the robot's own body: one PNG file for each camera, in the order of cameras, or one for all. Pixels "
+        "that are not black become void in every output. A mask must have the size of the images. An empty path means "
+        "no mask.",
         expected="a list of paths",
         accepts=_are_strings,
         loose=True,
     )
     visualization: str = _parameter(
         "overlay",
-        "What panoptic/rgb_visualization shows: colours over the image, or input and results in 2x2.",
+        "Content of panoptic/rgb_visualization: class colours over the image, or input and results in a 2x2 view.",
         **_one_of("overlay", "detailed"),
         read_at="frame",
     )
     visualization_opacity: float = _parameter(
         0.5,
-        "Of the colours in the overlay.",
-        expected="0 (the image alone) to 1 (the colours alone)",
+        "Opacity of the class colours in the overlay.",
+        expected="0 (image only) to 1 (colours only)",
         limits=(0, 1),
         read_at="frame",
     )
     jpeg_quality: int = _parameter(
-        80, "Of panoptic/rgb_visualization/compressed: higher is better and larger.", limits=(1, 100), read_at="frame"
+        80,
+        "JPEG quality of panoptic/rgb_visualization/compressed. Higher values give better and larger images.",
+        limits=(1, 100),
+        read_at="frame",
     )
     warn_dropped_share: float = _parameter(
         0.5,
-        "Diagnostics warn when more than this share of the frames of the last 10 s was dropped; those beyond "
-        "max_rate_hz do not count. 1: never.",
+        "Diagnostics report a warning if more than this share of the frames of the last 10 s was dropped. Frames "
+        "beyond max_rate_hz are not counted. 1 disables the warning.",
         limits=(0, 1),
         read_at="frame",
     )
     warn_latency_ms: float = _parameter(
         1000.0,
-        "Diagnostics warn when more than 5 % of the last answers came later than this after their frame's stamp. "
-        "0: never.",
+        "Diagnostics report a warning if more than 5 % of the last results were published later than this after the "
+        "stamp of their frame. 0 disables the warning.",
         limits=_OR_MORE,
         read_at="frame",
     )
     warn_input_stopped_s: float = _parameter(
         3.0,
-        "Diagnostics warn when somebody listens to the outputs and no frame has come for this long. 0: never.",
+        "Diagnostics report a warning if an output has a subscriber and no frame has arrived for this time. 0 "
+        "disables the warning.",
         limits=_OR_MORE,
         read_at="frame",
     )
     autostart: bool = _parameter(
-        True, "Whether the node configures and activates itself, or waits for a lifecycle manager.", read_at="start"
+        True,
+        "Whether the node configures and activates itself at the start. If not, it waits for a lifecycle manager.",
+        read_at="start",
     )
 
     def thresholds(self) -> Thresholds:
-        """Return the thresholds of the present frame; None stands for the configuration's value."""
+        """Return the thresholds; None stands for the value of the configuration."""
         return Thresholds(
             score_threshold=None if self.score_threshold < 0 else self.score_threshold,
             overlap_threshold=None if self.overlap_threshold < 0 else self.overlap_threshold,
@@ -213,34 +242,39 @@ class NodeParameters:
         )
 
     def segmenter_options(self) -> dict[str, Any]:
-        """The keyword arguments of `PanopticSegmenter`; what stands for the configuration's value is None."""
+        """Return keyword arguments of `PanopticSegmenter`."""
         size = str(self.inference_size)
         return {
             "config": self.config or None,
             "device": self.device,
+            "backend": self.backend,
             "precision": self.precision,
             "inference_size": (int(size) if size.isdecimal() else size) or None,
         }
 
     @property
     def class_filter(self) -> tuple[str, ...]:
-        """The names of the classes to keep; none keeps all."""
+        """Names of the classes to keep; empty if all are kept."""
         return tuple(filter(None, self.classes))
 
 
 _TABLE = {row.name: row for row in fields(NodeParameters)}
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
 
 
 def declare(node: Node) -> None:
-    """Declare every parameter of the table on `node`.
+    """Declare all parameters of the table.
 
-    Raises rclpy's ParameterException when a value given on the command line or in a file is not legal.
+    Args:
+        node: The node, with a callback that calls `refusal`.
+
+    Raises:
+        rclpy.exceptions.ParameterException: A value given on the command line or in a file is not legal.
     """
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     for name, row in _TABLE.items():
-        # Dynamic: rclpy leaves the types to `refusal`, which takes an integer for a float and says what is legal.
+        # Dynamic typing, because `refusal` accepts integers for floats and names the legal values.
         descriptor = ParameterDescriptor(
             description=row.metadata["description"],
             additional_constraints=row.metadata["expected"],
@@ -248,7 +282,7 @@ def declare(node: Node) -> None:
             dynamic_typing=True,
         )
         low, high = row.metadata["limits"] or _OR_MORE
-        if math.isfinite(high):  # a range without an end is no range for the tools that draw sliders
+        if math.isfinite(high):  # tools that display sliders need a finite range
             if isinstance(row.default, float):
                 descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
             else:
@@ -258,7 +292,14 @@ def declare(node: Node) -> None:
 
 
 def read(node: Node) -> NodeParameters:
-    """The present values on `node`, each in the type of its default."""
+    """Read the present values.
+
+    Args:
+        node: A node on which the parameters are declared.
+
+    Returns:
+        The values, each of the type of its default.
+    """
     values = {}
     for name, row in _TABLE.items():
         values[name] = _typed(row, node.get_parameter(name).value)
@@ -268,10 +309,16 @@ def read(node: Node) -> NodeParameters:
 def refusal(
     parameters: list[Parameter[Any]], *, present: NodeParameters | None, class_names: Sequence[str] = ()
 ) -> str:
-    """Why these new values cannot be set, or an empty string.
+    """Check new values of parameters. Parameters that are not in the table are ignored.
 
-    present, class_names: the values and the classes of the network while the node holds one: what configure reads
-    cannot be changed then. Parameters that are not of this table are not looked at.
+    Args:
+        parameters: The new values.
+        present: The present values if the node is configured, so that only those read for each frame can be changed;
+            None if it is not.
+        class_names: Names of the network's classes, if the node is configured.
+
+    Returns:
+        The reason why the values cannot be set, or an empty string.
     """
     for parameter in parameters:
         row = _TABLE.get(parameter.name)
@@ -287,8 +334,8 @@ def refusal(
             continue
         if row.metadata["read_at"] == "configure" and _typed(row, value) != getattr(present, row.name):
             return (
-                f"{row.name} is read when the node is configured, and it is configured now. "
-                "Deactivate and clean up the node, set it, then configure again."
+                f"{row.name} is read when the node is configured, and the node is configured now. "
+                "Deactivate and clean up the node, set the parameter, then configure again."
             )
         if row.name == "classes":
             try:
@@ -299,13 +346,13 @@ def refusal(
 
 
 def _typed(row: Field[Any], value: Any) -> Any:
-    """A legal value in the type of the row's default."""
+    """Convert a legal value to the type of the row's default."""
     default: Any = row.default
     return value if row.name == "inference_size" else type(default)(value)
 
 
 def _has_type_of(default: Any, value: Any) -> bool:
-    """Whether `value` can stand for `default`: the same type, or an integer for a float."""
+    """Whether a value has the type of the default, or is an integer where the default is a float."""
     if isinstance(value, bool) or isinstance(default, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):

@@ -82,7 +82,7 @@ def test_thresholds(bench, tiny_checkpoint, picture, set_parameter, answer):
         assert set_parameter(name, -1) == ""
     assert np.array_equal(segment_map(answer()), PanopticSegmenter(tiny_checkpoint)(picture).segment_map)
     assert set_parameter("score_threshold", 1.5) == (
-        "score_threshold is 1.5; expected 0 to 1, or -1 for the configuration's value."
+        "score_threshold is 1.5; expected 0 to 1, or -1 for the value of the configuration."
     )
 
 
