@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""write_cityscapes: named and encoded as the real data, and equal to the scenes."""
+"""write_cityscapes: names and encoding are those of Cityscapes, the content is that of the scenes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_pictures_and_ids_read_back(root, split, number):
     dataset_ids = np.zeros(256, np.uint8)
     dataset_ids[: len(CITYSCAPES)] = CITYSCAPES.dataset_ids
     np.testing.assert_array_equal(dataset_ids[truth.semantic_map], labels)
-    for segment in truth.segments:  # one value each, its own
+    for segment in truth.segments:  # one value for each segment
         values = np.unique(instances[truth.segment_map == segment.id])
         assert values.size == 1
         assert (instances == values[0]).sum() == segment.area_px
@@ -63,7 +63,7 @@ def test_pictures_and_ids_read_back(root, split, number):
 
 
 def test_polygons_paint_the_label_map(root):
-    """With cityscapesscripts' own painter; a polygon includes its outline, so only single pixels may differ."""
+    """Paint with cityscapesscripts; a polygon includes its outline, so single pixels may differ."""
     annotation = pytest.importorskip("cityscapesscripts.helpers.annotation")
     painter = pytest.importorskip("cityscapesscripts.preparation.json2labelImg")
     fine = root / "gtFine/train/synthetictrain/synthetictrain_000000_000019_gtFine"
@@ -75,7 +75,7 @@ def test_polygons_paint_the_label_map(root):
     assert (painted == read(f"{fine}_labelIds.png")).mean() > 0.97
 
 
-def test_a_folder_in_use_is_left_alone(root):
+def test_a_folder_with_files_is_refused(root):
     before = sorted(root.rglob("*"))
     with pytest.raises(DatasetError, match="not an empty folder"):
         write_cityscapes(root, {"train": [5]})
@@ -89,7 +89,7 @@ def test_workers_write_the_same_files(root, tmp_path):
 
 
 def test_frames_of_drives(tmp_path):
-    """Frames 0 and 60 of the 120 of a drive, in a city of their own beside the scenes'."""
+    """Frames 0 and 60 of 120 are written to a city of their own."""
     write_cityscapes(tmp_path, {"train": [1]}, drives={"train": [7]}, frames_per_drive=2, height=64, width=128)
     cities = sorted(path.name for path in (tmp_path / "leftImg8bit" / "train").iterdir())
     assert cities == ["syntheticdrivetrain", "synthetictrain"]

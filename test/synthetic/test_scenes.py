@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Synthetic scenes and drives: the same at any call, in any process, at any size; their truth is exact."""
+"""Synthetic scenes and drives are reproducible in any order, process and size; their ground truth is exact."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 from opendr_panoptic_ros.synthetic.render.camera import Camera
 from opendr_panoptic_ros.synthetic.render.canvas import Canvas
+from opendr_panoptic_ros.synthetic.render.furniture import Signal
 from opendr_panoptic_ros.synthetic.render.lens import Lens
 from opendr_panoptic_ros.synthetic.render.light import draw_light
 from opendr_panoptic_ros.synthetic.render.objects import painting_order
@@ -38,7 +39,7 @@ def digest(sample):
 
 
 def check_truth(image, truth, height, width):
-    """Everything a segment says is what the map shows."""
+    """Check that the attributes of each segment agree with the map."""
     assert image.data.shape == (3, height, width)
     assert image.data.dtype == np.uint8
     assert truth.shape == (height, width)
@@ -55,7 +56,7 @@ def check_truth(image, truth, height, width):
         assert segment.score == 1.0 if segment.is_thing else math.isnan(segment.score)
 
 
-def test_a_scene_depends_on_its_seed_alone():
+def test_a_scene_depends_only_on_its_seed():
     forwards, backwards = (
         SyntheticScenes([3, 8, 15], height=96, width=192),
         SyntheticScenes([15, 3], height=96, width=192),
@@ -109,7 +110,7 @@ def camera():
 
 
 def coverage(obj, camera):
-    """How much of each pixel the obj's picture covers, 0-1, seen before black and before white; and its truth."""
+    """Return how much of each pixel an object covers, 0 to 1, from a black and a white background, and its mask."""
     light, _ = draw_light(rng_for(1))
     pictures = []
     for background in (0, 255):
@@ -121,7 +122,7 @@ def coverage(obj, camera):
 
 
 def check_exact(covered_and_truth, least):
-    """Apart from a border of one pixel, which smoothing may share, a pixel is covered where the truth says so."""
+    """Check that the covered pixels are those of the mask, except for an anti-aliased border of one pixel."""
     covered, truth = covered_and_truth
     kernel, mask = np.ones((3, 3), np.uint8), truth.astype(np.uint8)
     assert truth.sum() > 100
@@ -132,14 +133,14 @@ def check_exact(covered_and_truth, least):
 
 @pytest.mark.parametrize("yaw", [0.0, 0.7, 1.6, 3.0])
 @pytest.mark.parametrize("name", ["car", "truck", "bus", "train"])
-def test_a_vehicle_covers_its_truth_but_for_smooth_borders(camera, name, yaw):
+def test_the_mask_of_a_vehicle_is_exact(camera, name, yaw):
     factory = ThingFactory(rng_for(5), is_night=False)
     part, size = factory.draw_vehicle(name)
     obj = factory.vehicle(name, part, size, stationary(1.0, 22.0, yaw))
     check_exact(coverage(obj, camera), 0.8)
 
 
-def test_a_person_and_a_rider_cover_their_truth_but_for_smooth_borders_and_spokes(camera):
+def test_the_masks_of_a_person_and_a_rider_are_exact(camera):
     factory = ThingFactory(rng_for(6), is_night=False)
     check_exact(coverage(factory.person(stationary(0.3, 6.0, 0.4), walking=True), camera), 0.8)
     rider = factory.cycle(motor=False, ridden=True, trajectory=stationary(0.0, 6.0, 1.4))
@@ -148,7 +149,7 @@ def test_a_person_and_a_rider_cover_their_truth_but_for_smooth_borders_and_spoke
 
 
 @pytest.mark.parametrize("kind", ["house", "wall", "hedge"])
-def test_a_panel_covers_its_truth_but_for_smooth_borders(camera, kind):
+def test_the_mask_of_a_panel_is_exact(camera, kind):
     factory = StaticObjectFactory(rng_for(7), is_night=False)
     if kind == "house":
         factory.add_house(1, 4.0, 8.0, 18.0)
@@ -157,7 +158,7 @@ def test_a_panel_covers_its_truth_but_for_smooth_borders(camera, kind):
     check_exact(coverage(factory.objects[0], camera), 0.8)
 
 
-def test_a_trees_truth_is_where_it_hides_at_least_half(camera):
+def test_the_mask_of_a_tree_is_where_it_covers_at_least_half_of_a_pixel(camera):
     factory = StaticObjectFactory(rng_for(8), is_night=False)
     factory.add_tree(0.0, 12.0)
     covered, truth = coverage(factory.objects[0], camera)
@@ -165,8 +166,8 @@ def test_a_trees_truth_is_where_it_hides_at_least_half(camera):
     assert ((covered >= 0.5) != truth).sum() <= 0.25 * border
 
 
-def test_what_stands_before_is_painted_last(camera):
-    """A bus from z = 10 to 22 at x = 3 hides a person at z = 12 beyond it, though the bus's middle is farther away."""
+def test_the_nearest_object_is_painted_last(camera):
+    """A bus from z = 10 to 22 at x = 3 hides a person behind it at z = 12, although its centre is farther away."""
     bus, beyond, before = (2.0, 4.0, 10.0, 22.0), (5.0, 5.4, 12.0, 12.4), (0.0, 0.4, 18.0, 18.4)
     for boxes in ([bus, beyond, before], [before, beyond, bus], [beyond, bus, before]):
         order = painting_order(np.array(boxes), camera)
@@ -174,7 +175,7 @@ def test_what_stands_before_is_painted_last(camera):
         assert painted.index(beyond) < painted.index(bus) < painted.index(before)
 
 
-def test_the_lens_bends_picture_and_truth_alike():
+def test_the_lens_distorts_image_and_ids_equally():
     rng = rng_for(9)
     ids = cv2.resize(rng.integers(1, 5, (8, 16)).astype(np.uint8), (160, 80), interpolation=cv2.INTER_NEAREST).astype(
         np.int32
@@ -210,7 +211,7 @@ def frames():
     return [truth for _, truth in drive]
 
 
-def test_an_id_keeps_its_class_and_place_from_frame_to_frame(frames):
+def test_an_id_keeps_class_and_position_between_frames(frames):
     class_of: dict[int, int] = {}
     overlaps = []
     for before, after in pairwise(frames):
@@ -222,7 +223,7 @@ def test_an_id_keeps_its_class_and_place_from_frame_to_frame(frames):
     assert np.median(overlaps) > 0.7
 
 
-def test_an_object_that_left_returns_under_its_id(frames):
+def test_an_object_keeps_its_id_while_out_of_view(frames):
     seen: dict[int, list[int]] = {}
     for number, truth in enumerate(frames):
         for segment in truth.segments:
@@ -234,7 +235,7 @@ def test_an_object_that_left_returns_under_its_id(frames):
     assert any(numbers[-1] < 60 for numbers in seen.values())  # some leave for good
 
 
-def test_a_frame_is_the_same_whichever_was_asked_before():
+def test_a_frame_does_not_depend_on_earlier_ones():
     drive, again = (SyntheticDrive(7, num_frames=70, height=64, width=128) for _ in range(2))
     later = digest(drive[41])
     check_truth(*drive[5], 64, 128)
@@ -245,14 +246,19 @@ def test_a_frame_is_the_same_whichever_was_asked_before():
         drive[70]
 
 
-def test_the_main_street_stands_while_the_light_is_red():
+def test_the_main_street_waits_while_the_light_is_red():
     plan = Timetable.plan(12.0, 8.0)
     start, end = plan.red_s
     assert plan.waits
     assert plan.travelled_m(start) == pytest.approx(plan.travelled_m(end), abs=0.02)
     assert plan.travelled_m(start) > 10
     assert plan.total_m > plan.travelled_m(end) + 10
-    assert [plan.signal(time_s) for time_s in (0.0, start - 2, (start + end) / 2, end + 0.1)] == [0, 1, 2, 0]
+    assert [plan.signal(time_s) for time_s in (0.0, start - 2, (start + end) / 2, end + 0.1)] == [
+        Signal.GREEN,
+        Signal.YELLOW,
+        Signal.RED,
+        Signal.GREEN,
+    ]
     assert not Timetable.plan(3.0, 8.0).waits
 
 

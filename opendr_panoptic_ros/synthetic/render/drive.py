@@ -49,13 +49,8 @@ def draw_drive(
     )
     factory = ThingFactory(rng_for(seed, Purpose.THINGS), is_night=light.is_night)
     objects += TrafficPlacer(factory, street, plan, duration_s, lane).place()
-    world = World(
-        seed,
-        light,
-        lay_ground(rng_for(seed, Purpose.GROUND), street, snow=light.snow),
-        tuple(objects),
-        factory.class_of,
-    )
+    ground = lay_ground(rng_for(seed, Purpose.GROUND), street, snow=light.snow)
+    world = World(seed, light, ground, tuple(objects), factory.class_of)
 
     def camera(time_s: float) -> Camera:
         x, y, _ = start.position_m

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from typing_extensions import override
 
 from opendr_panoptic_ros.synthetic.render.arrays import FloatArray, PixelArray
 from opendr_panoptic_ros.synthetic.render.canvas import Canvas
@@ -34,7 +35,7 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
-class MeshPart:
+class MeshPart(Part):
     """Meshes in a row along z.
 
     Attributes:
@@ -43,22 +44,15 @@ class MeshPart:
 
     row: tuple[tuple[float, Mesh], ...]
 
+    @override
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
-        """Paint the faces that face the camera, the farthest mesh first.
-
-        Args:
-            canvas: The canvas to paint on.
-            pose: Where the object stands.
-            ids: Segment id of each slot.
-            time_s: Time in seconds.
-        """
         eye = (np.asarray(canvas.camera.position_m) - (pose.x, pose.y, pose.z)) @ pose.turn(np.array([0.0, 0.0, 1.0]))
         for _, mesh in sorted(self.row, key=lambda entry: -abs(entry[0] - eye)):
             canvas.draw_mesh(mesh, pose, ids)
 
 
 @dataclass(frozen=True)
-class SwitchedPart:
+class SwitchedPart(Part):
     """A part with several states.
 
     Attributes:
@@ -69,20 +63,13 @@ class SwitchedPart:
     draw: Callable[[Any], MeshPart]
     state: Callable[[float], Any]
 
+    @override
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
-        """Paint the part in its state at that time.
-
-        Args:
-            canvas: The canvas to paint on.
-            pose: Where the object stands.
-            ids: Segment id of each slot.
-            time_s: Time in seconds.
-        """
         self.draw(self.state(time_s)).paint(canvas, pose, ids, time_s)
 
 
 @dataclass(frozen=True)
-class FigurePart:
+class FigurePart(Part):
     """A figure that may move its limbs.
 
     Attributes:
@@ -91,20 +78,13 @@ class FigurePart:
 
     at: Callable[[float], Figure]
 
+    @override
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], time_s: float) -> None:
-        """Paint the figure as it is at that time.
-
-        Args:
-            canvas: The canvas to paint on.
-            pose: Where the object stands.
-            ids: Segment id of each slot.
-            time_s: Time in seconds.
-        """
         self.at(time_s).paint(canvas, pose, ids)
 
 
 @dataclass(frozen=True)
-class PanelPart:
+class PanelPart(Part):
     """A textured upright rectangle.
 
     Attributes:
@@ -121,15 +101,8 @@ class PanelPart:
     def _texture(self) -> tuple[PixelArray, PixelArray | None]:
         return self.draw()
 
+    @override
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
-        """Paint the panel unless it faces away from the camera.
-
-        Args:
-            canvas: The canvas to paint on.
-            pose: Where the object stands.
-            ids: Segment id of each slot.
-            time_s: Time in seconds.
-        """
         corners = pose.to_world(self.corners)
         towards = np.asarray(canvas.camera.position_m) - corners[0]
         if self.normal is None:
@@ -143,7 +116,7 @@ class PanelPart:
 
 
 @dataclass(frozen=True)
-class BillboardPart:
+class BillboardPart(Part):
     """A cut-out that faces the camera.
 
     Attributes:
@@ -158,14 +131,7 @@ class BillboardPart:
     height_m: float
     base_m: float = 0.0
 
+    @override
     def paint(self, canvas: Canvas, pose: Pose, ids: Sequence[int], _time_s: float) -> None:
-        """Paint the cut-out.
-
-        Args:
-            canvas: The canvas to paint on.
-            pose: Where the object stands.
-            ids: Segment id of each slot.
-            time_s: Time in seconds.
-        """
         base = np.array([pose.x, pose.y + self.base_m, pose.z])
         canvas.draw_billboard(self.draw, base, self.width_m, self.height_m, ids[0])

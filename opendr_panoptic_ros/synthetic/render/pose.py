@@ -57,6 +57,15 @@ Trajectory = Callable[[float], Pose]
 """Pose by time in seconds."""
 
 
+def heading(direction: float) -> float:
+    """Return the yaw of an object on the main street, in radians.
+
+    Args:
+        direction: Positive along z, negative against it.
+    """
+    return 0.0 if direction > 0 else np.pi
+
+
 def stationary(x: float, z: float, yaw: float = 0.0, y: float = 0.0) -> Trajectory:
     """Return the trajectory of an object that does not move.
 

@@ -20,6 +20,7 @@ from opendr_panoptic_ros.synthetic.render.thing_placement import ThingPlacer
 from opendr_panoptic_ros.synthetic.render.things import ThingFactory
 from opendr_panoptic_ros.synthetic.render.world import World
 
+_SIDEWALK_SHARE = 0.12  # share of scenes that are seen from the sidewalk
 _HOOD_SHARE = 0.06  # share of scenes that show the hood of the camera's own car
 
 
@@ -36,7 +37,7 @@ def draw_camera(rng: np.random.Generator, street: Street, width: int, height: in
     lanes = [x for x, direction in street.lanes if direction > 0]
     x = float(rng.choice(lanes)) + rng.normal(0, 0.4)
     yaw = rng.normal(0, 0.05)
-    if rng.random() < 0.12:
+    if rng.random() < _SIDEWALK_SHARE:
         x, yaw = sum(street.walks[1]) / 2, rng.normal(-0.1, 0.1)
     return Camera(
         width_px=width,
@@ -79,7 +80,6 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[World, Camera, Le
 
 def _blocks(obj: SceneObject, camera: Camera) -> bool:
     """Return whether a pole or tree stands directly in front of the camera."""
-    pose = obj.trajectory(0.0)
-    return max(obj.half_extents_m) < 3.5 and np.hypot(pose.x - camera.position_m[0], pose.z) < 4.0 + max(
-        obj.half_extents_m
-    )
+    pose, radius = obj.trajectory(0.0), max(obj.half_extents_m)
+    is_house = radius >= 3.5
+    return not is_house and np.hypot(pose.x - camera.position_m[0], pose.z) < 4.0 + radius

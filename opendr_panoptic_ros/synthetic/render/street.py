@@ -11,6 +11,7 @@ import numpy as np
 
 KERB_HEIGHT_M = 0.12
 KERB_WIDTH_M = 0.16
+_PARKING_WIDTH_M = 2.3
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,16 @@ class Street:
         """
         return not any(a - margin_m < z < b + margin_m for a, b in self.crossings)
 
+    def side_street_lane(self, direction: int, number: int = 0) -> float:
+        """Return z of the centre of a lane of a side street.
+
+        Args:
+            direction: +1 for the lane to the right, -1 for the lane to the left.
+            number: Index of the side street in `crossings`.
+        """
+        a, b = self.crossings[number]
+        return a + (b - a) * (0.27 if direction > 0 else 0.73)
+
 
 def draw_street(rng: np.random.Generator, length_m: float, *, crossings_m: list[float]) -> Street:
     """Return a random street.
@@ -72,8 +83,8 @@ def draw_street(rng: np.random.Generator, length_m: float, *, crossings_m: list[
     kerbs = []
     for side, sign in enumerate((-1, 1)):
         if parked[side]:
-            parking.append(edges[side] + sign * 1.15)
-        kerbs.append(edges[side] + sign * (2.3 if parked[side] else rng.uniform(0.2, 1.6)))
+            parking.append(edges[side] + sign * _PARKING_WIDTH_M / 2)
+        kerbs.append(edges[side] + sign * (_PARKING_WIDTH_M if parked[side] else rng.uniform(0.2, 1.6)))
     verges, walks, fronts = [], [], []
     for side, sign in enumerate((-1, 1)):
         start = kerbs[side]

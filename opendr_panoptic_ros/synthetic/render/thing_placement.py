@@ -9,7 +9,7 @@ import numpy as np
 
 from opendr_panoptic_ros.synthetic.render.camera import Camera
 from opendr_panoptic_ros.synthetic.render.objects import SceneObject
-from opendr_panoptic_ros.synthetic.render.pose import stationary
+from opendr_panoptic_ros.synthetic.render.pose import heading, stationary
 from opendr_panoptic_ros.synthetic.render.street import KERB_HEIGHT_M, Street
 from opendr_panoptic_ros.synthetic.render.things import ThingFactory
 
@@ -26,17 +26,17 @@ class ThingPlacer:
         camera: Camera of the scene.
     """
 
-    _SHARES = (("bus", 0.3), ("truck", 0.32), ("train", 0.3), ("motorcycle", 0.4), ("bicycle", 0.45))
+    _PROBABILITIES = (("bus", 0.3), ("truck", 0.32), ("train", 0.3), ("motorcycle", 0.4), ("bicycle", 0.45))
 
     def __init__(self, factory: ThingFactory, street: Street, camera: Camera) -> None:
         self.factory, self.street, self.camera, self.rng = factory, street, camera, factory.rng
         self._taken: list[tuple[float, float, float, float]] = []
-        self._items: list[SceneObject] = []
+        self._objects: list[SceneObject] = []
 
     def place(self) -> list[SceneObject]:
         """Return the things."""
         rng = self.rng
-        wanted = [name for name, share in self._SHARES if rng.random() < share]
+        wanted = [name for name, probability in self._PROBABILITIES if rng.random() < probability]
         wanted += ["bicycle"] * int(rng.random() < 0.15) + ["motorcycle"] * int(rng.random() < 0.1)
         for name in wanted:
             if name in ("bicycle", "motorcycle"):
@@ -47,7 +47,7 @@ class ThingPlacer:
             self._vehicle("car")
         for _ in range(int(rng.integers(0, 6))):
             self._person()
-        return self._items
+        return self._objects
 
     def _is_free(self, box: tuple[float, float, float, float], margin: float = 0.35) -> bool:
         """Return whether a footprint keeps a distance from all others."""
@@ -68,7 +68,7 @@ class ThingPlacer:
 
     def _add(self, obj: SceneObject) -> None:
         self._taken.append(obj.footprint(0.0))
-        self._items.append(obj)
+        self._objects.append(obj)
 
     def _spot(self, length: float, farthest: float) -> tuple[float, float, float]:
         """Return a random x, z and yaw for a vehicle: in a lane, parked, or in the side street."""
@@ -76,16 +76,15 @@ class ThingPlacer:
         draw = rng.random()
         z = 5.0 + (farthest - 5.0) * rng.random() ** 1.2 + length / 2
         if street.crossings and draw < 0.33:
-            a, b = street.crossings[0]
-            x, forth = rng.uniform(-9, 9), rng.random() < 0.5
-            z = a + (b - a) * (0.27 if forth else 0.73)
-            return x, z, (np.pi / 2 if forth else -np.pi / 2) + rng.normal(0, 0.06 if rng.random() < 0.6 else 0.4)
+            x, direction = rng.uniform(-9, 9), 1 if rng.random() < 0.5 else -1
+            z = street.side_street_lane(direction)
+            return x, z, direction * np.pi / 2 + rng.normal(0, 0.06 if rng.random() < 0.6 else 0.4)
         if street.parking and draw < 0.62:
             x = float(rng.choice(street.parking))
-            return x + rng.normal(0, 0.06), z, (0.0 if x > 0 else np.pi) + rng.normal(0, 0.02)
+            return x + rng.normal(0, 0.06), z, heading(x) + rng.normal(0, 0.02)
         x, direction = street.lanes[int(rng.integers(len(street.lanes)))]
         turning = rng.normal(0, 0.35) if rng.random() < 0.15 else rng.normal(0, 0.02)
-        return x + rng.normal(0, 0.15), z, (0.0 if direction > 0 else np.pi) + turning
+        return x + rng.normal(0, 0.15), z, heading(direction) + turning
 
     def _vehicle(self, name: str) -> None:
         """Place a vehicle, if there is a free place."""
@@ -94,15 +93,15 @@ class ThingPlacer:
         for _ in range(_MAX_ATTEMPTS):
             x, z, yaw = self._spot(size[2], 24.0 if big else 34.0)
             if name == "train":
-                side = abs(np.sin(yaw)) > 0.5
-                if not side and self.street.rails_x is not None and self.rng.random() < 0.7:
+                is_crossing = abs(np.sin(yaw)) > 0.5
+                if not is_crossing and self.street.rails_x is not None and self.rng.random() < 0.7:
                     x = self.street.rails_x
                 yaw = round(yaw / (np.pi / 2)) * np.pi / 2
             probe = SceneObject((), (), stationary(x, z, yaw), (size[0] / 2, size[2] / 2), size[1])
             box = probe.footprint(0.0)
-            eye = self.camera.position_m[0]
-            own_lane = box[0] - 0.8 < eye < box[1] + 0.8
-            if box[2] < (9.0 if big else 6.0) * (1.0 if own_lane else 0.55):
+            is_ahead = box[0] - 0.8 < self.camera.position_m[0] < box[1] + 0.8
+            nearest = 9.0 if big else 6.0
+            if box[2] < nearest * (1.0 if is_ahead else 0.55):
                 continue
             if self._is_free(box) and self._in_view(float(np.clip(x, box[0], box[1])), max(box[2], 3.0), 3.0):
                 self._add(self.factory.vehicle(name, part, size, stationary(x, z, yaw)))
@@ -117,7 +116,7 @@ class ThingPlacer:
             if ridden or (motor and rng.random() < 0.4):
                 x, direction = street.lanes[int(rng.integers(len(street.lanes)))]
                 x += direction * rng.uniform(0.2, 0.45) * street.lane_m
-                yaw = (0.0 if direction > 0 else np.pi) + rng.normal(0, 0.12)
+                yaw = heading(direction) + rng.normal(0, 0.12)
                 y = 0.0
                 if street.crossings and rng.random() < 0.35:
                     a, b = street.crossings[0]

@@ -17,7 +17,7 @@ from opendr_panoptic_ros.synthetic.render.objects import SceneObject
 from opendr_panoptic_ros.synthetic.render.parts import FigurePart, MeshPart
 from opendr_panoptic_ros.synthetic.render.people import Appearance, person_figure
 from opendr_panoptic_ros.synthetic.render.pose import Trajectory
-from opendr_panoptic_ros.synthetic.render.segment_ids import FIRST_THING_ID
+from opendr_panoptic_ros.synthetic.render.segment_ids import FIRST_THING_ID, STUFF_IDS
 from opendr_panoptic_ros.synthetic.render.trams import tram
 from opendr_panoptic_ros.synthetic.render.trucks import truck
 from opendr_panoptic_ros.synthetic.render.vehicle_parts import MeshRow, VehicleSize
@@ -43,7 +43,7 @@ class ThingFactory:
 
     def __init__(self, rng: np.random.Generator, *, is_night: bool) -> None:
         self.rng, self.is_night = rng, is_night
-        self.class_of: dict[int, int] = {k + 1: k for k in range(CITYSCAPES.num_stuff)}
+        self.class_of: dict[int, int] = {segment_id: k for k, segment_id in enumerate(STUFF_IDS)}
 
     def _new_id(self, name: str) -> int:
         """Return a new segment id of a class."""
@@ -51,7 +51,7 @@ class ThingFactory:
         self.class_of[segment_id] = TRAIN_IDS[name]
         return segment_id
 
-    def draw_vehicle(self, name: str) -> tuple[MeshPart, tuple[float, float, float]]:
+    def draw_vehicle(self, name: str) -> tuple[MeshPart, VehicleSize]:
         """Return a random vehicle as a part, and its size.
 
         Args:
@@ -60,9 +60,7 @@ class ThingFactory:
         mesh, size = _VEHICLES[name](self.rng, lit=self.is_night or self.rng.random() < 0.25)
         return MeshPart(mesh), size
 
-    def vehicle(
-        self, name: str, part: MeshPart, size: tuple[float, float, float], trajectory: Trajectory
-    ) -> SceneObject:
+    def vehicle(self, name: str, part: MeshPart, size: VehicleSize, trajectory: Trajectory) -> SceneObject:
         """Return a vehicle as an object.
 
         Args:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from opendr_panoptic_ros.synthetic.render.objects import SceneObject
-from opendr_panoptic_ros.synthetic.render.pose import Pose, Trajectory, stationary
+from opendr_panoptic_ros.synthetic.render.pose import Pose, Trajectory, heading, stationary
 from opendr_panoptic_ros.synthetic.render.street import KERB_HEIGHT_M, Street
 from opendr_panoptic_ros.synthetic.render.things import ThingFactory
 from opendr_panoptic_ros.synthetic.render.timetable import STOP_BEFORE_JUNCTION_M, Timetable
@@ -57,7 +57,7 @@ class TrafficPlacer:
 
         It moves at `rate` times the speed of the camera; negative rates are oncoming.
         """
-        yaw = 0.0 if rate > 0 else np.pi
+        yaw = heading(rate)
         return lambda time_s: Pose(x, z + rate * self.plan.travelled_m(time_s), yaw)
 
     def _ahead(self, lane: float) -> None:
@@ -120,8 +120,9 @@ class TrafficPlacer:
                 name = "truck" if self.rng.random() < 0.1 else "car"
                 part, size = self.factory.draw_vehicle(name)
                 if not a - 6 - size[2] < z < b + 6 and self.rng.random() < 0.6:
-                    yaw = 0.0 if x > 0 else np.pi
-                    self._objects.append(self.factory.vehicle(name, part, size, stationary(x, z + size[2] / 2, yaw)))
+                    self._objects.append(
+                        self.factory.vehicle(name, part, size, stationary(x, z + size[2] / 2, heading(x)))
+                    )
                 z += size[2] + self.rng.uniform(0.8, 6.0)
         for side in (0, 1):
             front, sign = self.street.fronts[side], (-1, 1)[side]
@@ -136,9 +137,9 @@ class TrafficPlacer:
 
     def _cross_traffic(self) -> None:
         """Add vehicles that wait in the side street and cross while the main street waits."""
-        a, b = self._junction
         names = [["car"], ["truck"], ["bus"], ["train"], ["car", "car"]]
-        for direction, z in ((1, a + 0.27 * (b - a)), (-1, a + 0.73 * (b - a))):
+        for direction in (1, -1):
+            z = self.street.side_street_lane(direction)
             edge = self.street.fronts[0] - 1.0 if direction > 0 else self.street.fronts[1] + 1.0
             for name in names[int(self.rng.integers(len(names)))]:
                 part, size = self.factory.draw_vehicle(name)
@@ -168,7 +169,7 @@ class TrafficPlacer:
             end = z + speed * self.duration_s
             if min(z, end) < b + 1 and max(z, end) > a - 1:
                 continue
-            yaw = (0.0 if speed > 0 else np.pi) if speed else self.rng.uniform(-np.pi, np.pi)
+            yaw = heading(speed) if speed else self.rng.uniform(-np.pi, np.pi)
             self._objects.append(self.factory.person(_walk(x, z, speed, yaw), walking=speed != 0))
         if self.plan.waits:
             for z in (a - 2.8, a - 1.9, a - 1.0):  # from the right, so that the lanes of the camera are clear first
