@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import reprlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.errors import ConfigError, ImageEncodingError
+from opendr_panoptic_ros.media import printable
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 
@@ -58,16 +61,26 @@ def read_ego_mask(path: str | Path) -> EgoMask:
         The mask.
 
     Raises:
-        ConfigError: The file does not exist or is not an image.
+        ConfigError: The file does not exist, cannot be read, or is not an image.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ConfigError(f"There is no ego_mask {file}; expected a PNG as large as the camera's images.")
-    pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    pixels = _read_pixels(path)
     if pixels is None:
-        raise ConfigError(f"The ego_mask {file} cannot be read; expected a PNG as large as the camera's images.")
+        raise ConfigError(
+            f"The ego_mask {printable(Path(path))} is not a file that contains an image; "
+            "expected a PNG as large as the camera's images."
+        )
     is_ego: NDArray[np.bool_] = np.asarray(pixels.reshape(*pixels.shape[:2], -1)[:, :, :3].any(axis=2))
     return EgoMask(is_ego, str(path))
+
+
+def _read_pixels(path: str | Path) -> NDArray[Any] | None:
+    """Decode a regular file, or return None. OpenCV itself cannot open files whose names are not UTF-8."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError, cv2.error):  # names that no file can have included
+        file = Path(path).expanduser()
+        if file.is_file():  # not a pipe, which would block
+            pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+            return pixels
+    return None
 
 
 def check_class_names(names: Collection[str], known: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -69,8 +71,17 @@ def test_an_ego_mask_is_what_is_not_black(tmp_path):
 
 
 def test_an_ego_mask_that_cannot_be_read(tmp_path):
-    with pytest.raises(ConfigError, match=r"There is no ego_mask .*none\.png"):
-        read_ego_mask(str(tmp_path / "none.png"))
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(ConfigError, match=r"text\.png cannot be read"):
-        read_ego_mask(str(tmp_path / "text.png"))
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would block
+    names = [str(tmp_path / name) for name in ("none.png", "text.png", "empty.png", "pipe.png", "x" * 300)]
+    for name in [*names, "~no_such_user/mask.png", "null\0.png", str(tmp_path)]:
+        with pytest.raises(ConfigError, match=r"The ego_mask .* is not a file that contains an image; expected a PNG"):
+            read_ego_mask(name)
+
+
+def test_an_ego_mask_whose_name_is_not_utf_8(tmp_path):
+    pixels = np.full((2, 3), 255, np.uint8)
+    file = tmp_path / os.fsdecode(b"mask\xff.png")
+    file.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    assert read_ego_mask(file).is_ego.all()

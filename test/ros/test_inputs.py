@@ -212,7 +212,11 @@ def test_an_image_of_another_size_than_its_mask_fails(bench, tiny_checkpoint, pi
 
 
 @pytest.mark.parametrize(
-    ("masks", "words"), [(["/no/mask.png"], "no ego_mask /no/mask.png"), (["", ""], "2 paths for 3 cameras")]
+    ("masks", "words"),
+    [
+        (["/no/mask.png"], "The ego_mask /no/mask.png is not a file"),
+        (["", ""], "2 paths for 3 cameras"),
+    ],
 )
 def test_masks_that_configure_refuses(bench, tiny_checkpoint, masks, words):
     node = bench.node(checkpoint=str(tiny_checkpoint), cameras=["a", "b", "c"], ego_mask=masks)
