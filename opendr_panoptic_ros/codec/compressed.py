@@ -37,22 +37,25 @@ class CompressedImageFields:
     data: NDArray[np.uint8]
 
 
-_ENCODINGS = {  # of what OpenCV returns, by dtype and number of channels
-    (np.dtype(np.uint8), 1): "mono8",
-    (np.dtype(np.uint8), 3): "bgr8",
-    (np.dtype(np.uint8), 4): "bgra8",
-    (np.dtype(np.uint16), 1): "mono16",
-    (np.dtype(np.uint16), 3): "bgr16",
-    (np.dtype(np.uint16), 4): "bgra16",
-}
+# As isColor() of sensor_msgs/image_encodings.hpp.
+_COLOR_ENCODINGS = {f"{order}{bits}" for order in ("rgb", "bgr", "rgba", "bgra") for bits in (8, 16)} | {
+    "yuv422", "yuv422_yuy2", "uyvy", "yuyv", "nv12", "nv21", "nv24"
+}  # fmt: skip
 
 
 def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -> NDArray[np.uint8]:
     """Return the pixels of a compressed image message.
 
-    JPEG and PNG are read, greyscale or colour. 16-bit values lose their low byte and an alpha channel is ignored. The
-    kind of the data is detected from the data; `format` only tells a Bayer pattern, as in "bayer_rggb8; png
-    compressed".
+    JPEG, PNG and TIFF are read, greyscale or colour. Values of 16 bits lose their low byte and an alpha channel is
+    ignored. The kind of the data is detected from the data. `format` tells the order of the channels and a Bayer
+    pattern; every text that image_transport's plugin "compressed" has written since ROS 1 is supported:
+
+    - "jpeg", "png": BGR, as OpenCV orders the channels, which makes a file that other programs show correctly.
+    - "ENCODING; jpeg compressed TARGET" (or png): the data hold TARGET: bgr8, bgr16 or mono8. A Bayer image with the
+      target mono8 is a greyscale picture, not a mosaic.
+    - "ENCODING; jpeg compressed" (or png): a mosaic for a Bayer encoding; for a colour encoding RGB channels, which
+      OpenCV has taken for BGR (before 2013).
+    - "ENCODING; tiff compressed": the channels of the encoding, which OpenCV has taken for BGR.
 
     A JPEG has no checksum: one that was damaged in the middle, which no ROS transport does, yields wrong pixels.
 
@@ -63,8 +66,14 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
         The pixels, `(H, W, 3)` uint8 RGB.
 
     Raises:
-        ImageEncodingError: If the data are not an image, or are truncated.
+        ImageEncodingError: If the data are not a picture of a camera, or are truncated.
     """
+    image_format = str(message.format)
+    if "compressedDepth" in image_format:
+        raise ImageEncodingError(
+            f"The format is {image_format!r}: a depth image of the transport compressedDepth. Expected a picture: "
+            "choose the topic of a colour or greyscale camera, NAME/compressed."
+        )
     data = np.frombuffer(message.data, np.uint8)
     pixels: NDArray[Any] | None = None
     with contextlib.suppress(cv2.error):
@@ -73,22 +82,34 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageEncodingError(
-            f"The compressed image ({data.size} bytes, format {message.format!r}) cannot be read; expected a whole "
+            f"The compressed image ({data.size} bytes, format {image_format!r}) cannot be read; expected a whole "
             "JPEG or PNG. The data may be cut short, or be of another kind."
         )
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    encoding = _ENCODINGS.get((pixels.dtype, channels))
-    if encoding is None:
+    if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
         raise ImageEncodingError(
             f"The compressed image holds {pixels.dtype} in {channels} channels; expected 8 or 16 bits, grey or colour."
         )
-    if encoding.endswith("16"):
-        pixels, encoding = (pixels // 256).astype(np.uint8), encoding[:-2] + "8"
-    original = str(message.format).partition(";")[0].strip()
-    if channels == 1 and original.startswith("bayer_"):
-        encoding = original.removesuffix("16") + "8" if original.endswith("16") else original
+    if pixels.dtype == np.uint16:
+        pixels = (pixels // 256).astype(np.uint8)
     height, width = pixels.shape[:2]
+    encoding = _encoding_of(image_format, channels)
     return decode(ImageFields(height, width, encoding, 0, width * channels, pixels.reshape(-1)))
+
+
+def _encoding_of(image_format: str, channels: int) -> str:
+    """Return the encoding, of 8 bits, of the pixels that OpenCV has decoded."""
+    original, separator, compression = image_format.partition(";")
+    original = original.strip()
+    kind, _, target = compression.strip().partition(" compressed")
+    if channels == 1:
+        is_mosaic = original.startswith("bayer_") and separator and not target.strip()
+        return original.removesuffix("16").removesuffix("8") + "8" if is_mosaic else "mono8"
+    if kind == "tiff":
+        is_rgb = original.startswith("rgb")
+    else:
+        is_rgb = bool(separator) and original in _COLOR_ENCODINGS and not target.strip().startswith("bgr")
+    return ("rgb" if is_rgb else "bgr") + ("a8" if channels == 4 else "8")
 
 
 def is_truncated_jpeg(data: NDArray[np.uint8]) -> bool:

@@ -8,6 +8,7 @@ Messages of ROS and of the rosbags library have the same fields, so no ROS insta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,33 +54,18 @@ class ImageFields:
     data: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How one encoding stores its pixels.
-
-    Attributes:
-        bytes_per_px: Bytes of one pixel.
-        to_rgb: Converts `(H, W, bytes_per_px)` to RGB.
-        even_width: Whether pixels are stored in pairs.
-    """
-
-    bytes_per_px: int
-    to_rgb: Callable[[Pixels], Pixels]
-    even_width: bool = False
-
-
 def decode(message: ImageMessage | ImageFields) -> Pixels:
     """Return the pixels of an image message.
 
-    16-bit grey values lose their low byte and an alpha channel is ignored. 8UC3 and 8UC4 are read as BGR and BGRA, as
-    RViz does.
+    Values of 16 bits lose their low byte and an alpha channel is ignored. 8UC3, 8UC4, 16UC3 and 16UC4 are read as BGR
+    and BGRA, as RViz does. YUV is converted by ITU-R BT.601 with video range.
 
     Args:
         message: A message of ROS or of the rosbags library, or `ImageFields`. It is not modified. Padded rows (`step`)
             and both byte orders (`is_bigendian`) are supported.
 
     Returns:
-        The pixels, `(H, W, 3)` uint8 RGB; for rgb8 and rgba8 a read-only view into the data of the message.
+        The pixels, `(H, W, 3)` uint8 RGB; for the encodings rgb and rgba a read-only view into the data of the message.
 
     Raises:
         ImageEncodingError: If the encoding is not in `ENCODINGS`, or the data do not fit the other fields.
@@ -87,31 +73,25 @@ def decode(message: ImageMessage | ImageFields) -> Pixels:
     height, width = int(message.height), int(message.width)
     if height < 1 or width < 1:
         raise ImageEncodingError(f"The image is {width}x{height} pixels; expected at least 1x1.")
-    layouts = _BIG_ENDIAN if message.is_bigendian else _LITTLE_ENDIAN
-    layout = layouts.get(message.encoding)
+    layout = (_BIG_ENDIAN if message.is_bigendian else _LITTLE_ENDIAN).get(message.encoding)
     if layout is None:
-        raise ImageEncodingError(
-            f"The encoding is {message.encoding!r}; expected one of {', '.join(sorted(ENCODINGS))}. "
-            "Convert the images before they are published or recorded."
-        )
-    stored_width = width + width % 2 if layout.even_width else width
-    row_bytes = stored_width * layout.bytes_per_px
-    step = int(message.step)
+        raise ImageEncodingError(refusal(message.encoding))
+    row_bytes = (width + width % 2 if layout.even_width else width) * layout.bytes_per_px
+    step, num_rows = int(message.step), layout.num_rows(height)
     if step < row_bytes:
         raise ImageEncodingError(
             f"step is {step} bytes; a row of {width} pixels {message.encoding} takes at least {row_bytes}. "
             "Set step to the length of a row in bytes, padding included."
         )
     data = np.frombuffer(message.data, np.uint8)
-    if len(data) < step * height:
+    if len(data) < step * num_rows:
         raise ImageEncodingError(
-            f"data holds {len(data)} bytes; {height} rows of step {step} take {step * height}. "
+            f"data holds {len(data)} bytes; {num_rows} rows of step {step} take {step * num_rows}. "
             "The message was cut short, or its height or step is wrong."
         )
-    shape, strides = (height, stored_width, layout.bytes_per_px), (step, layout.bytes_per_px, 1)
-    stored = np.ndarray(shape, np.uint8, data, strides=strides)
-    stored.flags.writeable = False
-    return layout.to_rgb(stored)[:, :width]
+    rows = data[: step * num_rows].reshape(num_rows, step)
+    rows.flags.writeable = False
+    return layout.to_rgb(rows, height, width)
 
 
 def encode(pixels: NDArray[Any], encoding: str) -> ImageFields:
@@ -159,41 +139,106 @@ def _bayer(code: int) -> Callable[[Pixels], Pixels]:
     return demosaic
 
 
-_RGB = _Layout(3, lambda stored: stored)
-_RGBA = _Layout(4, lambda stored: stored[:, :, :3])
-_BGR = _Layout(3, _convert(cv2.COLOR_BGR2RGB))
-_BGRA = _Layout(4, _convert(cv2.COLOR_BGRA2RGB))
-_GREY = _Layout(1, _convert(cv2.COLOR_GRAY2RGB))
-_GREY_16_LITTLE = _Layout(2, lambda stored: _GREY.to_rgb(stored[:, :, 1]))  # the high byte
-_GREY_16_BIG = _Layout(2, lambda stored: _GREY.to_rgb(stored[:, :, 0]))
-_UYVY = _Layout(2, _convert(cv2.COLOR_YUV2RGB_UYVY), even_width=True)
-_YUYV = _Layout(2, _convert(cv2.COLOR_YUV2RGB_YUY2), even_width=True)
+def _semi_planar(code: int) -> Callable[[NDArray[np.uint8], int, int], Pixels]:
+    """Return the conversion of a Y plane and a plane of 2x2 subsampled chroma pairs, both with rows of `step` bytes."""
 
-_LITTLE_ENDIAN = {
-    "rgb8": _RGB,
-    "bgr8": _BGR,
-    "rgba8": _RGBA,
-    "bgra8": _BGRA,
-    "mono8": _GREY,
-    "8UC1": _GREY,
-    "mono16": _GREY_16_LITTLE,
-    "16UC1": _GREY_16_LITTLE,
-    "8UC3": _BGR,
-    "8UC4": _BGRA,
+    def to_rgb(rows: NDArray[np.uint8], height: int, width: int) -> Pixels:
+        even_width = width + width % 2
+        luma = rows[:height, :width]
+        if height % 2 or width % 2:  # OpenCV needs even sizes
+            luma = np.pad(luma, ((0, height % 2), (0, width % 2)), mode="edge")
+        chroma = rows[height:, :even_width].reshape(-1, even_width // 2, 2)
+        return np.asarray(cv2.cvtColorTwoPlane(luma, chroma, code), np.uint8)[:height, :width]
+
+    return to_rgb
+
+
+def _nv24(rows: NDArray[np.uint8], height: int, width: int) -> Pixels:
+    """Convert a Y plane with rows of `step` bytes and a plane of chroma pairs with rows of twice as many."""
+    chroma = rows[height:].reshape(height, -1)[:, : 2 * width].reshape(height, width, 2)
+    # At twice the size this is NV12, of which OpenCV repeats each chroma pair in 2x2 pixels.
+    luma = rows[:height, :width].repeat(2, axis=0).repeat(2, axis=1)
+    return np.asarray(cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12), np.uint8)[::2, ::2]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How one encoding stores its pixels.
+
+    Attributes:
+        bytes_per_px: Bytes of one pixel in a row of the first or only plane.
+        to_rgb: Converts the rows of all planes, `(rows, step)` uint8, for a height and width in pixels.
+        even_width: Whether pixels are stored in pairs.
+        num_rows: Number of rows of `step` bytes in all planes, for a height.
+    """
+
+    bytes_per_px: int
+    to_rgb: Callable[[NDArray[np.uint8], int, int], Pixels]
+    even_width: bool = False
+    num_rows: Callable[[int], int] = lambda height: height
+
+
+def _packed(bytes_per_px: int, to_rgb: Callable[[Pixels], Pixels], *, even_width: bool = False) -> _Layout:
+    """Return the layout of an encoding with one plane; `to_rgb` converts its pixels, `(H, W, bytes_per_px)`."""
+
+    def rows_to_rgb(rows: NDArray[np.uint8], height: int, width: int) -> Pixels:
+        stored_width = width + width % 2 if even_width else width
+        stored = rows[:, : stored_width * bytes_per_px].reshape(height, stored_width, bytes_per_px)
+        return to_rgb(stored)[:, :width]
+
+    return _Layout(bytes_per_px, rows_to_rgb, even_width)
+
+
+_TO_RGB: dict[str, tuple[int, Callable[[Pixels], Pixels]]] = {  # channels of 8 bits, and their conversion
+    "rgb": (3, lambda stored: stored),
+    "rgba": (4, lambda stored: stored[:, :, :3]),
+    "bgr": (3, _convert(cv2.COLOR_BGR2RGB)),
+    "bgra": (4, _convert(cv2.COLOR_BGRA2RGB)),
+    "mono": (1, _convert(cv2.COLOR_GRAY2RGB)),
     # ROS names a pattern by its first two rows, OpenCV by the second and third pixel of the second row.
-    "bayer_rggb8": _Layout(1, _bayer(cv2.COLOR_BayerBG2RGB)),
-    "bayer_bggr8": _Layout(1, _bayer(cv2.COLOR_BayerRG2RGB)),
-    "bayer_gbrg8": _Layout(1, _bayer(cv2.COLOR_BayerGR2RGB)),
-    "bayer_grbg8": _Layout(1, _bayer(cv2.COLOR_BayerGB2RGB)),
-    "uyvy": _UYVY,
-    "yuv422": _UYVY,
-    "yuyv": _YUYV,
-    "yuv422_yuy2": _YUYV,
+    "bayer_rggb": (1, _bayer(cv2.COLOR_BayerBG2RGB)),
+    "bayer_bggr": (1, _bayer(cv2.COLOR_BayerRG2RGB)),
+    "bayer_gbrg": (1, _bayer(cv2.COLOR_BayerGR2RGB)),
+    "bayer_grbg": (1, _bayer(cv2.COLOR_BayerGB2RGB)),
 }
-_BIG_ENDIAN = {**_LITTLE_ENDIAN, "mono16": _GREY_16_BIG, "16UC1": _GREY_16_BIG}
+_UNNAMED = {"UC1": "mono", "UC3": "bgr", "UC4": "bgra"}  # 8UC3, 16UC3 and so on name no colours; RViz shows BGR
+
+
+def _high_bytes(channels: int, to_rgb: Callable[[Pixels], Pixels], *, is_bigendian: bool) -> _Layout:
+    """Return the layout of channels of 16 bits, of which the high bytes are converted."""
+    first = 0 if is_bigendian else 1
+    return _packed(2 * channels, lambda stored: to_rgb(stored[:, :, first::2]))
+
+
+def _layouts(*, is_bigendian: bool) -> dict[str, _Layout]:
+    layouts = {
+        "uyvy": _packed(2, _convert(cv2.COLOR_YUV2RGB_UYVY), even_width=True),
+        "yuyv": _packed(2, _convert(cv2.COLOR_YUV2RGB_YUY2), even_width=True),
+        "nv12": _Layout(1, _semi_planar(cv2.COLOR_YUV2RGB_NV12), even_width=True, num_rows=lambda h: h + (h + 1) // 2),
+        "nv21": _Layout(1, _semi_planar(cv2.COLOR_YUV2RGB_NV21), even_width=True, num_rows=lambda h: h + (h + 1) // 2),
+        "nv24": _Layout(1, _nv24, num_rows=lambda h: 3 * h),
+    }
+    layouts |= {"yuv422": layouts["uyvy"], "yuv422_yuy2": layouts["yuyv"]}
+    for name, (channels, to_rgb) in _TO_RGB.items():
+        layouts[f"{name}8"] = _packed(channels, to_rgb)
+        layouts[f"{name}16"] = _high_bytes(channels, to_rgb, is_bigendian=is_bigendian)
+    for unnamed, name in _UNNAMED.items():
+        layouts |= {f"{bits}{unnamed}": layouts[f"{name}{bits}"] for bits in (8, 16)}
+    return layouts
+
+
+_LITTLE_ENDIAN = _layouts(is_bigendian=False)
+_BIG_ENDIAN = _layouts(is_bigendian=True)
 
 ENCODINGS = frozenset(_LITTLE_ENDIAN)
 """The encodings that `decode` reads."""
+
+_REFUSED = {  # the other encodings of sensor_msgs/image_encodings.hpp
+    r"(32|64)FC1": "one floating-point channel, such as a depth image; it has no defined brightness",
+    r"(32|64)FC[234]": "floating-point channels without a defined range and order of colours",
+    r"(8|16|32)SC[1234]": "signed values, such as labels or disparities",
+    r"(8|16)UC2": "two channels, which are no colours",
+}
 
 _ENCODABLE: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "rgb8": (np.dtype(np.uint8), (3,)),
@@ -201,3 +246,24 @@ _ENCODABLE: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "mono16": (np.dtype(np.uint16), ()),
     "32SC1": (np.dtype(np.int32), ()),
 }
+
+
+def refusal(encoding: str) -> str:
+    """Explain why an encoding that is not in `ENCODINGS` cannot be read.
+
+    Args:
+        encoding: The encoding.
+
+    Returns:
+        The explanation, with a remedy.
+    """
+    for pattern, content in _REFUSED.items():
+        if re.fullmatch(pattern, encoding):
+            return (
+                f"The encoding is {encoding!r}: {content}. Expected a picture of a camera: choose another topic, or "
+                "convert the images to rgb8 or mono8 before they are published or recorded."
+            )
+    return (
+        f"The encoding is {encoding!r}; expected one of {', '.join(sorted(ENCODINGS))}. "
+        "Convert the images before they are published or recorded."
+    )

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from opendr_panoptic_ros.codec.compressed import encode_jpeg
-from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode
+from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode, refusal
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.outputs import CAMERA_INFO, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
@@ -80,7 +80,7 @@ def jpeg_message(pixels_rgb: NDArray[np.uint8], header: Header, *, quality: int)
 
 
 def decode_image(message: Image) -> NDArray[np.uint8]:
-    """Return the pixels of an image message; encodings that the codec does not know are passed to cv_bridge.
+    """Return the pixels of an image message; an encoding that the codec does not know is passed to cv_bridge.
 
     Args:
         message: The message. It is not modified.
@@ -89,32 +89,27 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
         The pixels, `(H, W, 3)` uint8 RGB.
 
     Raises:
-        ImageEncodingError: If the encoding is unknown to both or cv_bridge is not installed, or the data do not fit
-            the other fields.
+        ImageEncodingError: If the encoding is unknown to the codec, and to cv_bridge where that is installed; or if
+            the data do not fit the other fields.
     """
-    try:
+    bridge = None if message.encoding in ENCODINGS else _cv_bridge()
+    if bridge is None:
         return decode(message)
-    except ImageEncodingError as error:
-        if message.encoding in ENCODINGS:
-            raise
-        bridge = _cv_bridge()
-        if isinstance(bridge, Exception):
-            raise ImageEncodingError(f"{error} Or install cv_bridge, which converts more of them.") from bridge
-        try:
-            return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
-        except Exception as refused:
-            raise ImageEncodingError(f"{error} cv_bridge cannot convert it either: {refused}") from refused
+    try:
+        return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
+    except Exception as error:
+        raise ImageEncodingError(f"{refusal(message.encoding)} cv_bridge cannot convert it either: {error}") from error
 
 
 @cache
 def _cv_bridge() -> Any:
-    """Return the converter of cv_bridge, or the exception that its import raised."""
+    """Return the converter of cv_bridge, or None where it is missing, or is compiled for another NumPy."""
     try:
         from cv_bridge import CvBridge
 
         return CvBridge()
-    except Exception as error:  # noqa: BLE001 - missing, or compiled for another NumPy, which fails in several ways
-        return error
+    except Exception:  # noqa: BLE001 - compiled for another NumPy it fails in several ways
+        return None
 
 
 def _image(topic: str) -> Callable[[MessageContext], Image]:

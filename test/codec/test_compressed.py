@@ -56,6 +56,90 @@ def test_jpeg(grey):
     assert np.abs(rgb.astype(int) - expected).max() <= 3
 
 
+# What image_transport_plugins writes. In the second column what cv2.imencode is given: the picture, or a mosaic of it.
+FORMATS = {
+    # since 2013
+    "rgb8; jpeg compressed bgr8": "bgr",
+    "bgr8; jpeg compressed bgr8": "bgr",
+    "rgba8; jpeg compressed bgr8": "bgr",
+    "rgb16; jpeg compressed bgr8": "bgr",
+    "yuv422; jpeg compressed bgr8": "bgr",
+    "nv12; jpeg compressed bgr8": "bgr",
+    "bgr16; png compressed bgr16": "bgr 16",
+    "rgb8; png compressed bgr8": "bgr",
+    "bayer_rggb8; jpeg compressed bgr8": "bgr",
+    # ROS 2 since Galactic: the greyscale picture of a Bayer camera
+    "mono8; jpeg compressed mono8": "grey",
+    "mono16; jpeg compressed mono8": "grey",
+    "bayer_rggb8; jpeg compressed mono8": "grey",
+    "bayer_rggb16; jpeg compressed mono8": "grey",
+    # the pixels as they are
+    "mono8; jpeg compressed ": "grey",
+    "mono8; png compressed ": "grey",
+    "mono16; png compressed ": "grey 16",
+    "bayer_rggb8; jpeg compressed ": "mosaic",
+    "bayer_rggb8; png compressed ": "mosaic",
+    "bayer_rggb8; png compressed": "mosaic",
+    "bayer_rggb16; png compressed ": "mosaic 16",
+    "8UC3; jpeg compressed ": "bgr",
+    "rgb8; tiff compressed ": "rgb",
+    "bgr8; tiff compressed ": "bgr",
+    "rgb16; tiff compressed ": "rgb 16",
+    "rgba8; tiff compressed ": "rgba",
+    "bgra8; tiff compressed ": "bgra",
+    "mono8; tiff compressed ": "grey",
+    "bayer_rggb8; tiff compressed ": "mosaic",
+    # ROS 1 before 2013
+    "rgb8; jpeg compressed": "rgb",
+    "bgr8; jpeg compressed": "rgb",
+    "rgb16; png compressed": "rgb 16",
+    "mono8; jpeg compressed": "grey",
+    # before it named the encoding, and other programs
+    "jpeg": "bgr",
+    "jpg": "bgr",
+    "png": "bgr",
+    "": "bgr",
+}
+
+
+@pytest.mark.parametrize(("image_format", "given"), FORMATS.items(), ids=lambda value: value or "empty")
+def test_every_format_of_image_transport_is_read(image_format, given):
+    rgb = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (8, 8))
+    kind, _, bits = given.partition(" ")
+    alpha = np.full((16, 16, 1), 255, np.uint8)
+    pixels: np.ndarray = {
+        "rgb": rgb, "rgba": np.dstack([rgb, alpha]),
+        "bgr": rgb[:, :, ::-1], "bgra": np.dstack([rgb[:, :, ::-1], alpha]),
+        "grey": np.full((16, 16), 90, np.uint8), "mosaic": mosaic,
+    }[kind]  # fmt: skip
+    pixels = pixels.astype(np.uint16) * 256 + 99 if bits else pixels
+    extension = next((f".{name}" for name in ("png", "tiff") if name in image_format), ".jpg")
+    if kind == "mosaic" and extension == ".jpg":  # of constant grey it is the same in every block of a JPEG
+        pixels = np.full_like(mosaic, 100)
+    decoded = decode_compressed(message(pixels, extension, image_format))
+    expected = (90, 90, 90) if kind == "grey" else (200, 100, 50)
+    if kind == "mosaic" and extension == ".jpg":
+        expected = (100, 100, 100)
+    assert np.abs(decoded.astype(int) - expected).max() <= 3
+
+
+def test_the_grey_picture_of_a_bayer_camera_is_no_mosaic():
+    grey = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    for extension, kind in ((".png", "png"), (".jpg", "jpeg")):
+        sent = message(grey, extension, f"bayer_rggb8; {kind} compressed mono8")
+        expected = cv2.imdecode(np.frombuffer(sent.data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert expected is not None
+        assert np.array_equal(decode_compressed(sent), np.dstack([expected] * 3))
+
+
+@pytest.mark.parametrize("compression", ["compressedDepth", "compressedDepth png", "compressedDepth rvl"])
+def test_depth_images_are_refused_with_a_reason(compression):
+    depth = message(np.full((4, 4), 1000, np.uint16), image_format=f"16UC1; {compression}")
+    with pytest.raises(ImageEncodingError, match="a depth image of the transport compressedDepth"):
+        decode_compressed(depth)
+
+
 def test_a_mosaic_is_demosaiced():
     """RGGB with red 200, green 100 and blue 50 everywhere."""
     mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (4, 4))

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from array import array
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from opendr_panoptic_ros.codec.image import decode, encode
+from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode, refusal
 from opendr_panoptic_ros.errors import ImageEncodingError
 
 PADDING = 170  # a value that no expected picture holds
@@ -136,6 +139,110 @@ def test_bayer_of_one_colour_at_any_size(encoding, size):
     pattern = np.array([cell[letter] for letter in encoding[6:10]], np.uint8).reshape(2, 2)
     mosaic = np.tile(pattern, (4, 4))[:height, :width]
     assert (decode(message(encoding, mosaic)) == [200, 100, 50]).all()
+
+
+def deep(rows, *, big_endian):
+    """The same rows with values of 16 bits, whose high bytes are the given ones."""
+    low = np.full_like(np.array(rows, np.uint8), 99)
+    pair = (rows, low) if big_endian else (low, rows)
+    return np.stack([np.array(part, np.uint8) for part in pair], -1).reshape(len(rows), -1)
+
+
+DEEP_COLOURS = {
+    "rgb16": "rgb8", "bgr16": "bgr8", "16UC3": "bgr8", "rgba16": "rgba8", "bgra16": "bgra8", "16UC4": "bgra8"
+}  # fmt: skip
+
+
+@both_endiannesses
+@paddings
+@pytest.mark.parametrize("encoding", DEEP_COLOURS)
+def test_16_bit_colours_keep_the_high_bytes(encoding, padding, big_endian):
+    rows = deep(COLOUR_ROWS[DEEP_COLOURS[encoding]], big_endian=big_endian)
+    assert decode(message(encoding, rows, padding=padding, big_endian=big_endian, width=2)).tolist() == COLOURS
+
+
+@both_endiannesses
+@paddings
+@pytest.mark.parametrize("encoding", MOSAICS)
+def test_16_bit_bayer_keeps_the_high_bytes(encoding, padding, big_endian):
+    rows = deep(MOSAICS[encoding], big_endian=big_endian)
+    image = message(encoding.replace("8", "16"), rows, padding=padding, big_endian=big_endian, width=4)
+    assert decode(image)[1:3, 1:3].tolist() == INNER[encoding]
+
+
+# BT.601 with video range: y, u, v of some colours.
+YUV = {
+    (255, 0, 0): (81, 90, 240),
+    (0, 255, 0): (145, 54, 34),
+    (0, 0, 255): (41, 240, 110),
+    (255, 255, 255): (235, 128, 128),
+}
+
+
+def semi_planar(encoding, colours, height, width, padding):
+    """An image of 2x2 blocks of these colours, from left to right, as nv12, nv21 or nv24."""
+    yuv = np.array([YUV[colour] for colour in colours], np.uint8)
+    block = np.arange(width) // 2 % len(colours)
+    luma = np.tile(yuv[block, 0], (height, 1))
+    if encoding == "nv24":
+        chroma, step = np.tile(yuv[block, 1:].reshape(-1), (height, 1)), width + padding
+        chroma_step = 2 * step
+    else:
+        pairs = yuv[np.arange((width + 1) // 2) % len(colours), 1:]
+        pairs = pairs[:, ::-1] if encoding == "nv21" else pairs
+        chroma = np.tile(pairs.reshape(-1), ((height + 1) // 2, 1))
+        step = chroma_step = max(width + padding, chroma.shape[1])
+    planes = [
+        np.pad(plane, ((0, 0), (0, length - plane.shape[1])), constant_values=PADDING)
+        for plane, length in ((luma, step), (chroma, chroma_step))
+    ]
+    data = array("B", b"".join(plane.tobytes() for plane in planes))
+    return SimpleNamespace(height=height, width=width, encoding=encoding, is_bigendian=0, step=step, data=data)
+
+
+@paddings
+@pytest.mark.parametrize("encoding", ["nv12", "nv21", "nv24"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (2, 8), (3, 5), (4, 7), (5, 6), (7, 9)])
+def test_semi_planar_yuv(encoding, size, padding):
+    colours = list(YUV)
+    image = semi_planar(encoding, colours, size[0], size[1], padding)
+    rgb = decode(image)
+    expected = np.array([colours[x // 2 % len(colours)] for x in range(size[1])])
+    assert rgb.shape == (*size, 3)
+    assert np.abs(rgb.astype(int) - expected).max() <= 2
+    image.data.pop()
+    with pytest.raises(ImageEncodingError, match=f"data holds {len(image.data)} bytes; .* The message was cut short"):
+        decode(image)
+
+
+@both_endiannesses
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [
+        ("32FC1", "one floating-point channel, such as a depth image"),
+        ("64FC1", "one floating-point channel"),
+        ("32FC3", "floating-point channels without a defined range"),
+        ("16SC1", "signed values"),
+        ("32SC1", "signed values, such as labels"),
+        ("8UC2", "two channels, which are no colours"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_a_reason(encoding, reason, big_endian):
+    with pytest.raises(ImageEncodingError, match=f"'{encoding}': {reason}.*convert the images to rgb8") as error:
+        decode(message(encoding, [[0] * 24], width=2, big_endian=big_endian))
+    assert "cv_bridge" not in str(error.value)
+
+
+def test_every_encoding_of_ros_is_read_or_refused_with_a_reason():
+    """Those of sensor_msgs/image_encodings.hpp, read from there where it is installed."""
+    header = next(Path(sys.prefix).glob("include/**/image_encodings.hpp"), None)
+    if header is None:
+        pytest.skip("sensor_msgs is not installed in this environment")
+    encodings = re.findall(r'const char \w+\[\] =\s*"([^"]+)"', header.read_text("utf-8"))
+    assert len(encodings) > 50
+    for encoding in encodings:
+        if encoding not in ENCODINGS:
+            assert "Expected a picture" in refusal(encoding), encoding
 
 
 @pytest.mark.parametrize("encoding", [*COLOUR_ROWS, "mono8", "mono16", "yuv422", "yuv422_yuy2", *MOSAICS])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from types import ModuleType
 
@@ -86,12 +85,11 @@ def test_the_reason_why_an_output_is_unavailable_is_kept(monkeypatch):
     assert "cannot import name 'LabelInfo'" in str(types.unavailable["label_info"])
 
 
-def test_without_cv_bridge_the_error_names_it():
-    if importlib.util.find_spec("cv_bridge") is not None:
-        pytest.skip("cv_bridge is installed")
+def test_an_encoding_that_neither_codec_nor_cv_bridge_knows():
     image = Image(height=2, width=2, encoding="h264", step=6)
-    with pytest.raises(ImageEncodingError, match=r"'h264'; expected one of .*bayer_rggb8.*rgb8.*install cv_bridge"):
+    with pytest.raises(ImageEncodingError, match=r"'h264'; expected one of .*bayer_rggb8.*rgb8") as error:
         messages.decode_image(image)
+    assert "install" not in str(error.value)
 
 
 def test_what_the_codec_refuses_of_a_known_encoding_is_not_passed_on():
