@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
+import random
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from safetensors import safe_open
 from support.random_weights import seed_weights_
 from torch import Tensor
 
@@ -293,6 +302,264 @@ def test_odd_tensors_are_typed_errors(network: EfficientPS, tmp_path: Path, key:
     torch.save({"state_dict": {**original_names(network), key: torch.tensor(1.0)}}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError, match=r"odd\.pth"):
         load_checkpoint(tmp_path / "odd.pth")
+
+
+# --- hostile files ---------------------------------------------------------------------------------------------------
+
+REFUSE = """
+import sys, time
+from pathlib import Path
+from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.errors import CheckpointError
+def memory_kb(name):
+    return int(next(line for line in Path("/proc/self/status").open() if line.startswith(name)).split()[1])
+load_checkpoint("demo")
+for path in sys.stdin:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here
+    idle_kb, start = memory_kb("VmRSS"), time.process_time()
+    try:
+        load_checkpoint(path.strip())
+        message = "loaded"
+    except CheckpointError as error:
+        message = error
+    print(time.process_time() - start, (memory_kb("VmHWM") - idle_kb) / 1024, message, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def refusal() -> Iterator[Callable[[Path], str]]:
+    """A function of a path: the message when a child process refuses the file, without much time and memory."""
+    with subprocess.Popen(
+        [sys.executable, "-c", REFUSE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def refuse(path: Path) -> str:
+            print(path, file=child.stdin, flush=True)
+            answer = child.stdout.readline()
+            assert answer, f"the process ended with {child.wait(10)}"
+            seconds, grown_mb, message = answer.strip().split(" ", 2)
+            assert message != "loaded"
+            assert float(seconds) < 3  # 1 s on an idle machine
+            assert float(grown_mb) < 200
+            assert "weights_only" not in message
+            assert "safe_globals" not in message
+            return message
+
+        yield refuse
+        child.stdin.close()
+
+
+class Pickled:
+    """Pickles as a call of `function` with a state: `b` in the pickle."""
+
+    def __init__(self, function: Any, arguments: tuple[Any, ...], state: Any) -> None:
+        self._reduced = function, arguments, state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reduced
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    "state",
+    [
+        (3, "|", None, None, -1, -1, 0),  # the names of a structure are missing
+        (3, "|", ("O", (8,)), None, None, 64, 8, 27),  # a number of 64 bytes that are objects
+    ],
+)
+def test_a_crafted_numpy_type_is_never_built(
+    refusal: Callable[[Path], str], tmp_path: Path, zipped: bool, state: tuple[Any, ...]
+) -> None:
+    """NumPy takes bytes of the file for addresses of objects when a type has such a state."""
+    crafted = Pickled(np.dtype, ("f8", False, True), state)
+    scalar = np.float64(0).__reduce__()[0]
+    meta = {"CLASSES": crafted, "best": Pickled(scalar, (crafted, b"\x41" * 8), None)}
+    torch.save({"state_dict": {"a": torch.zeros(2)}, "meta": meta}, tmp_path / "crafted.pth",
+               _use_new_zipfile_serialization=zipped)  # fmt: skip
+    assert "does not look like EfficientPS" in refusal(tmp_path / "crafted.pth")
+
+
+def deflated(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", b"\x80\x02}.")
+        with archive.open("bomb/data/0", "w") as part:
+            for _ in range(600):
+                part.write(bytes(1 << 20))
+
+
+def large_configuration(path: Path, **model: float) -> None:
+    config = Config.for_model(TINY).to_dict()
+    config["model"].update(model)
+    state_dict = EfficientPS(TINY).state_dict()
+    torch.save({"format": "opendr_panoptic_ros", "format_version": 1, "config": config, "state_dict": state_dict}, path)
+
+
+def large_header(path: Path) -> None:
+    path.write_bytes((90 << 20).to_bytes(8, "little") + b"{" + b" " * (90 << 20))
+
+
+def many_members(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(60_000):
+            archive.writestr(f"x/{number:060}", b"")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (deflated, "compressed"),
+        (lambda path: large_configuration(path, fpn_channels=5000), "does not fit"),
+        (lambda path: large_configuration(path, fpn_channels=10**12), "does not fit|cannot be read|not usable"),
+        (lambda path: large_configuration(path, box_head_width=10**6), "does not fit"),
+        (lambda path: large_configuration(path, backbone_depth=1e5), "backbone blocks|not usable"),
+        (lambda path: large_configuration(path, backbone_width=1e5), "does not fit|not usable"),
+        (large_header, "not a checkpoint"),
+        (many_members, "too large a directory"),
+        (lambda path: path.write_bytes(b"\x80\x02]" + b"]" * (20 << 20)), "operations"),
+        (lambda path: path.write_bytes(b"\x80\x02" + b"(" * (20 << 20)), "operations"),
+        (lambda path: torch.save({"state_dict": {"a": torch.zeros(1).expand(10**10)}}, path), "beyond its data"),
+    ],
+)
+def test_sizes_are_not_taken_on_trust(
+    refusal: Callable[[Path], str], tmp_path: Path, write: Callable[[Path], None], message: str
+) -> None:
+    path = tmp_path / ("large.safetensors" if write is large_header else "large.pth")
+    write(path)
+    assert re.search(message, refusal(path))
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x.pth", "x" * 300, "a\0b", "/dev/zero", "/proc/self/mem", "", "."])
+def test_odd_paths(path: str) -> None:
+    with pytest.raises(CheckpointError):
+        load_checkpoint(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "pipe.pth")
+    (tmp_path / "model").mkdir()
+    os.mkfifo(tmp_path / "model" / "model.json")
+    with pytest.raises(CheckpointError, match="names no weights"):
+        load_checkpoint(tmp_path / "model")
+
+
+def test_no_home(network: EfficientPS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(network, tmp_path / "a.safetensors")
+
+    def unknown(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(CheckpointError, match="home folder"):
+        load_checkpoint("~/a.safetensors")
+
+
+def test_a_training_state_names_the_right_file(network: EfficientPS, tmp_path: Path) -> None:
+    content = {
+        "epoch": 1,
+        "batches_done": 0,
+        "state_dict": network.state_dict(),
+        "optimizer": {},
+        "param_schedulers": [],
+    }
+    torch.save(content, tmp_path / "epoch_1.pth")
+    with pytest.raises(CheckpointError, match=r"epoch_1\.pth.*--resume.*best\.safetensors"):
+        load_checkpoint(tmp_path / "epoch_1.pth")
+
+
+def test_names_in_a_file_cannot_fill_the_terminal(network: EfficientPS, tmp_path: Path) -> None:
+    state_dict = {**original_names(network), "\x1b[2J" + "x" * 10_000: torch.zeros(1), "\ud800": torch.zeros(1)}
+    torch.save(state_dict, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "odd.pth")
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+
+
+# --- weights that cannot work ----------------------------------------------------------------------------------------
+
+NORM = "backbone.bn1.running_var"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        (
+            "neck.fpn_convs.0.conv.weight",
+            lambda w: w * float("nan"),
+            "conv.weight holds NaN or infinite",
+        ),
+        (NORM, lambda w: w * float("inf"), f"{NORM} holds NaN or infinite"),
+        ("backbone.bn1.weight", lambda w: w.double() * 1e300, "backbone.bn1.weight holds NaN or infinite"),
+        (NORM, lambda w: -w, f"{NORM} holds negative variances"),
+        (NORM, torch.zeros_like, f"{NORM} holds negative variances or only zeros"),
+        (NORM, lambda w: w > 0, rf"not usable: {NORM} torch\.bool"),
+        (NORM, torch.Tensor.int, rf"not usable: {NORM} torch\.int32"),
+        ("backbone.bn1.num_batches_tracked", torch.Tensor.float, r"not usable: backbone\.bn1\.num_batches"),
+    ],
+)
+def test_weights_that_cannot_work(
+    network: EfficientPS, tmp_path: Path, suffix: str, name: str, change: Callable[[Tensor], Tensor], problem: str
+) -> None:
+    state_dict = {key: change(value) if key == name else value for key, value in network.state_dict().items()}
+    path = tmp_path / f"broken{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": state_dict}, path)
+    else:
+        safetensors.torch.save_file(state_dict, path)
+    with pytest.raises(CheckpointError, match=problem):
+        load_checkpoint(path)
+
+
+def test_complex_weights_are_refused(network: EfficientPS, tmp_path: Path) -> None:
+    state_dict = {**network.state_dict(), NORM: network.state_dict()[NORM].to(torch.complex64)}
+    torch.save(state_dict, tmp_path / "complex.pth")
+    with pytest.raises(CheckpointError, match="complex64"):
+        load_checkpoint(tmp_path / "complex.pth")
+
+
+def test_a_constant_channel_has_no_variance(network: EfficientPS, tmp_path: Path) -> None:
+    network.state_dict()[NORM][0] = 0
+    save_checkpoint(network, tmp_path / "constant.safetensors")
+    assert load_checkpoint(tmp_path / "constant.safetensors").state_dict()[NORM][0] == 0
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_every_flipped_bit_is_found(network: EfficientPS, tmp_path: Path, suffix: str) -> None:
+    """In the weights and in the configuration: nothing else would tell, as most values stay plausible."""
+    path = tmp_path / f"tiny{suffix}"
+    save_checkpoint(network, path)
+    content = path.read_bytes()
+    rng = random.Random(5)
+    for place in [content.index(b"anchor_scale") + 15, *(rng.randrange(len(content)) for _ in range(20))]:
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            loaded = load_checkpoint(path)
+        except CheckpointError:
+            continue
+        assert_equal_weights(loaded, network)  # a bit that means nothing, such as a date in the zip archive
+        assert loaded.config == network.config
+
+
+def test_files_without_a_checksum_are_read(network: EfficientPS, tmp_path: Path) -> None:
+    save_checkpoint(network, tmp_path / "new.safetensors")
+    with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    assert len(metadata.pop("sha256")) == 64
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "old.safetensors", metadata)
+    assert_equal_weights(load_checkpoint(tmp_path / "old.safetensors"), network)
+
+
+def test_the_package_weights_carry_a_checksum() -> None:
+    with safe_open(Path(__file__).parents[1] / "opendr_panoptic_ros/presets/demo.safetensors", framework="pt") as file:
+        assert len(file.metadata()["sha256"]) == 64
 
 
 def test_no_advice_to_load_unsafely(tmp_path: Path) -> None:

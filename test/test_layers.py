@@ -45,7 +45,8 @@ LAYERS = {
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(
-        "backends checkpoint inference tracking postprocess pipeline outputs visualize media download codec",
+        "backends weight_files checkpoint inference tracking postprocess pipeline outputs visualize media download "
+        "codec",
         rf"{OPENMMLAB}|{ROS}",
     ),
     "datasets": Layer("formats datasets synthetic", ROS),

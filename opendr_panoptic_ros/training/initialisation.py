@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint
@@ -22,6 +21,7 @@ from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import blocks_per_stage
 from opendr_panoptic_ros.network.layers import LEAKY_SLOPE
+from opendr_panoptic_ros.weight_files.stored import load_state_dict
 
 
 def network_for(config: Config, classes: ClassTable, *, start: EfficientPS | None, seed: int) -> EfficientPS:
@@ -150,11 +150,12 @@ def _efficientnet_weights(path: Path, depth: float) -> dict[str, Tensor] | None:
     if not path.is_file():
         return None
     try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001 - the caller raises the error of load_checkpoint
+        content = {
+            name: value
+            for name, value in load_state_dict(path).items()
+            if isinstance(name, str) and isinstance(value, Tensor)
+        }
+    except CheckpointError:  # the caller raises the error of load_checkpoint
         return None
     if "conv_stem.weight" in content:  # our names are timm's
         return {f"backbone.{name}": value for name, value in content.items()}

@@ -24,7 +24,7 @@ from opendr_panoptic_ros.annotation import LabelledImages
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError
-from opendr_panoptic_ros.files import write_whole
+from opendr_panoptic_ros.files import is_file, write_whole
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import training_loader
@@ -32,6 +32,7 @@ from opendr_panoptic_ros.training.history import History, Row
 from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, ValidationLoop
 from opendr_panoptic_ros.training.loop import StoppableEpochs
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
+from opendr_panoptic_ros.weight_files.stored import load_state_dict
 
 mmcv_ops.install()
 from mmengine.model import MMDistributedDataParallel  # noqa: E402
@@ -263,14 +264,11 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: The file is missing, unreadable, or not a checkpoint of a training.
     """
     path = Path(path).expanduser()
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint {path} to resume from.") from error
-    except Exception as error:  # torch.load passes on every error of the pickle machinery
-        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not is_file(path):
+        raise CheckpointError(f"There is no checkpoint {path} to resume from.")
+    content = load_state_dict(path)
     wanted = {"epoch", "batches_done", "iteration", "seed", "state_dict", "optimizer", "param_schedulers"}
-    if not isinstance(content, dict) or not wanted <= content.keys():
+    if not wanted <= content.keys():
         raise CheckpointError(f"{path} is not an epoch_N.pth of this package's training; resume from one of those.")
     return content
 
