@@ -332,12 +332,13 @@ def refusal() -> Iterator[Callable[[Path], str]]:
     with subprocess.Popen(
         [sys.executable, "-c", REFUSE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
+        questions, answers = child.stdin, child.stdout
+        assert questions is not None
+        assert answers is not None
 
         def refuse(path: Path) -> str:
-            print(path, file=child.stdin, flush=True)
-            answer = child.stdout.readline()
+            print(path, file=questions, flush=True)
+            answer = answers.readline()
             assert answer, f"the process ended with {child.wait(10)}"
             seconds, grown_mb, message = answer.strip().split(" ", 2)
             assert message != "loaded"
@@ -348,7 +349,7 @@ def refusal() -> Iterator[Callable[[Path], str]]:
             return message
 
         yield refuse
-        child.stdin.close()
+        questions.close()
 
 
 class Pickled:

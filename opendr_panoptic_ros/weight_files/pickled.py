@@ -13,6 +13,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -221,6 +222,9 @@ def _check_protocol(version: int) -> None:
 
 ORDERED_DICT = Builder(lambda pairs=(): _dict_of(pairs))
 """Builds a plain dict of the arguments of `collections.OrderedDict`."""
+
+COUNTER = Builder(lambda entries=(): Counter(_dict_of(dict(entries).items())))
+"""Builds a `collections.Counter`, which the states of learning rate schedules hold."""
 
 _OPERATIONS: Mapping[str, Callable[[_Machine, Any], Any]] = {
     "PROTO": lambda _, version: _check_protocol(version),

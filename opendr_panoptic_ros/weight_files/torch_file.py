@@ -26,6 +26,7 @@ from torch import Tensor
 
 from opendr_panoptic_ros.files import open_regular
 from opendr_panoptic_ros.weight_files.pickled import (
+    COUNTER,
     ORDERED_DICT,
     Builder,
     ForeignTypeError,
@@ -143,7 +144,7 @@ def _with_tensors(value: Any, read: dict[int, Tensor], depth: int = 0) -> Any:
             read[id(value)] = value.read()
         return read[id(value)]
     if isinstance(value, dict):
-        return {key: _with_tensors(entry, read, depth + 1) for key, entry in value.items()}
+        return type(value)({key: _with_tensors(entry, read, depth + 1) for key, entry in value.items()})
     if isinstance(value, list | tuple):
         return type(value)(_with_tensors(entry, read, depth + 1) for entry in value)
     return value
@@ -242,6 +243,7 @@ class _Source:
             "torch.storage._UntypedStorage": _StorageType(None),
             "torch.Size": Builder(tuple),
             "collections.OrderedDict": ORDERED_DICT,
+            "collections.Counter": COUNTER,
             "torch._utils._rebuild_tensor": Builder(self.tensor),
             "torch._utils._rebuild_tensor_v2": Builder(self.tensor),
             "torch._utils._rebuild_tensor_v3": Builder(self.tensor),

@@ -57,7 +57,9 @@ def test_an_optimiser_state_is_that_of_torch_load(tmp_path: Path) -> None:
     optimizer = torch.optim.AdamW(layer.parameters())
     layer(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    torch.save({"optimizer": optimizer.state_dict()}, tmp_path / "state.pth")
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 5])
+    torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, tmp_path / "state.pth")
+    assert load_torch_file(tmp_path / "state.pth")["schedule"] == schedule.state_dict()
     loaded = load_torch_file(tmp_path / "state.pth")["optimizer"]
     expected = torch.load(tmp_path / "state.pth", weights_only=True)["optimizer"]
     assert loaded["param_groups"] == expected["param_groups"]
