@@ -35,6 +35,7 @@ OVERRIDES: dict[str, tuple[type, str]] = {
     "checkpoint": (str, "Network weights: a file, an OpenDR model folder, or a name."),
     "config": (str, "Network configuration: a YAML file or the name of a preset."),
     "device": (str, "Device of the network: auto, cpu, cuda or cuda:N."),
+    "backend": (str, "Inference runtime of the network: auto or the name of a back end."),
     "score_threshold": (float, "Minimum detection score of an instance, 0 to 1."),
     "overlap_threshold": (float, "Maximum share of an instance covered by instances of higher score, 0 to 1."),
     "min_stuff_area": (int, "Minimum area of a stuff segment, in pixels at the network's input size."),

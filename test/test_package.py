@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The package as it is installed: by colcon, by pip, and the files that describe it to both."""
+"""The installation of the package by colcon and by pip, and the files that describe the package to them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SOURCES = sorted(
 
 
 def output_of(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
-    """What the command prints; the test fails with its messages when it fails."""
+    """Run a command and return its output; fail the test, with the output, if the command fails."""
     done = subprocess.run(
         command, check=False, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
     )
@@ -39,7 +39,7 @@ def output_of(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str
 
 
 def in_new_shell(*command: str | Path, cwd: Path = ROOT) -> str:
-    """The same in a shell that has sourced install/setup.bash and nothing else of ROS."""
+    """Run a command in a shell in which only install/setup.bash has been sourced, and return its output."""
     if not (ROOT / "install" / "setup.bash").exists():
         pytest.skip("the messages are not built; make setup does it")
     source = f'. "{ROOT}/scripts/no_other_ros.sh" && . "{ROOT}/install/setup.bash" && exec "$@"'
@@ -150,7 +150,7 @@ def test_the_parameter_file_holds_every_parameter_with_its_default() -> None:
 
 @pytest.fixture(scope="module")
 def pip_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which pip has installed the package."""
+    """Install the package with pip and return the folder."""
     folder = tmp_path_factory.mktemp("pip")
     copy, site = folder / "source", folder / "site"  # pip builds inside the source folder
     shutil.copytree(ROOT / NAME, copy / NAME, ignore=shutil.ignore_patterns("__pycache__"))

@@ -182,14 +182,20 @@ def test_configuration_and_device_reach_the_node(launch, tiny_checkpoint, argume
 
 
 def test_overrides_reach_the_node(launch, bench, tiny_checkpoint):
-    arguments = {"score_threshold": "1", "overlap_threshold": "0.25", "min_stuff_area": "7", "use_sim_time": "true"}
+    values = {
+        "backend": "torch",
+        "score_threshold": 1.0,
+        "overlap_threshold": 0.25,
+        "min_stuff_area": 7,
+        "use_sim_time": True,
+    }
+    arguments = values | {"score_threshold": "1"}  # an integer is accepted
     node = launch("panoptic.launch.py", {"checkpoint": tiny_checkpoint, **arguments})
     asked = bench.client.create_client(GetParameters, "/opendr/panoptic_segmentation/get_parameters")
     bench.wait_for(asked.service_is_ready, "the node's parameter service")
-    answer = asked.call_async(GetParameters.Request(names=list(arguments)))
+    answer = asked.call_async(GetParameters.Request(names=list(values)))
     bench.wait_for(answer.done, "the node's parameters")
-    values = [parameter_value_to_python(value) for value in answer.result().values]
-    assert values == [1.0, 0.25, 7, True]
+    assert [parameter_value_to_python(value) for value in answer.result().values] == list(values.values())
     assert node.interrupt() == 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The layouts of RViz and Foxglove: their structure, and that they show what the node publishes."""
+"""The layouts of RViz and Foxglove: their structure, and that the node publishes the topics they show."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_rviz_shows_four_pictures(rviz):
 
 
 def test_rviz_receives_from_every_camera_and_from_the_node(rviz):
-    """In RViz's words; a word it does not know would silently become its default."""
+    """RViz silently replaces unknown values of a policy by its default."""
     for display in rviz["Visualization Manager"]["Displays"]:
         topic = display["Topic"]
         assert topic["Reliability Policy"] == ("Best Effort" if display["Name"] == "Input" else "Reliable")
