@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""InstanceTracker on maps of one row, whose answers can be read off."""
+"""InstanceTracker on maps of one row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES = {"c": "car", "p": "person", "r": "road", "s": "sky"}
 def frame(row: str, classes: Mapping[str, str] | None = None) -> PanopticPrediction:
     """One row of pixels: each letter is a segment, "." is void.
 
-    classes: letter to a key of CLASSES; capital letters are cars, other letters what CLASSES says. Ids are in the
+    classes: letter to a key of CLASSES; capital letters are cars, others are looked up in CLASSES. Ids are in the
     order of the letters' first pixels, so a segment that moves past another changes its id.
     """
     letters = list(dict.fromkeys(row.replace(".", "")))

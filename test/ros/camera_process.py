@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""A camera: publishes a video's frames at 25 Hz, best effort as cameras do, until SIGTERM; then writes their stamps.
+"""A camera that publishes the frames of a video at 25 Hz, best effort, until SIGTERM, and then writes their stamps.
 
 python camera_process.py VIDEO STAMPS
 """

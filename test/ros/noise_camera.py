@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""A camera: publishes noise on a topic, best effort as cameras do, once somebody listens; then writes how many frames.
+"""A camera that publishes noise, best effort, once its topic has a subscriber, and counts its frames in a file.
 
 python noise_camera.py TOPIC RATE_HZ FRAMES COUNT_FILE
 """

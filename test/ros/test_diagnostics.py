@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What /diagnostics says, and at which level."""
+"""Content and level of /diagnostics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 @pytest.fixture
 def camera_status(bench):
-    """The latest status of the first camera."""
+    """Return a function that returns the latest status of the first camera."""
     heard = bench.listen("/diagnostics", DiagnosticArray)
 
     def latest() -> Any:
@@ -67,8 +67,8 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, tiny_checkpoint, picture, 
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "no more warning")
 
 
-def test_a_camera_is_no_fault_while_nobody_wants_it(bench, tiny_checkpoint, picture, camera_status):
-    """Whatever happened before: while the node is inactive, and while nobody listens."""
+def test_a_camera_without_subscribers_is_ok(bench, tiny_checkpoint, picture, camera_status):
+    """While the node is inactive, and while no output has a subscriber, whatever happened before."""
     node = bench.node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     node.trigger_configure()
     bench.spin(node)
@@ -88,8 +88,8 @@ def test_a_camera_is_no_fault_while_nobody_wants_it(bench, tiny_checkpoint, pict
     assert camera_status().level == DiagnosticStatus.OK
 
 
-def test_an_error_between_two_diagnoses_is_told(bench, tiny_checkpoint, picture, camera_status):
-    """A camera of which every second frame is broken is not OK, whichever frame was the last one."""
+def test_an_error_between_two_statuses_is_reported(bench, tiny_checkpoint, picture, camera_status):
+    """A camera of which every second frame fails is not OK, even if the last frame was answered."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     heard = bench.listen("/diagnostics", DiagnosticArray)
@@ -104,7 +104,7 @@ def test_an_error_between_two_diagnoses_is_told(bench, tiny_checkpoint, picture,
 
 
 def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status, gate_of):
-    """All but one of 20 frames are over the rate: that is as wanted. Then as many are too many."""
+    """Frames beyond max_rate_hz cause no warning; frames that are dropped without a limit do."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
@@ -179,7 +179,7 @@ def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_statu
     [((0, 0), "the stamps of the camera are zero"), ((-5, 0), "the stamps of the camera are no valid times")],
     ids=["zero", "negative"],
 )
-def test_stamps_that_do_not_tell_the_time(bench, tiny_checkpoint, picture, camera_status, stamp, words):
+def test_stamps_that_are_not_set_or_invalid(bench, tiny_checkpoint, picture, camera_status, stamp, words):
     """Such a camera is not reported as late."""
     bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
@@ -196,7 +196,7 @@ def test_stamps_that_do_not_tell_the_time(bench, tiny_checkpoint, picture, camer
 
 
 def test_texts_of_any_length_are_shortened(bench, tiny_checkpoint, picture, camera_status, capfd):
-    """An encoding of a million characters, and a checkpoint of as many, neither in diagnostics nor in the log."""
+    """An encoding, and paths, of a million characters appear neither in diagnostics nor in the log."""
     heard = bench.listen("/diagnostics", DiagnosticArray)
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
     bench.listen("panoptic/semantic")
@@ -223,8 +223,8 @@ def test_texts_of_any_length_are_shortened(bench, tiny_checkpoint, picture, came
     assert len(capfd.readouterr().err) < 20_000
 
 
-def test_a_mismatch_is_told_in_words(bench, tiny_checkpoint, picture, camera_status, capfd):
-    """The node asks for reliable; the camera does not offer it."""
+def test_a_mismatch_is_described(bench, tiny_checkpoint, picture, camera_status, capfd):
+    """The node requests reliability reliable, and the camera offers best effort."""
     overrides = {"qos_overrides./image_raw.subscription.reliability": "reliable"}
     bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
     bench.listen("panoptic/semantic")
@@ -242,8 +242,8 @@ def test_a_mismatch_is_told_in_words(bench, tiny_checkpoint, picture, camera_sta
     bench.wait_for(lambda: "does not match" not in camera_status().message, "the warning to go with the camera")
 
 
-def test_a_subscription_that_cannot_be_made(bench, tiny_checkpoint, camera_status):
-    """The first listener comes; the node lives on and says why it does not listen to the camera."""
+def test_a_subscription_that_cannot_be_created(bench, tiny_checkpoint, camera_status):
+    """After an output got its first subscriber, the node continues and reports the reason."""
     overrides = {"qos_overrides./image_raw.subscription.reliability": "sometimes"}
     node = bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
     bench.listen("panoptic/semantic")
@@ -252,8 +252,8 @@ def test_a_subscription_that_cannot_be_made(bench, tiny_checkpoint, camera_statu
     assert node.state == "active"
 
 
-def test_a_subscription_to_the_camera_info_that_cannot_be_made(bench, tiny_checkpoint, picture, camera_status):
-    """The images are answered; what is missing is still told."""
+def test_a_subscription_to_the_camera_info_that_cannot_be_created(bench, tiny_checkpoint, picture, camera_status):
+    """The images are answered, and the reason is reported."""
     overrides = {"qos_overrides./camera_info.subscription.reliability": "sometimes"}
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0, **overrides)
     bench.listen("panoptic/semantic")
@@ -264,7 +264,7 @@ def test_a_subscription_to_the_camera_info_that_cannot_be_made(bench, tiny_check
     assert camera_status().message.startswith("Cannot subscribe to the camera: ")
 
 
-def test_the_node_says_where_it_runs(bench, tiny_checkpoint):
+def test_device_and_memory_are_reported(bench, tiny_checkpoint):
     heard = bench.listen("/diagnostics", DiagnosticArray)
     bench.active_node(checkpoint=str(tiny_checkpoint), device="cpu")
     bench.wait_for(lambda: heard, "the diagnosis")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What comes beside the image, and what goes out beside the label images: camera info, ego mask, ids."""
+"""Camera info, stamps, ego masks and tracked ids."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def info(stamp_ns: int, focal_length: float) -> Any:
 
 
 def test_camera_info(bench, tiny_checkpoint, picture):
-    """Infos at 10 and 20: the frame of 20 gets that, 25 the one before it, 5 none."""
+    """With infos at 10 and 20, the frames at 20 and 25 get the second one, 10 the first one, and 5 none."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/camera_info", CameraInfo)
     camera = bench.camera()
@@ -58,7 +58,7 @@ def test_camera_info(bench, tiny_checkpoint, picture):
 
 
 def test_camera_infos_that_cannot_be_used_are_skipped(bench, tiny_checkpoint, picture):
-    """One with a negative stamp, one with too many nanoseconds and one of 2 MB; then one that can be used."""
+    """Infos with a negative stamp, with too many nanoseconds and of 2 MB, followed by a valid one."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/camera_info", CameraInfo)
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
@@ -102,7 +102,7 @@ def test_the_memory_of_camera_infos_is_bounded():
 
 
 @pytest.mark.parametrize("stamp", [(-1, 5), (3, 2 * 10**9), (0, 0)], ids=["negative", "too many nanoseconds", "zero"])
-def test_an_image_with_a_stamp_that_is_no_time_is_answered_without_a_latency(bench, tiny_checkpoint, picture, stamp):
+def test_an_image_with_an_invalid_stamp_is_answered_without_a_latency(bench, tiny_checkpoint, picture, stamp):
     sec, nanosec = stamp
     node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
     heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
@@ -127,7 +127,7 @@ def test_an_image_with_a_stamp_that_is_no_time_is_answered_without_a_latency(ben
     assert not infos
 
 
-def test_camera_info_is_only_heard_where_somebody_wants_it(bench, tiny_checkpoint):
+def test_camera_info_is_only_subscribed_to_while_its_output_is(bench, tiny_checkpoint):
     bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
@@ -138,7 +138,7 @@ def test_camera_info_is_only_heard_where_somebody_wants_it(bench, tiny_checkpoin
     bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
 
 
-def test_what_a_camera_said_before_a_time_without_listeners_is_forgotten(bench, tiny_checkpoint, picture):
+def test_infos_from_before_a_time_without_subscribers_are_discarded(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     bench.listen("panoptic/semantic")
     camera = bench.camera()
@@ -162,7 +162,7 @@ def test_what_a_camera_said_before_a_time_without_listeners_is_forgotten(bench, 
 
 @pytest.fixture
 def mask_file(tmp_path):
-    """A mask on the lower half of the picture."""
+    """The path of a mask on the lower half of the picture."""
     mask = np.zeros((48, 64), np.uint8)
     mask[24:] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
@@ -198,7 +198,7 @@ def test_masked_pixels_are_void_in_every_output(bench, tiny_checkpoint, picture,
 
 
 def test_an_image_of_another_size_than_its_mask_fails(bench, tiny_checkpoint, picture, mask_file):
-    """Two cameras; the second alone has a mask."""
+    """Of two cameras, only the second one has a mask."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], ego_mask=["", mask_file])
     small = np.ascontiguousarray(picture[:32])
     for name in ("front", "rear"):
@@ -227,9 +227,9 @@ def test_masks_that_configure_refuses(bench, tiny_checkpoint, masks, words):
 
 
 def test_ids_are_those_of_tracks(bench, tiny_checkpoint, picture):
-    """An instance that stays keeps its id; after a while without it, or when stamps jump, it gets a new one.
+    """An instance keeps its id, and gets a new one after some frames without it or after a jump of the stamps.
 
-    Deactivate begins anew.
+    Deactivating the node resets the ids.
     """
     node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
     heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
@@ -260,7 +260,7 @@ def test_ids_are_those_of_tracks(bench, tiny_checkpoint, picture):
 
 
 class Renumbering:
-    """A segmenter that numbers its segments from behind in every second call."""
+    """A segmenter that reverses the ids of its segments in every second call."""
 
     def __init__(self, segmenter: PanopticSegmenter) -> None:
         self._segmenter = segmenter
@@ -306,7 +306,7 @@ def test_tracked_ids_in_every_output(bench, tiny_checkpoint, picture, track_ids)
     assert {found.id for found in segmentations[0].segments if found.is_thing} == set(instances) - {0}
 
 
-def test_ids_begin_anew_after_a_time_without_listeners(bench, tiny_checkpoint, picture):
+def test_ids_are_reset_after_a_time_without_subscribers(bench, tiny_checkpoint, picture):
     """Frames before and after a time without subscribers are not consecutive, whatever their stamps are."""
     bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
     camera = bench.camera()
@@ -329,8 +329,8 @@ def test_ids_begin_anew_after_a_time_without_listeners(bench, tiny_checkpoint, p
     assert after_pause == before
 
 
-def test_the_compressed_picture_alone_is_made(bench, tiny_checkpoint, picture):
-    """Somebody who wants the JPEG does not make the node send the raw picture as well, nor the other way round."""
+def test_only_the_subscribed_image_is_encoded(bench, tiny_checkpoint, picture):
+    """A subscriber of the JPEG does not cause the raw image to be published as well."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     heard = bench.listen("panoptic/rgb_visualization/compressed", CompressedImage)
     bench.send(bench.camera(), picture, stamp_ns=1)

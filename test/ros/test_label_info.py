@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""`panoptic/label_info`: the names of the classes, latched, where vision_msgs is installed."""
+"""`panoptic/label_info`: the class names, latched, where vision_msgs is installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from opendr_panoptic_ros.ros.qos import latched_qos  # noqa: E402
 
 
 def test_label_info(bench, tiny_checkpoint):
-    """Latched, whether somebody listens or not, where vision_msgs is installed; else there is no such topic."""
+    """The topic is latched and needs no subscriber. It exists only where vision_msgs is installed."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], score_threshold=0.25)
     assert not node.cameras[0].is_subscribed
 
@@ -72,7 +72,7 @@ ament_package()
 
 @pytest.mark.slow
 def test_label_info_where_vision_msgs_is_installed(tmp_path):
-    """The test above in a shell that has vision_msgs: the messages are on no package index, so they are built here."""
+    """Run the test above with vision_msgs, which is built here because no package index has it."""
     if importlib.util.find_spec("vision_msgs") is not None:
         pytest.skip("vision_msgs is installed: test_label_info has shown it")
     if shutil.which("colcon") is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Transitions, asked for over the services as a lifecycle manager does, and what /diagnostics says of them."""
+"""Transitions requested over the services, as by a lifecycle manager, and their effect on /diagnostics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CL
 
 @pytest.fixture
 def change(bench):
-    """Asks the node for a transition; whether it went well."""
+    """Return a function that requests a transition and returns whether it succeeded."""
     client = bench.client.create_client(ChangeState, "panoptic_segmentation/change_state")
 
     def ask(transition: int) -> bool:
@@ -157,7 +157,7 @@ LEGAL = {
 
 @pytest.mark.parametrize("before", ["unconfigured", "inactive", "active", "finalized"])
 def test_every_transition_from_every_state(bench, change, tiny_checkpoint, picture, before):
-    """What is not legal is refused and changes nothing; the node works afterwards."""
+    """A transition that the state does not have is refused and changes nothing."""
     node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     assert all(change(transition) for transition in WAY_TO.get(before, [SHUTDOWN["unconfigured"]]))
     assert node.state == before
@@ -191,7 +191,7 @@ def test_every_transition_from_every_state(bench, change, tiny_checkpoint, pictu
 def test_an_error_in_a_transition(
     bench, change, tiny_checkpoint, picture, monkeypatch, before, transition, broken, times
 ):
-    """Once: everything is freed and the node is unconfigured, to be tried again. Again in freeing: finalized."""
+    """After one error everything is freed and the node is unconfigured; after a second one it is finalized."""
     node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
     assert all(change(step) for step in WAY_TO[before])
     owner = node.cameras[0] if node.cameras else gc
@@ -226,7 +226,7 @@ def test_cleanup_gives_the_memory_of_the_gpu_back(bench, change, tiny_checkpoint
 
 
 def test_a_configure_that_fails_late_unwinds(bench, change, tiny_checkpoint):
-    """The second camera's second topic cannot be made; its first goes, those of the first camera, and the network."""
+    """If a topic of the second camera cannot be created, all other topics and the network are freed."""
     wrong = {"qos_overrides./rear/panoptic/instance.publisher.reliability": "sometimes"}
     node = spinning_node(bench, checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], **wrong)
     assert not change(CONFIGURE)

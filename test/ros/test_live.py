@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Parameters that change while the node runs: each holds from the next frame on."""
+"""Parameters that are changed while the node runs take effect with the next frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from opendr_panoptic_ros.ros.mailbox import FrameCounts  # noqa: E402
 
 @pytest.fixture
 def set_parameter(bench):
-    """Sets a parameter over the service, as `ros2 param set` does; the reason why not, or an empty string."""
+    """Return a function that sets a parameter over the service and returns the reason of a refusal, if any."""
     client = bench.client.create_client(SetParameters, "panoptic_segmentation/set_parameters")
 
     def ask(name: str, value: Any) -> str:
@@ -44,7 +44,7 @@ def set_parameter(bench):
 
 @pytest.fixture
 def answer(bench, picture):
-    """The answer to one frame, as a PanopticSegmentation."""
+    """Return a function that sends a frame and returns its PanopticSegmentation."""
     heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
     camera = bench.camera()
 
@@ -112,7 +112,7 @@ def test_a_class_the_network_does_not_have_is_refused_at_configure(bench, tiny_c
 
 
 def test_max_rate(bench, tiny_checkpoint, picture, set_parameter, answer):
-    """A limit of one frame in 100 s: of many only the first is answered, the others are dropped and counted."""
+    """With a limit of one frame in 100 s, only the first frame is answered; the others are dropped and counted."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     answer()
     camera = bench.camera()
@@ -129,7 +129,7 @@ def test_max_rate(bench, tiny_checkpoint, picture, set_parameter, answer):
 
 
 def test_all_or_none(bench):
-    """Of values that are set together, one that is not legal refuses all."""
+    """If one of several values set together is not legal, none is set."""
     node = bench.node()
     together = [Parameter("jpeg_quality", value=30), Parameter("visualization_opacity", value=2)]
     result = node.set_parameters_atomically(together)

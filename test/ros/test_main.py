@@ -8,12 +8,12 @@ import sys
 from opendr_panoptic_ros.ros.main import main
 
 
-def test_without_ros_it_says_what_to_install(monkeypatch, capsys):
+def test_without_ros_the_error_names_what_to_install(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith(("rclpy", "opendr_panoptic_ros.ros"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rclpy", None)  # an import then fails, as where it is not installed
     monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
     assert main([]) == 1
-    said = capsys.readouterr().err
-    assert "'rclpy' is missing" in said
-    assert "opendr_panoptic_ros[ros]" in said
+    error = capsys.readouterr().err
+    assert "'rclpy' is missing" in error
+    assert "opendr_panoptic_ros[ros]" in error

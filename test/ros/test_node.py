@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The node in this process: real messages on real topics, a tiny network."""
+"""The node in this process, on real topics, with a tiny network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def numbered(picture: np.ndarray, number: int) -> np.ndarray:
-    """The picture with its number in the first pixel."""
+    """Return the picture with a number in its first pixel."""
     picture = picture.copy()
     picture[0, 0] = number
     return picture
@@ -163,7 +163,7 @@ def test_after_a_failure_of_the_network_the_next_frame_is_processed(bench, tiny_
 
 
 @pytest.mark.parametrize("matched_events", [True, False])
-def test_nobody_listens_nothing_is_done(bench, tiny_checkpoint, picture, monkeypatch, matched_events):
+def test_without_subscribers_nothing_is_computed(bench, tiny_checkpoint, picture, monkeypatch, matched_events):
     monkeypatch.setattr(camera_module, "HAS_MATCHED_EVENTS", matched_events and camera_module.HAS_MATCHED_EVENTS)
     made: list[str] = []
 

@@ -19,7 +19,7 @@ from opendr_panoptic_ros.ros.parameters import NodeParameters, read  # noqa: E40
 
 @pytest.fixture
 def make(bench):
-    """Makes a node with the given parameters; it does nothing."""
+    """Return a function that creates a node with parameters, which is neither configured nor spinning."""
     nodes = []
 
     def make_node(**parameters):
@@ -108,7 +108,7 @@ def test_everything_is_described(make):
 
 
 def test_setting_while_configured(make, tiny_checkpoint):
-    """What is read for each frame can be set at any time; what configure reads only before it."""
+    """Parameters that are read for each frame can be set at any time, others only before configure."""
     node = make(checkpoint="/no/such.pth")
     [before] = node.set_parameters([Parameter("checkpoint", value=str(tiny_checkpoint))])
     assert before.successful

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The executable as a process of its own: a real video, signals, and what it says when it cannot start."""
+"""The executable as a process: a real video, signals, invalid messages, and errors at the start."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROFILE_VARIABLE = ("FASTRTPS" if int(version("rclpy").split(".")[0]) < 9 else "
 
 
 class NodeProcess:
-    """The executable with the given parameters; what it prints is kept."""
+    """A process of the executable with the given parameters; its output is kept."""
 
     def __init__(self, log: Path, parameters: dict[str, object], **environment: str) -> None:
         self.log = log
@@ -55,7 +55,7 @@ class NodeProcess:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     @property
@@ -66,7 +66,7 @@ class NodeProcess:
         self._process.send_signal(signal_number)
 
     def stop(self, signal_number: int) -> int:
-        """Its exit code."""
+        """Send a signal and return the exit code."""
         self.send(signal_number)
         return self.exit_code()
 
@@ -81,7 +81,7 @@ class NodeProcess:
 
 @pytest.fixture
 def start_node(tmp_path, bench) -> Iterator[Callable[..., NodeProcess]]:
-    """Starts node processes, in the bench's domain, and ends those that are left."""
+    """Return a function that starts node processes in the bench's domain; they are killed at the end."""
     processes: list[NodeProcess] = []
 
     def start(parameters: dict[str, object], **environment: str) -> NodeProcess:
@@ -94,7 +94,7 @@ def start_node(tmp_path, bench) -> Iterator[Callable[..., NodeProcess]]:
 
 
 def counts_of(diagnostics: list[Any]) -> dict[str, int]:
-    """The camera's counts in the latest message; zeros before the first."""
+    """Return the camera's counts in the latest message, or zeros before the first one."""
     values = {entry.key: entry.value for message in diagnostics[-1:] for s in message.status for entry in s.values}
     return {key: int(values.get(key, 0)) for key in ("received", "answered", "dropped", "failed")}
 
@@ -142,59 +142,59 @@ def test_a_video_faster_than_the_network(bench, tiny_checkpoint, shared_data, st
     assert things > 0
 
     assert node.stop(signal.SIGINT) == 0
-    assert f"{counts['received']} received" in node.said
-    assert "Traceback" not in node.said
+    assert f"{counts['received']} received" in node.output
+    assert "Traceback" not in node.output
 
 
 def test_sigterm_ends_it_cleanly(bench, tiny_checkpoint, start_node):
     node = start_node({"checkpoint": tiny_checkpoint})
-    bench.wait_for(lambda: "Active" in node.said, "the node to start")
+    bench.wait_for(lambda: "Active" in node.output, "the node to start")
     assert node.stop(signal.SIGTERM) == 0
-    assert "Traceback" not in node.said
+    assert "Traceback" not in node.output
 
 
 def test_more_signals_do_not_disturb_the_end(bench, tiny_checkpoint, start_node):
-    """As launch and impatient people send them, up to the last moment of the process."""
+    """Signals arrive until the last moment of the process, as launch may send them."""
     node = start_node({"checkpoint": tiny_checkpoint})
-    bench.wait_for(lambda: "Active" in node.said, "the node to start")
+    bench.wait_for(lambda: "Active" in node.output, "the node to start")
     numbers = itertools.cycle([signal.SIGINT, signal.SIGTERM])
     while node.is_running:
         node.send(next(numbers))
         time.sleep(0.02)
     assert node.exit_code() == 0
-    assert "Traceback" not in node.said
+    assert "Traceback" not in node.output
 
 
 def test_a_signal_while_it_starts(bench, tiny_checkpoint, start_node):
     node = start_node({"checkpoint": tiny_checkpoint})
     time.sleep(2)  # in the middle of importing torch, most likely
     assert node.stop(signal.SIGINT) == 0
-    assert "Traceback" not in node.said
+    assert "Traceback" not in node.output
 
 
-def test_it_says_why_it_cannot_start(start_node):
+def test_an_error_at_the_start_is_reported(start_node):
     nodes = {
         "There is no checkpoint /no/such.pth": start_node({"checkpoint": "/no/such.pth"}),
         "score_threshold is 2; expected 0 to 1": start_node({"score_threshold": 2}),
     }
     for reason, node in nodes.items():
         assert node.exit_code() == 1
-        assert reason in node.said
-        assert "Traceback" not in node.said
+        assert reason in node.output
+        assert "Traceback" not in node.output
 
 
-def test_a_domain_that_ros_does_not_have_is_one_line(start_node):
+def test_an_invalid_domain_id_is_one_line(start_node):
     node = start_node({"checkpoint": "demo"}, ROS_DOMAIN_ID="1000")
     assert node.exit_code() == 1
-    assert node.said.startswith("panoptic_node cannot start: ROS_DOMAIN_ID is '1000'; expected a whole number")
-    assert len(node.said.splitlines()) == 1
+    assert node.output.startswith("panoptic_node cannot start: ROS_DOMAIN_ID is '1000'; expected a whole number")
+    assert len(node.output.splitlines()) == 1
 
 
 def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint, picture, start_node):
     """A parameter of a type that does not exist, and a clock with negative seconds."""
     node = start_node({"checkpoint": tiny_checkpoint, "use_sim_time": "true"})
     diagnostics = bench.listen("/diagnostics", DiagnosticArray)
-    bench.wait_for(lambda: "Active" in node.said, "the node to start")
+    bench.wait_for(lambda: "Active" in node.output, "the node to start")
 
     def callback_errors() -> int:
         values = {entry.key: entry.value for entry in diagnostics[-1].status[0].values} if diagnostics else {}
@@ -221,13 +221,13 @@ def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint
     )
     bench.wait_for(set_right.done, "the response")
     assert set_right.result().results[0].successful
-    assert node.said.count("A callback failed; the node continues.") == 1, "the log is throttled"
-    assert "77" in node.said
+    assert node.output.count("A callback failed; the node continues.") == 1, "the log is throttled"
+    assert "77" in node.output
     assert node.stop(signal.SIGTERM) == 0
 
 
 def test_without_autostart_it_waits(bench, start_node):
     node = start_node({"autostart": "false"})
-    bench.wait_for(lambda: "autostart is off" in node.said, "the node to start")
-    assert "Loading" not in node.said
+    bench.wait_for(lambda: "autostart is off" in node.output, "the node to start")
+    assert "Loading" not in node.output
     assert node.stop(signal.SIGTERM) == 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""One network for several cameras: batches, turns, cameras that are slow, dead or broken."""
+"""One network for several cameras: batches, turns, and cameras that are slow, end or send broken frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.fixture
 def rig(bench, tiny_checkpoint, gate_of):
-    """A node on some cameras whose network is gated; each camera has sent, and been answered, one frame."""
+    """Return a function that creates a gated node with cameras, each of which has had one frame answered."""
 
     def make(sizes: dict[str, tuple[int, int]], **parameters: Any) -> Any:
         node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=list(sizes), **parameters)
@@ -79,7 +79,7 @@ def test_max_batch(bench, rig):
     assert [size for size, *_ in gate.batches] == [1, 2, 1]
 
 
-def test_a_camera_that_changes_its_size_in_a_batch_is_served(bench, rig):
+def test_a_camera_that_changes_its_size_in_a_batch(bench, rig):
     sizes = {"a": (48, 64), "b": (48, 64)}
     node, gate, send, _ = rig(sizes)
     send("a")
@@ -122,7 +122,7 @@ def test_a_batch_that_fails_is_tried_frame_by_frame(bench, rig, capfd):
 
 
 def test_turns_under_overload(bench, rig):
-    """Cameras of different sizes that always have a frame waiting are served one after the other."""
+    """Cameras of different sizes that always have a frame waiting take turns."""
     node, gate, send, _ = rig({"a": (48, 64), "b": (32, 64), "c": (32, 32)})
     send("a")
     bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
@@ -162,7 +162,7 @@ def test_eight_cameras_of_unlike_sizes_get_equal_shares(bench, rig):
 
 @pytest.mark.slow
 def test_three_rates_and_a_camera_that_dies(bench, tiny_checkpoint, tmp_path):
-    """Cameras at 10, 5 and 1 Hz for 8 s, each a process; one more at 10 Hz is killed after 2 s."""
+    """Cameras at 10, 5 and 1 Hz run for 8 s, each as a process; another one at 10 Hz is killed after 2 s."""
     rates_hz = {"front": 10, "left": 5, "rear": 1, "dying": 10}
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=list(rates_hz))
     heard = {name: bench.listen(f"{name}/panoptic/segmentation", PanopticSegmentation) for name in rates_hz}
