@@ -46,7 +46,7 @@ LAYERS = {
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(
         "backends weight_files checkpoint inference tracking postprocess pipeline outputs visualize media download "
-        "codec",
+        "codec points",
         rf"{OPENMMLAB}|{ROS}",
     ),
     "datasets": Layer("formats datasets synthetic", ROS),
