@@ -26,14 +26,21 @@ from opendr_panoptic_ros.config_section import (
     refuse_unknown,
     require,
 )
-from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.errors import ConfigError, plain
+from opendr_panoptic_ros.files import expand_user, is_file, read_small
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
+
+MAX_SIDE_PX = 16384
+"""Longest side in px at which the network may see an image; one of 16384 x 8192 takes more than 100 GB."""
+_MAX_YAML_BYTES = 64 << 10
 
 PRESETS = ("cityscapes", "kitti", "demo")
 """Names that `Config.load` and `load_checkpoint` accept."""
 
 
 _AREA_PX = Rule("0 or more pixels", lambda value: value >= 0)
+_SIDE_PX = Rule(f"1 to {MAX_SIDE_PX} pixels", lambda value: 1 <= value <= MAX_SIDE_PX)
+_MULTIPLIER = Rule("a number above 0, at most 10", lambda value: 0 < value <= 10)
 _MULTIPLE_OF_32 = Rule("a multiple of 32", lambda value: value > 0 and value % 32 == 0)
 _RGB = Rule("three numbers (R, G, B)", lambda values: len(values) == 3)
 _RGB_ABOVE_0 = Rule("three numbers (R, G, B) above 0", lambda values: len(values) == 3 and min(values) > 0)
@@ -58,8 +65,8 @@ class ModelConfig(Section):
 
     section = "model"
 
-    backbone_width: float = entry(1.6, ABOVE_0)
-    backbone_depth: float = entry(2.2, ABOVE_0)
+    backbone_width: float = entry(1.6, _MULTIPLIER)
+    backbone_depth: float = entry(2.2, _MULTIPLIER)
     fpn_channels: int = entry(256, ABOVE_0)
     semantic_channels: int = entry(128, ABOVE_0)
     box_head_width: int = entry(1024, ABOVE_0)
@@ -109,7 +116,7 @@ class TestConfig(Section):
     __test__ = False  # pytest would take the name for that of a test case
     section = "test"
 
-    long_side_px: int = 2048
+    long_side_px: int = entry(2048, _SIDE_PX)
     short_side_px: int = entry(1024, FROM_1)
     score_threshold: float = entry(0.5, SHARE)
     box_nms_threshold: float = entry(0.5, SHARE)
@@ -280,17 +287,20 @@ class Config:
             ConfigError: There is no such file or preset, or an entry is unknown or out of its range.
         """
         if str(path_or_name) in PRESETS:
-            text = (resources.files("opendr_panoptic_ros") / "presets" / f"{path_or_name}.yaml").read_bytes()
+            path = Path(str(resources.files("opendr_panoptic_ros"))) / "presets" / f"{path_or_name}.yaml"
         else:
-            path = Path(path_or_name).expanduser()
-            if not path.is_file():
-                raise ConfigError(f"There is no file {path}; give a YAML file or one of {', '.join(PRESETS)}.")
-            text = path.read_bytes()
+            try:
+                path = expand_user(path_or_name)
+            except OSError as error:
+                raise ConfigError(f"{plain(str(path_or_name), 100)} cannot be read: {error.strerror}.") from error
+            if not is_file(path):
+                raise ConfigError(
+                    f"There is no file {plain(str(path), 100)}; give a YAML file or one of {', '.join(PRESETS)}."
+                )
         try:
-            values = yaml.safe_load(text)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path_or_name} is not YAML: {error}") from error
-        return cls.from_dict({"name": Path(path_or_name).stem, **values} if isinstance(values, dict) else values)
+            return cls.from_dict({"name": path.stem, **_read_yaml(path)})
+        except RecursionError as error:
+            raise ConfigError(f"{path} is nested too deeply.") from error
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
@@ -328,6 +338,32 @@ class Config:
             **{name: getattr(self, name).to_dict() for name in ("model", "test", "data", "schedule")},
             "classes": self.classes.to_dict(),
         }
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML without aliases: a few hundred bytes of nested ones stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a mapping. The errors do not quote the file, which may be one with secrets that was named by mistake."""
+    try:
+        values = yaml.load(read_small(path, limit_bytes=_MAX_YAML_BYTES), _Loader)  # noqa: S506 - it is a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = "" if mark is None else f": the fault is in line {mark.line + 1}, column {mark.column + 1}"
+        raise ConfigError(f"{path} is not YAML that can be read{place}; aliases (*) are not supported.") from error
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is not YAML that can be read.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; expected a mapping of sections to values.")
+    return values
 
 
 def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from typing_extensions import Self
 
-from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.errors import ConfigError, plain, quoted
 
 
 class Rule(NamedTuple):
@@ -66,7 +66,7 @@ def require(holds: bool, name: str, got: object, expected: str) -> None:
         ConfigError: The value is not legal.
     """
     if not holds:
-        raise ConfigError(f"{name} is {got!r}; expected {expected}.")
+        raise ConfigError(f"{name} is {quoted(got)}; expected {expected}.")
 
 
 def refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
@@ -80,9 +80,10 @@ def refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
     Raises:
         ConfigError: An entry does not exist.
     """
-    unknown = sorted(str(name) for name in set(values) - known)
+    unknown = sorted(plain(name) for name in set(values) - known)
     if unknown:
-        raise ConfigError(f"{where} has unknown entries {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+        named = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+        raise ConfigError(f"{where} has unknown entries {named}; known are {', '.join(sorted(known))}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +130,9 @@ class Section:
                 else:
                     cast[name] = _number(type(default), value)
             except (TypeError, ValueError, OverflowError) as error:
-                raise ConfigError(f"{cls.section}.{name} is {value!r}; expected something like {default!r}.") from error
+                raise ConfigError(
+                    f"{cls.section}.{name} is {quoted(value)}; expected something like {default!r}."
+                ) from error
         return cls(**cast)
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from opendr_panoptic_ros.backends import BACKENDS, resolve_backend
 from opendr_panoptic_ros.checkpoint import load_checkpoint
-from opendr_panoptic_ros.config import Config, TestConfig, Thresholds
-from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.config import MAX_SIDE_PX, Config, TestConfig, Thresholds
+from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
 from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
@@ -261,8 +261,10 @@ def _precision(precision: str, device: torch.device) -> str:
 def _inference_size(inference_size: int | str | None) -> int | str | None:
     if inference_size is None or inference_size == "native":
         return inference_size
-    if isinstance(inference_size, bool) or not isinstance(inference_size, int) or inference_size < 1:
+    is_number = isinstance(inference_size, int) and not isinstance(inference_size, bool)
+    if not is_number or not 1 <= int(inference_size) <= MAX_SIDE_PX:
         raise ConfigError(
-            f"inference_size is {inference_size!r}; expected None, 'native' or the longer side in pixels."
+            f"inference_size is {quoted(inference_size)}; expected None, 'native' or the longer side in pixels, at "
+            f"most {MAX_SIDE_PX}."
         )
     return inference_size

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.errors import ConfigError, plain, quoted
 
 VOID = 255
 """Train id of pixels that belong to no class."""
@@ -42,7 +42,9 @@ class ClassTable:
     def __post_init__(self) -> None:
         count = len(self.names)
         if not all(isinstance(name, str) and name for name in self.names):
-            raise ConfigError(f"classes.names has an entry that is no word: {self.names}; put numbers in quotes.")
+            raise ConfigError(
+                f"classes.names has an entry that is no word: {quoted(self.names)}; put numbers in quotes."
+            )
         if not 0 < count < VOID or len(set(self.names)) != count:
             raise ConfigError(f"classes.names has {count} entries, some may be equal; expected 1 to 254 unique names.")
         if len(self.colors) != count or len(self.dataset_ids) != count:
@@ -57,7 +59,9 @@ class ClassTable:
         if any(not 0 < dataset_id < 1000 for dataset_id in self.dataset_ids):
             raise ConfigError("classes.dataset_ids has an id outside 1 to 999.")
         if len(set(self.dataset_ids)) != count:
-            raise ConfigError(f"classes.dataset_ids is {self.dataset_ids}; expected an id of its own for each class.")
+            raise ConfigError(
+                f"classes.dataset_ids is {quoted(self.dataset_ids)}; expected an id of its own for each class."
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -125,12 +129,12 @@ class ClassTable:
         unknown = set(values) - {"names", "num_stuff", "colors", "dataset_ids"}
         if unknown or not {"names", "num_stuff"} <= set(values):
             raise ConfigError(
-                f"classes has the entries {sorted(map(str, values))}; expected names and num_stuff, "
+                f"classes has the entries {quoted(sorted(map(str, values)))}; expected names and num_stuff, "
                 "and if wanted colors and dataset_ids."
             )
         names, colors, dataset_ids = values["names"], values.get("colors"), values.get("dataset_ids")
         if not isinstance(names, list | tuple):
-            raise ConfigError(f"classes.names is {names!r}; expected a list of words.")
+            raise ConfigError(f"classes.names is {quoted(names)}; expected a list of words.")
         try:
             return cls(
                 names=tuple(names),
@@ -140,9 +144,9 @@ class ClassTable:
             )
         except ConfigError:
             raise
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ConfigError(
-                f"classes cannot be read: {error}. Colors are lists of three, ids are numbers."
+                f"classes cannot be read: {plain(str(error))}. Colors are lists of three, ids are numbers."
             ) from error
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,72 @@ def test_a_file_in_another_character_set(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes("name: Käfer".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"latin\.yaml is not YAML"):
         Config.load(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nsecretsecretsecret\n-----END OPENSSH PRIVATE KEY-----\n",
+        "root:x:0:0:secret:/root:/bin/bash\n",
+        "password: 'secret\n",
+        "secret",
+        "- secret\n- b\n",
+        "a: {secret: [\n",
+        "{" * 2000 + "secret",
+        "[" * 30_000,
+        "a: !secret b",
+        "a: 2020-99-99 # secret",
+        "a: " + "1" * 10_000 + "\nsecret",
+        "\x00secret",
+    ],
+)
+def test_errors_do_not_show_what_a_file_holds(tmp_path: Path, content: str) -> None:
+    """The network may name any file of the computer as the configuration."""
+    (tmp_path / "foreign.yaml").write_text(content)
+    with pytest.raises(ConfigError, match="foreign") as caught:
+        Config.load(tmp_path / "foreign.yaml")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 100_000, list(range(10_000)), {"a": [["x" * 1000] * 1000] * 1000}, 10**5000],
+    ids=["text", "list", "nested", "number"],
+)
+def test_large_values_are_quoted_in_part(value: object) -> None:
+    for values in (
+        {"model": {"fpn_channels": value}},
+        {"classes": {"names": value, "num_stuff": 1}},
+        {"name": [value]},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            Config.from_dict(values)
+        assert len(str(caught.value)) < 250
+
+
+def test_aliases_are_refused(tmp_path: Path) -> None:
+    """Nine levels of ten aliases each stand for a thousand million values."""
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(["a0: &a0 x", *levels]))
+    with pytest.raises(ConfigError, match=r"bomb\.yaml is not YAML that can be read: the fault is in line 2.*aliases"):
+        Config.load(tmp_path / "bomb.yaml")
+
+
+def test_what_is_no_small_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text("# " + "x" * 100_000)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path, problem in (("large.yaml", "cannot be read: Larger"), ("pipe.yaml", "There is no file")):
+        with pytest.raises(ConfigError, match=problem):
+            Config.load(tmp_path / path)
+    for name in ("~nosuchuser/a.yaml", "x" * 300, "/dev/zero", "a\0b"):
+        with pytest.raises(ConfigError):
+            Config.load(name)
+
+
+@pytest.mark.parametrize(
+    "entry", ["model: {backbone_depth: 1.0e+5}", "model: {backbone_width: 11}", "test: {long_side_px: 1000000}"]
+)
+def test_sizes_are_bounded(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "large.yaml").write_text(entry)
+    with pytest.raises(ConfigError, match=r"at most 10|1 to 16384"):
+        Config.load(tmp_path / "large.yaml")
