@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+
+from opendr_panoptic_ros.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "opendr_panoptic_ros"
@@ -88,6 +91,23 @@ def test_lines_are_wrapped(page: Path) -> None:
     assert [line for line in lines if len(line) > LINE_LENGTH and is_prose(line)] == []
 
 
+def unknown_options(text: str) -> list[str]:
+    """Return the lines of commands whose subcommand, or one of whose long options, does not exist."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    unknown = []
+    for line in re.findall(r"^ *(?:ros2 run \S+ )?opendr-panoptic +(\w.*)$", text.replace("\\\n", ""), re.MULTILINE):
+        name, *words = line.partition("#")[0].split()
+        options = {option for parameter in getattr(commands.get(name), "params", []) for option in parameter.opts}
+        if name not in commands or not {word for word in words if word.startswith("--")} <= options:
+            unknown.append(line)
+    return unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_and_options_exist(page: Path) -> None:
+    assert unknown_options(page.read_text(encoding="utf-8")) == []
+
+
 def test_the_checks_see_faults() -> None:
     text = "In `test/no_such.py`, `config/{a,b}.yaml` and\n```\n`test/in_a_block.py`\n```\nand `test/data/` again."
     assert list(paths_in(text)) == ["test/no_such.py", "config/a.yaml", "config/b.yaml", "test/data"]
@@ -95,4 +115,6 @@ def test_the_checks_see_faults() -> None:
     assert exists("opendr_panoptic_ros/SegmentInfo")
     assert not exists("opendr_panoptic_ros/NoMessage")
     assert len(PAGES) > 10
+    wrong = "opendr-panoptic fly\n    opendr-panoptic infer a.png --checkpoint x \\\n        --speed 2\n"
+    assert len(unknown_options(wrong)) == 2
     assert headings(ROOT / "README.md") >= {"weights"}
