@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -96,9 +95,13 @@ def run_demo(options: DemoOptions, out: Path, console: Console) -> tuple[DemoRes
         work = Path(folder)
         recording = _record(options, source, work, display, started_ns)
         quality = _quality(options, recording, display)
+        counts = recording.recorder.counts
         result = DemoResult(
             published=recording.published,
-            **dataclasses.asdict(recording.recorder.counts),
+            received=counts.received,
+            answered=counts.answered,
+            dropped=counts.dropped,
+            failed=counts.failed,
             answer_stamps_ns=tuple(recording.recorder.answer_stamps_ns),
             answer_times_ns=tuple(recording.recorder.answer_times_ns),
             first_answer_s=(recording.recorder.answer_times_ns[0] - started_ns) / 1e9,
