@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import reprlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.errors import ConfigError, ImageEncodingError
+from opendr_panoptic_ros.errors import ConfigError, ImageEncodingError, quoted
 from opendr_panoptic_ros.media import printable
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
@@ -95,7 +94,7 @@ def check_class_names(names: Collection[str], known: Sequence[str]) -> None:
     """
     unknown = sorted(set(names) - set(known))
     if unknown:
-        named = ", ".join(map(reprlib.repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        named = ", ".join(map(quoted, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         raise ConfigError(f"classes has {named}; expected some of {', '.join(known)}.")
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.config import Thresholds
-from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.postprocess import check_class_names
 
 if TYPE_CHECKING:
@@ -329,7 +328,7 @@ def refusal(
         if not has_type or not row.metadata["accepts"](value):
             expected = row.metadata["expected"] or f"a value such as {row.default!r}"
             kind = "" if has_type else f"{_TYPE_NAMES[type(row.default)]}: "
-            return f"{row.name} is {reprlib.repr(value)}; expected {kind}{expected}."
+            return f"{row.name} is {quoted(value)}; expected {kind}{expected}."
         if present is None:
             continue
         if row.metadata["read_at"] == "configure" and _typed(row, value) != getattr(present, row.name):
