@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.codec.image import ImageFields, decode
-from opendr_panoptic_ros.errors import ImageEncodingError
+from opendr_panoptic_ros.errors import ImageEncodingError, quoted
 
 
 class CompressedImageMessage(Protocol):
@@ -71,7 +71,7 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
     image_format = str(message.format)
     if "compressedDepth" in image_format:
         raise ImageEncodingError(
-            f"The format is {image_format!r}: a depth image of the transport compressedDepth. Expected a picture: "
+            f"The format is {quoted(image_format)}: a depth image of the transport compressedDepth. Expected a picture: "
             "choose the topic of a colour or greyscale camera, NAME/compressed."
         )
     data = np.frombuffer(message.data, np.uint8)
@@ -82,7 +82,7 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageEncodingError(
-            f"The compressed image ({data.size} bytes, format {image_format!r}) cannot be read; expected a whole "
+            f"The compressed image ({data.size} bytes, format {quoted(image_format)}) cannot be read; expected a whole "
             "JPEG or PNG. The data may be cut short, or be of another kind."
         )
     channels = pixels.shape[2] if pixels.ndim == 3 else 1

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.errors import ImageEncodingError
+from opendr_panoptic_ros.errors import ImageEncodingError, quoted
 
 Pixels = NDArray[np.uint8]
 
@@ -108,7 +108,7 @@ def encode(pixels: NDArray[Any], encoding: str) -> ImageFields:
         ImageEncodingError: If the encoding is another one, or the pixels do not fit it.
     """
     if encoding not in _ENCODABLE:
-        raise ImageEncodingError(f"The encoding is {encoding!r}; expected one of {', '.join(_ENCODABLE)}.")
+        raise ImageEncodingError(f"The encoding is {quoted(encoding)}; expected one of {', '.join(_ENCODABLE)}.")
     dtype, channels = _ENCODABLE[encoding]
     if pixels.dtype != dtype or pixels.shape[2:] != channels or pixels.ndim != 2 + len(channels) or pixels.size == 0:
         shape = ", ".join(["H", "W", *map(str, channels)])
@@ -260,10 +260,10 @@ def refusal(encoding: str) -> str:
     for pattern, content in _REFUSED.items():
         if re.fullmatch(pattern, encoding):
             return (
-                f"The encoding is {encoding!r}: {content}. Expected a picture of a camera: choose another topic, or "
+                f"The encoding is {quoted(encoding)}: {content}. Expected a picture of a camera: choose another topic, or "
                 "convert the images to rgb8 or mono8 before they are published or recorded."
             )
     return (
-        f"The encoding is {encoding!r}; expected one of {', '.join(sorted(ENCODINGS))}. "
+        f"The encoding is {quoted(encoding)}; expected one of {', '.join(sorted(ENCODINGS))}. "
         "Convert the images before they are published or recorded."
     )
