@@ -71,8 +71,8 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
     image_format = str(message.format)
     if "compressedDepth" in image_format:
         raise ImageEncodingError(
-            f"The format is {quoted(image_format)}: a depth image of the transport compressedDepth. Expected a picture: "
-            "choose the topic of a colour or greyscale camera, NAME/compressed."
+            f"The format is {quoted(image_format)}: a depth image of the transport compressedDepth. Expected a "
+            "picture: choose the topic of a colour or greyscale camera, NAME/compressed."
         )
     data = np.frombuffer(message.data, np.uint8)
     pixels: NDArray[Any] | None = None

@@ -260,8 +260,8 @@ def refusal(encoding: str) -> str:
     for pattern, content in _REFUSED.items():
         if re.fullmatch(pattern, encoding):
             return (
-                f"The encoding is {quoted(encoding)}: {content}. Expected a picture of a camera: choose another topic, or "
-                "convert the images to rgb8 or mono8 before they are published or recorded."
+                f"The encoding is {quoted(encoding)}: {content}. Expected a picture of a camera: choose another "
+                "topic, or convert the images to rgb8 or mono8 before they are published or recorded."
             )
     return (
         f"The encoding is {quoted(encoding)}; expected one of {', '.join(sorted(ENCODINGS))}. "
