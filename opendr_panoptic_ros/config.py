@@ -38,6 +38,7 @@ PRESETS = ("cityscapes", "kitti", "demo")
 """Names that `Config.load` and `load_checkpoint` accept."""
 
 
+_SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
 _AREA_PX = Rule("0 or more pixels", lambda value: value >= 0)
 _SIDE_PX = Rule(f"1 to {MAX_SIDE_PX} pixels", lambda value: 1 <= value <= MAX_SIDE_PX)
 _MULTIPLIER = Rule("a number above 0, at most 10", lambda value: 0 < value <= 10)
@@ -124,7 +125,7 @@ class TestConfig(Section):
     mask_threshold: float = entry(0.5, SHARE)
     overlap_threshold: float = entry(0.5, SHARE)
     min_stuff_area: int = entry(2048, _AREA_PX)
-    contain_instances: bool = True
+    contain_instances: bool = entry(True, _SWITCH)
     rpn_max_per_level: int = entry(1000, FROM_1)
     rpn_max_proposals: int = entry(1000, FROM_1)
     rpn_nms_threshold: float = entry(0.7, SHARE)

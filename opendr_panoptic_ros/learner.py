@@ -395,8 +395,7 @@ class EfficientPsLearner:
     def _hold(self, network: EfficientPS) -> None:
         kept = ("schedule", "test", "data") if self._config_was_given else ("schedule",)
         self.config = dataclasses.replace(network.config, **{name: getattr(self.config, name) for name in kept})
-        network.config = self.config
-        self.model, self._segmenter = network, None
+        self.model, self._segmenter = network.with_config(self.config), None
 
     def _ready(self) -> PanopticSegmenter:
         if self.model is None:

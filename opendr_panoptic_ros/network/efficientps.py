@@ -46,8 +46,7 @@ class DenseOutputs(NamedTuple):
 class EfficientPS(nn.Module):
     """The network with random weights.
 
-    `forward` is the dense part. `predict` runs the whole network and fuses the outputs of its heads. `config` is the
-    whole configuration, which is saved with the weights: `model` and defaults, or the one given to `from_config`.
+    `forward` is the dense part. `predict` runs the whole network and fuses the outputs of its heads.
 
     Args:
         model: Shape of the network.
@@ -55,7 +54,7 @@ class EfficientPS(nn.Module):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.config = Config.for_model(model)
+        self._config = Config.for_model(model)
         self.backbone = Backbone(width=model.backbone_width, depth=model.backbone_depth)
         self.neck = TwoWayFPN(self.backbone.out_channels, model.fpn_channels)
         self.semantic_head = SemanticHead(
@@ -75,8 +74,24 @@ class EfficientPS(nn.Module):
         Returns:
             A network whose `config` is `config`.
         """
-        network = cls(config.model)
-        network.config = config
+        return cls(config.model).with_config(config)
+
+    @property
+    def config(self) -> Config:
+        """The whole configuration, which is saved with the weights: that of `from_config`, or defaults."""
+        return self._config
+
+    def with_config(self, config: Config) -> EfficientPS:
+        """Return this network with another configuration.
+
+        Args:
+            config: A configuration with the same shape of the network.
+
+        Returns:
+            A network that shares all modules and weights with this one.
+        """
+        network = copy.copy(self)
+        network._config = config
         return network
 
     def forward(self, x: Tensor) -> DenseOutputs:

@@ -40,8 +40,7 @@ def network_for(config: Config, classes: ClassTable, *, start: EfficientPS | Non
     if start is not None:
         config = dataclasses.replace(start.config, data=config.data, schedule=config.schedule)
         if classes == config.classes:
-            start.config = config
-            return start
+            return start.with_config(config)
     model = dataclasses.replace(config.model, num_stuff=classes.num_stuff, num_things=classes.num_things)
     network = EfficientPS.from_config(dataclasses.replace(config, model=model, classes=classes))
     initialise_weights_(network, seed=seed)

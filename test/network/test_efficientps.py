@@ -126,7 +126,7 @@ def test_predict_and_configuration_decide_about_containment(tiny: EfficientPS) -
     published, contained = (network.predict(x, contain_instances=c, score_threshold=0.2)[0] for c in (False, True))
     assert (published.segment_map != contained.segment_map).any()
     assert (network.predict(x, score_threshold=0.2)[0].segment_map == contained.segment_map).all()
-    network.config = Config.from_dict(tiny.config.to_dict() | {"test": {"contain_instances": False}})
+    network = network.with_config(Config.from_dict(tiny.config.to_dict() | {"test": {"contain_instances": False}}))
     assert (network.predict(x, score_threshold=0.2)[0].segment_map == published.segment_map).all()
 
 
