@@ -9,7 +9,6 @@ import contextlib
 import re
 import shutil
 import signal
-import time
 from types import SimpleNamespace
 
 import cv2
@@ -18,6 +17,7 @@ import pytest
 from rosbags.rosbag2 import Writer
 from support.bags import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag
 from support.commands import run_command, start_command
+from support.waiting import wait_for
 
 from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.bags.writer import BagWriter
@@ -138,11 +138,11 @@ def test_a_second_ctrl_c_leaves_the_frames_in_work_and_a_whole_bag(run_bag, make
 
 
 def wait_until_it_writes(process, partial):
-    end = time.monotonic() + 120
-    while not any(file.stat().st_size > 10_000 for file in partial.rglob("*.mcap")):
+    def writes():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
+        return any(file.stat().st_size > 10_000 for file in partial.rglob("*.mcap"))
+
+    wait_for(writes, "results in the bag")
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from support.paths import ROOT
+from support.waiting import PATIENCE_S, wait_for
 
 from opendr_panoptic_ros.demo.source import open_source
 from opendr_panoptic_ros.labels import CITYSCAPES
 from opendr_panoptic_ros.outputs import OUTPUTS, SEGMENTATION
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120.0
 RECORDED = (*OUTPUTS, SEGMENTATION)
 
 
@@ -57,13 +56,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE_S:.0f} s in vain for {what}"
-        time.sleep(0.02)
 
 
 def read_bag(bag: Path) -> dict[str, dict[int, Any]]:

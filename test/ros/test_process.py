@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support.waiting import PATIENCE_S
 
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
@@ -62,6 +63,10 @@ class NodeProcess:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
+    def is_loading_torch(self) -> bool:
+        """Whether the process has mapped PyTorch's library, which happens long before the node is active."""
+        return "libtorch_cpu" in Path(f"/proc/{self._process.pid}/maps").read_text()
+
     def send(self, signal_number: int) -> None:
         self._process.send_signal(signal_number)
 
@@ -71,7 +76,7 @@ class NodeProcess:
         return self.exit_code()
 
     def exit_code(self) -> int:
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=PATIENCE_S)
 
     def kill(self) -> None:
         if self.is_running:
@@ -167,7 +172,7 @@ def test_more_signals_do_not_disturb_the_end(bench, tiny_checkpoint, start_node)
 
 def test_a_signal_while_it_starts(bench, tiny_checkpoint, start_node):
     node = start_node({"checkpoint": tiny_checkpoint})
-    time.sleep(2)  # in the middle of importing torch, most likely
+    bench.wait_for(node.is_loading_torch, "the import of torch")
     assert node.stop(signal.SIGINT) == 0
     assert "Traceback" not in node.output
 

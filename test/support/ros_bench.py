@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +21,7 @@ from std_msgs.msg import Header
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.ros.messages import image_message
 from opendr_panoptic_ros.ros.node import PanopticNode
-
-PATIENCE_S = 60.0  # limit for an event that must happen; a test that passes does not reach it
+from support.waiting import PATIENCE_S, wait_for
 
 
 class Bench:
@@ -60,12 +57,17 @@ class Bench:
         self._stack.callback(stop)
 
     def node(self, *, cli_args: list[str] | None = None, **parameters: Any) -> PanopticNode:
-        """A node that does not spin yet. cli_args: such as a command line has them."""
+        """Return a node that does not spin yet.
+
+        Args:
+            cli_args: Arguments as on a command line, such as `["--ros-args", "-r", "image_raw:=/camera"]`.
+            parameters: Values by name, with `__` for a dot in the name.
+        """
         overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
         return PanopticNode(context=self.context, parameter_overrides=overrides, cli_args=cli_args)
 
     def active_node(self, *, cli_args: list[str] | None = None, **parameters: Any) -> PanopticNode:
-        """A node that serves."""
+        """Return an active node that spins; the arguments are those of `node`."""
         node = self.node(cli_args=cli_args, **parameters)
         self.spin_after_start(node)
         return node
@@ -76,16 +78,16 @@ class Bench:
         assert started, node.last_error
 
     def listen(self, topic: str, message_type: Any = None, qos: Any = 10) -> list[Any]:
-        """The list to which every message of the topic will be appended; of type Image unless said otherwise."""
-        heard: list[Any] = []
-        self.client.create_subscription(message_type or Image, topic, heard.append, qos)
-        return heard
+        """Subscribe to a topic, of type Image by default, and return the list to which its messages are appended."""
+        messages: list[Any] = []
+        self.client.create_subscription(message_type or Image, topic, messages.append, qos)
+        return messages
 
     def camera(self, topic: str = "image_raw", qos: Any = 10) -> Any:
         return self.client.create_publisher(Image, topic, qos)
 
     def send(self, camera: Any, pixels: np.ndarray, *, stamp_ns: int, encoding: str = "rgb8") -> None:
-        """Publish an image once somebody receives."""
+        """Publish an image once the camera has a subscription."""
         self.wait_for(camera.get_subscription_count, "a subscription to the camera")
         header = Header(frame_id="optical")
         header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 10**9)
@@ -93,13 +95,7 @@ class Bench:
         message.encoding = encoding
         camera.publish(message)
 
-    @staticmethod
-    def wait_for(condition: Callable[[], Any], what: str) -> None:
-        """Return once the condition holds; fail the test, naming `what` was waited for, when it never does."""
-        end = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end, f"waited {PATIENCE_S:.0f} s in vain for {what}"
-            time.sleep(0.005)
+    wait_for = staticmethod(wait_for)
 
     @staticmethod
     def stamp_ns(message: Any) -> int:
@@ -130,7 +126,7 @@ class Gate:
     def __call__(self, images: list[np.ndarray], **options: Any) -> Any:
         self.seen.extend(int(image[0, 0, 0]) for image in images)
         self.batches.append((len(images), *images[0].shape[:2]))
-        assert self.permits.acquire(timeout=60)
+        assert self.permits.acquire(timeout=PATIENCE_S)
         if len(images) > self.largest_batch:
             raise RuntimeError("CUDA out of memory")
         return self._segmenter(images, **options)
