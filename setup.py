@@ -16,10 +16,10 @@ REPOSITORY = "https://github.com/opendr-panoptic/opendr_panoptic_ros"
 
 
 def requirements(name: str, *, pinned: bool) -> list[str]:
-    """Return the entries of requirements/NAME.txt, with their versions if pinned."""
+    """Return the entries of requirements/NAME.txt, with versions if pinned, with their markers always."""
     lines = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     entries = [entry for line in lines if (entry := line.partition("#")[0].strip())]
-    return entries if pinned else sorted({re.match(r"[\w.-]+", entry)[0] for entry in entries})
+    return entries if pinned else sorted({re.sub(r"^([\w.-]+)[^;]*", r"\1", entry) for entry in entries})
 
 
 setup(

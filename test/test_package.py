@@ -173,6 +173,14 @@ def test_pip_installs_what_runs_without_the_source(pip_site: Path) -> None:
     assert said.splitlines() == [str(pip_site / NAME / "config.py"), "kitti"]
 
 
+def test_pip_requires_any_version_where_the_marker_holds(pip_site: Path) -> None:
+    (distribution,) = importlib.metadata.distributions(path=[str(pip_site)])
+    core = [entry.replace("'", '"') for entry in distribution.requires or [] if "extra ==" not in entry]
+    assert {"torch", 'backports.zstd; python_version < "3.14"'} <= set(core)
+    assert len(core) == len(set(core))
+    assert not any("==" in entry for entry in core)
+
+
 def test_the_commands_of_pip_exist(pip_site: Path) -> None:
     (distribution,) = importlib.metadata.distributions(path=[str(pip_site)])
     commands = distribution.entry_points
