@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rclpy.lifecycle import LifecycleNode
 from typing_extensions import override
 
-from opendr_panoptic_ros.ros import parameters
 from opendr_panoptic_ros.ros.errors import describe
+from opendr_panoptic_ros.ros.parameters import NodeParameters
+from opendr_panoptic_ros.ros.settings import read_parameters
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import SetParametersResult
@@ -47,13 +48,13 @@ class ManagedNode(LifecycleNode):
         # rclpy has no public accessor.
         return str(self._state_machine.current_state[1])
 
-    def settings(self) -> parameters.NodeParameters:
+    def settings(self) -> NodeParameters:
         """Return the present parameters. Of parameters that are set together, either all or none have been updated.
 
         May be called by any thread.
         """
         with self._settings_lock:
-            return parameters.read(self)
+            return read_parameters(self)
 
     @override
     def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:

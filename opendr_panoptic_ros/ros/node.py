@@ -26,14 +26,15 @@ from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.pipeline import FramePipeline
 from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego_mask
 from opendr_panoptic_ros.ros import camera as camera_module
-from opendr_panoptic_ros.ros import parameters
 from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, node_status
 from opendr_panoptic_ros.ros.errors import describe, shorten
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
 from opendr_panoptic_ros.ros.messages import label_info, message_types
+from opendr_panoptic_ros.ros.parameters import NodeParameters
 from opendr_panoptic_ros.ros.processing import FrameProcessor
+from opendr_panoptic_ros.ros.settings import declare_parameters, refusal
 from opendr_panoptic_ros.ros.worker import Worker
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class PanopticNode(ManagedNode):
         self._worker: Worker | None = None
         self._polling: Timer | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        parameters.declare(self)
+        declare_parameters(self)
         self._message_types = message_types()
         for topic, error in self._message_types.unavailable.items():
             self._warn_unavailable(topic, error)
@@ -160,7 +161,7 @@ class PanopticNode(ManagedNode):
         self._unwind()
         super().destroy_node()
 
-    def _configure(self, settings: parameters.NodeParameters) -> None:
+    def _configure(self, settings: NodeParameters) -> None:
         ego_masks = _read_ego_masks(settings)
         resolved = [
             self.resolve_topic_name(f"{camera_module.topic_prefix(name)}image_raw") for name in settings.cameras
@@ -210,7 +211,7 @@ class PanopticNode(ManagedNode):
         for camera in self._cameras:
             camera.publish_label_info(message)
 
-    def _activate(self, settings: parameters.NodeParameters) -> None:
+    def _activate(self, settings: NodeParameters) -> None:
         assert self.pipeline is not None  # noqa: S101 - the node is configured
         processor = FrameProcessor(self, self.pipeline)
         self._worker = Worker(self._cameras, self._frame_waits, processor, max_batch=settings.max_batch)
@@ -269,10 +270,10 @@ class PanopticNode(ManagedNode):
 
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
         if self.segmenter is None:
-            reason = parameters.refusal(changed, present=None)
+            reason = refusal(changed, present=None)
         else:
             class_names = self.segmenter.config.classes.names
-            reason = parameters.refusal(changed, present=self.settings(), class_names=class_names)
+            reason = refusal(changed, present=self.settings(), class_names=class_names)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _publish_diagnostics(self) -> None:
@@ -289,7 +290,7 @@ class PanopticNode(ManagedNode):
         self._diagnostics.publish(array)
 
 
-def _read_ego_masks(settings: parameters.NodeParameters) -> dict[str, EgoMask]:
+def _read_ego_masks(settings: NodeParameters) -> dict[str, EgoMask]:
     """Return the ego masks by camera name.
 
     Raises:

@@ -1,27 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The node's parameters: one table, from which they are declared, checked, read and documented.
+"""The table of the node's parameters, from which they are declared, read, checked (settings.py) and documented.
 
-The table itself needs no ROS, so that `opendr-panoptic parameters` prints it anywhere.
+The table needs no ROS, so that `opendr-panoptic parameters` prints it anywhere.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.config import Thresholds
-from opendr_panoptic_ros.errors import ConfigError, quoted
-from opendr_panoptic_ros.postprocess import check_class_names
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
-    from rclpy.parameter import Parameter
 
 ReadAt = Literal["start", "configure", "frame"]
 """When a value is read: once at the start, at each configure, or for each frame."""
@@ -70,7 +64,12 @@ def _one_of(*choices: str) -> dict[str, Any]:
     return {"expected": "one of " + ", ".join(map(repr, choices)), "accepts": lambda value: value in choices}
 
 
-def _are_strings(value: Any) -> bool:
+def are_strings(value: Any) -> bool:
+    """Return whether a value is a list of strings.
+
+    Args:
+        value: Any value.
+    """
     return isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
 
 
@@ -79,7 +78,8 @@ _SHARE_OR_CONFIG: dict[str, Any] = {
     "accepts": lambda value: value == -1 or 0 <= value <= 1,
     "read_at": "frame",
 }
-_OR_MORE = (0.0, math.inf)
+OR_MORE = (0.0, math.inf)
+"""Limits of a number that is not negative."""
 _CAMERA_NAME = re.compile(r"(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
 
@@ -143,7 +143,7 @@ class NodeParameters:
         ("",),
         "Names of the classes to keep. All other classes become void in every output. One empty name keeps all.",
         expected="a list of class names of the network",
-        accepts=_are_strings,
+        accepts=are_strings,
         read_at="frame",
         loose=True,
     )
@@ -168,7 +168,7 @@ class NodeParameters:
     max_rate_hz: float = _parameter(
         0.0,
         "Maximum rate at which frames of a camera are processed. Additional frames are dropped. 0 means no limit.",
-        limits=_OR_MORE,
+        limits=OR_MORE,
         read_at="frame",
     )
     max_batch: int = _parameter(
@@ -183,7 +183,7 @@ class NodeParameters:
         "that are not black become void in every output. A mask must have the size of the images. An empty path means "
         "no mask.",
         expected="a list of paths",
-        accepts=_are_strings,
+        accepts=are_strings,
         loose=True,
     )
     visualization: str = _parameter(
@@ -216,14 +216,14 @@ class NodeParameters:
         1000.0,
         "Diagnostics report a warning if more than 5 % of the last results were published later than this after the "
         "stamp of their frame. 0 disables the warning.",
-        limits=_OR_MORE,
+        limits=OR_MORE,
         read_at="frame",
     )
     warn_input_stopped_s: float = _parameter(
         3.0,
         "Diagnostics report a warning if an output has a subscriber and no frame has arrived for this time. 0 "
         "disables the warning.",
-        limits=_OR_MORE,
+        limits=OR_MORE,
         read_at="frame",
     )
     autostart: bool = _parameter(
@@ -255,107 +255,3 @@ class NodeParameters:
     def class_filter(self) -> tuple[str, ...]:
         """Names of the classes to keep; empty if all are kept."""
         return tuple(filter(None, self.classes))
-
-
-_TABLE = {row.name: row for row in fields(NodeParameters)}
-_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
-
-
-def declare(node: Node) -> None:
-    """Declare all parameters of the table.
-
-    Args:
-        node: The node, with a callback that calls `refusal`.
-
-    Raises:
-        rclpy.exceptions.ParameterException: A value given on the command line or in a file is not legal.
-    """
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-
-    for name, row in _TABLE.items():
-        # Dynamic typing, because `refusal` accepts integers for floats and names the legal values.
-        descriptor = ParameterDescriptor(
-            description=row.metadata["description"],
-            additional_constraints=row.metadata["expected"],
-            read_only=row.metadata["read_at"] == "start",
-            dynamic_typing=True,
-        )
-        low, high = row.metadata["limits"] or _OR_MORE
-        if math.isfinite(high):  # tools that display sliders need a finite range
-            if isinstance(row.default, float):
-                descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-            else:
-                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        default = list(row.default) if isinstance(row.default, tuple) else row.default
-        node.declare_parameter(name, default, descriptor)
-
-
-def read(node: Node) -> NodeParameters:
-    """Read the present values.
-
-    Args:
-        node: A node on which the parameters are declared.
-
-    Returns:
-        The values, each of the type of its default.
-    """
-    values = {}
-    for name, row in _TABLE.items():
-        values[name] = _typed(row, node.get_parameter(name).value)
-    return NodeParameters(**values)
-
-
-def refusal(
-    parameters: list[Parameter[Any]], *, present: NodeParameters | None, class_names: Sequence[str] = ()
-) -> str:
-    """Check new values of parameters. Parameters that are not in the table are ignored.
-
-    Args:
-        parameters: The new values.
-        present: The present values if the node is configured, so that only those read for each frame can be changed;
-            None if it is not.
-        class_names: Names of the network's classes, if the node is configured.
-
-    Returns:
-        The reason why the values cannot be set, or an empty string.
-    """
-    for parameter in parameters:
-        row = _TABLE.get(parameter.name)
-        if row is None:
-            continue
-        value = cast("Any", parameter.value)
-        has_type = row.metadata["loose"] or _has_type_of(row.default, value)
-        if not has_type or not row.metadata["accepts"](value):
-            expected = row.metadata["expected"] or f"a value such as {row.default!r}"
-            kind = "" if has_type else f"{_TYPE_NAMES[type(row.default)]}: "
-            return f"{row.name} is {quoted(value)}; expected {kind}{expected}."
-        if present is None:
-            continue
-        if row.metadata["read_at"] == "configure" and _typed(row, value) != getattr(present, row.name):
-            return (
-                f"{row.name} is read when the node is configured, and the node is configured now. "
-                "Deactivate and clean up the node, set the parameter, then configure again."
-            )
-        if row.name == "classes":
-            try:
-                check_class_names(set(value) - {""}, class_names)
-            except ConfigError as error:
-                return str(error)
-    return ""
-
-
-def _typed(row: Field[Any], value: Any) -> Any:
-    """Convert a legal value to the type of the row's default."""
-    default: Any = row.default
-    return value if row.name == "inference_size" else type(default)(value)
-
-
-def _has_type_of(default: Any, value: Any) -> bool:
-    """Whether a value has the type of the default, or is an integer where the default is a float."""
-    if isinstance(value, bool) or isinstance(default, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    if isinstance(default, tuple):
-        return _are_strings(value)
-    return isinstance(value, type(default))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Declares, reads and checks the parameters of a node by the table in parameters.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any, cast
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+from opendr_panoptic_ros.errors import ConfigError, quoted
+from opendr_panoptic_ros.postprocess import check_class_names
+from opendr_panoptic_ros.ros.parameters import OR_MORE, NodeParameters, are_strings
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+_TABLE = {row.name: row for row in fields(NodeParameters)}
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
+
+
+def declare_parameters(node: Node) -> None:
+    """Declare all parameters of the table.
+
+    Args:
+        node: The node, with a callback that calls `refusal`.
+
+    Raises:
+        rclpy.exceptions.ParameterException: A value given on the command line or in a file is not legal.
+    """
+    for name, row in _TABLE.items():
+        # Dynamic typing, because `refusal` accepts integers for floats and names the legal values.
+        descriptor = ParameterDescriptor(
+            description=row.metadata["description"],
+            additional_constraints=row.metadata["expected"],
+            read_only=row.metadata["read_at"] == "start",
+            dynamic_typing=True,
+        )
+        low, high = row.metadata["limits"] or OR_MORE
+        if math.isfinite(high):  # tools that display sliders need a finite range
+            if isinstance(row.default, float):
+                descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+        default = list(row.default) if isinstance(row.default, tuple) else row.default
+        node.declare_parameter(name, default, descriptor)
+
+
+def read_parameters(node: Node) -> NodeParameters:
+    """Read the present values.
+
+    Args:
+        node: A node on which the parameters are declared.
+
+    Returns:
+        The values, each of the type of its default.
+    """
+    values = {}
+    for name, row in _TABLE.items():
+        values[name] = _typed(row, node.get_parameter(name).value)
+    return NodeParameters(**values)
+
+
+def refusal(
+    parameters: list[Parameter[Any]], *, present: NodeParameters | None, class_names: Sequence[str] = ()
+) -> str:
+    """Check new values of parameters. Parameters that are not in the table are ignored.
+
+    Args:
+        parameters: The new values.
+        present: The present values if the node is configured, so that only those read for each frame can be changed;
+            None if it is not.
+        class_names: Names of the network's classes, if the node is configured.
+
+    Returns:
+        The reason why the values cannot be set, or an empty string.
+    """
+    for parameter in parameters:
+        row = _TABLE.get(parameter.name)
+        if row is None:
+            continue
+        value = cast("Any", parameter.value)
+        has_type = row.metadata["loose"] or _has_type_of(row.default, value)
+        if not has_type or not row.metadata["accepts"](value):
+            expected = row.metadata["expected"] or f"a value such as {row.default!r}"
+            kind = "" if has_type else f"{_TYPE_NAMES[type(row.default)]}: "
+            return f"{row.name} is {quoted(value)}; expected {kind}{expected}."
+        if present is None:
+            continue
+        if row.metadata["read_at"] == "configure" and _typed(row, value) != getattr(present, row.name):
+            return (
+                f"{row.name} is read when the node is configured, and the node is configured now. "
+                "Deactivate and clean up the node, set the parameter, then configure again."
+            )
+        if row.name == "classes":
+            try:
+                check_class_names(set(value) - {""}, class_names)
+            except ConfigError as error:
+                return str(error)
+    return ""
+
+
+def _typed(row: Field[Any], value: Any) -> Any:
+    """Convert a legal value to the type of the row's default."""
+    default: Any = row.default
+    return value if row.name == "inference_size" else type(default)(value)
+
+
+def _has_type_of(default: Any, value: Any) -> bool:
+    """Whether a value has the type of the default, or is an integer where the default is a float."""
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    if isinstance(default, tuple):
+        return are_strings(value)
+    return isinstance(value, type(default))
