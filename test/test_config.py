@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Config: presets, round trips, and refusals that name the entry."""
+"""Tests of Config: presets, round trips, and errors that name the entry."""
 
 from __future__ import annotations
 

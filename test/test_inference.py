@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""PanopticSegmenter: any size in, the same size out, aligned with the image."""
+"""Tests of PanopticSegmenter: sizes, alignment, batches, thresholds, containment and invalid input."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def demo() -> PanopticSegmenter:
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Smooth random blobs: something to recognise at every scale."""
+    """Return an image of random blocks of 16×16 pixels."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8)
     return np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width])
 
 
 def scene() -> NDArray[np.uint8]:
-    """One image that holds things and stuff: `(256, 512, 3)`."""
+    """Return an image with things and stuff, `(256, 512, 3)`."""
     image, _ = SyntheticScenes([EVALUATION_SEEDS_FROM])[0]
     return image.convert("channels_last")
 
 
 def assert_whole(prediction: PanopticPrediction, size: tuple[int, int]) -> None:
-    """The map has the image's size, and the segments say exactly what is in it."""
+    """Assert that the map has the size of the image and that the segments describe it exactly."""
     segment_map = prediction.segment_map
     assert segment_map.shape == size
     assert segment_map.dtype == np.int32
@@ -67,7 +67,7 @@ def test_sizes(demo: PanopticSegmenter, size: tuple[int, int]) -> None:
 
 @pytest.mark.slow
 def test_a_huge_image_fits_into_memory() -> None:
-    """8192×8192 pixels in a process of its own, whose peak is then known: under 8 GB."""
+    """An image of 8192×8192 pixels needs less than 8 GB, measured in a process of its own."""
     code = (
         "import numpy as np, resource;"
         "from opendr_panoptic_ros.inference import PanopticSegmenter;"
@@ -85,13 +85,13 @@ def test_native_size_moves_with_the_image() -> None:
     image, _ = SyntheticScenes([EVALUATION_SEEDS_FROM + 5], height=512, width=1024 + 32)[0]
     scene = image.convert("channels_last")
     left, right = segmenter(scene[:, :1024]).semantic_map, segmenter(scene[:, 32:]).semantic_map
-    assert len(np.unique(left)) > 2  # something to compare
+    assert len(np.unique(left)) > 2  # so that there is something to compare
     inner = np.s_[64:-64, 64:-64]
     assert (left[:, 32:][inner] == right[:, :-32][inner]).mean() >= 0.98
 
 
 def test_things_and_stuff_stay_aligned_at_odd_sizes() -> None:
-    """Padding must not shift semantics against the image: the published program's known fault.
+    """Padding must not shift semantics against the image, a known fault of the published program.
 
     The image is black on the left and white on the right; whatever the network calls them, the border between the two
     classes has to lie at the same share of the width with padding (width 500 → 512) as without (512).
@@ -125,7 +125,7 @@ def test_a_list_may_have_several_sizes(demo: PanopticSegmenter) -> None:
 
 
 def test_views_are_read_as_they_look(demo: PanopticSegmenter) -> None:
-    """Slices with negative strides (BGR to RGB) and read-only arrays (message buffers), left as they were."""
+    """Arrays with negative strides (BGR to RGB) and read-only arrays (message buffers) are accepted."""
     image = noise(64, 96)
     expected = demo(image).segment_map
     mirrored = np.ascontiguousarray(image[:, :, ::-1])[:, :, ::-1]
@@ -195,7 +195,7 @@ def test_thresholds_replace_the_config() -> None:
 
 
 def test_thresholds_of_one_call(demo: PanopticSegmenter) -> None:
-    """They hold for this call alone, and the network's configuration stays as it is."""
+    """The thresholds of a call do not affect later calls or the configuration."""
     image, config = scene(), demo.config
     usual = demo(image)
     assert usual.segments
@@ -222,7 +222,7 @@ def test_thresholds_from_several_threads(demo: PanopticSegmenter) -> None:
 def test_no_instance_of_a_real_photograph_covers_half_of_it(
     demo: PanopticSegmenter, shared_data: Callable[[str], Path]
 ) -> None:
-    """Without containment each of these 40 frames has one: all pixels with negative stuff logits are its own."""
+    """By the published rule such an instance gets all pixels with negative stuff logits, in each of these 40 frames."""
     video = cv2.VideoCapture(str(shared_data("pedestrians.avi")))
     published_too_large = 0
     for index in range(40):
@@ -235,7 +235,7 @@ def test_no_instance_of_a_real_photograph_covers_half_of_it(
 
 
 def largest_box_share(prediction: PanopticPrediction) -> float:
-    """The share of the image that the largest box of a thing covers."""
+    """Return the share of the image that the largest box of a thing covers."""
     boxes = [segment.box_xyxy_px for segment in prediction.segments if segment.is_thing]
     return max(((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes), default=0) / prediction.segment_map.size
 

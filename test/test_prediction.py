@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""PanopticPrediction and ClassTable, on a map of six pixels."""
+"""Tests of PanopticPrediction and ClassTable with a map of six pixels."""
 
 from __future__ import annotations
 

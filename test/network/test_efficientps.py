@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The network as a whole: variants by configuration, folding, prediction of padded batches; the fusion on paper."""
+"""Tests of the network: configurations, folding, prediction of padded batches, and the fusion of small maps."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_predict_sizes_of_a_padded_batch(tiny: EfficientPS) -> None:
 
 
 def test_padding_does_not_count(tiny: EfficientPS) -> None:
-    """What stands in the padding of the logits cannot reach the map: boxes are clipped and the padding is cut off."""
+    """Logits in the padding do not reach the map: boxes are clipped, and the padding is cut off."""
     x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     for segment in tiny.predict(x, image_size=(50, 90), min_stuff_area=0, score_threshold=0.2)[0].segments:
         x1, y1, x2, y2 = segment.box_xyxy_px
@@ -137,7 +137,7 @@ def square(
 
 
 def fuse(things: list[tuple[list[float], float, float]], **settings: Any) -> FusedMap:
-    """Fusion on 8×8 pixels: one stuff class at logit 1 everywhere, one thing class at 0."""
+    """Fuse detections on 8×8 pixels with logits of 1 for the stuff class and 0 for the thing class everywhere."""
     semantic = torch.zeros(2, 8, 8)
     semantic[0] = 1
     detections = Detections(
@@ -240,14 +240,14 @@ def test_contained_instances_lie_in_their_boxes() -> None:
 
 
 def test_small_stuff_becomes_void() -> None:
-    assert fuse([square(0, 0, 8, 7, 0.9)], min_stuff_area=9).class_ids == [1]  # 8 pixels of stuff are left
+    assert fuse([square(0, 0, 8, 7, 0.9)], min_stuff_area=9).class_ids == [1]  # 8 pixels of stuff remain
     assert fuse([square(0, 0, 8, 7, 0.9)], min_stuff_area=8).class_ids == [1, 0]
 
 
 def test_stuff_pixels_whose_class_is_a_thing_are_void() -> None:
     semantic = torch.zeros(2, 1, 2)
     semantic[:, 0, 0] = torch.tensor([1.0, 0.0])
-    semantic[:, 0, 1] = torch.tensor([1.0, 2.0])  # the thing class is ahead, but nothing was detected
+    semantic[:, 0, 1] = torch.tensor([1.0, 2.0])  # the thing class has the larger logit, but there is no detection
     none = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 28, 28))
     fused = PanopticFusion(1)(semantic, none, TestConfig(min_stuff_area=0))
     assert fused.segment_map.tolist() == [[1, 0]]
@@ -260,7 +260,7 @@ def test_flat_boxes_are_dropped() -> None:
 
 
 def test_to_prediction_at_another_size() -> None:
-    """Every second pixel of a 2×4 map; the segment that only had odd columns is left out."""
+    """A 2×4 map at twice its size, and at half its width, where segments 1 and 3 have no pixel."""
     fused = FusedMap(torch.tensor([[1, 2, 1, 2], [3, 2, 3, 2]], dtype=torch.int32), [11, 12, 0], [0.9, 0.8, math.nan])
     config = Config()
     large = to_prediction(fused, config.classes, (4, 8))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The whole network against values recorded from the published definition, stage by stage, norms as trained and folded.
+"""Compares the whole network, stage by stage, norms as trained and folded, with recorded values of the published one.
 
 The limits are those of test/data/README.md. Each stage gets our own output of the stage before it.
 """
@@ -31,7 +31,7 @@ SAMPLE_STEP = (8, 4, 2, 1)  # of each level's stored sample
 
 @dataclass
 class Run:
-    """Recorded values and our own, from front to back."""
+    """Recorded values, and the outputs of all stages of our network."""
 
     golden: Any
     size: tuple[int, int]
@@ -80,7 +80,7 @@ def run(request: pytest.FixtureRequest, network: EfficientPS, make_checkpoint: A
 
 
 def assert_within(got: Tensor | np.ndarray, expected: np.ndarray, limit: float, std: float | None = None) -> None:
-    """Every value within `limit` standard deviations of the recorded tensor (absolute when std is 1)."""
+    """Assert that every value is within `limit` standard deviations of the recorded tensor (absolute if std is 1)."""
     difference = np.abs(np.asarray(got, np.float64) - expected).max(initial=0)
     assert difference <= limit * (expected.std() if std is None else std)
 
@@ -113,7 +113,7 @@ def test_semantic_logits(run: Run) -> None:
 def test_proposals(run: Run) -> None:
     assert len(run.proposals) == run.golden["num_proposals"]
     assert_within(run.proposal_scores[:100], run.golden["proposal_scores"], 1e-5, 1)
-    # Scores this close can change places, so a proposal is looked for by its box.
+    # Proposals of nearly equal scores may be in another order, so each is matched by its box.
     distance = np.abs(run.golden["proposals"][:, None] - run.proposals[None, :110].numpy()).max(axis=2)
     assert distance.min(axis=1).max() <= 0.01
 
@@ -160,7 +160,7 @@ def test_panoptic_map(run: Run) -> None:
 
 
 def ambiguous(run: Run) -> np.ndarray:
-    """Pixels whose two best candidates are so close that rounding decides."""
+    """Return the pixels whose two best candidates are so close that rounding decides."""
     return np.unpackbits(run.golden["ambiguous"], axis=1)[:, : run.size[1]].astype(bool)
 
 

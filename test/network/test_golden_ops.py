@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Every operator and fusion case of golden_ops.npz: small inputs, recorded outputs of the published program."""
+"""Compares operators and the fusion with golden_ops.npz: small inputs and outputs of the published program."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_mask_sampling() -> None:
 
 
 def fuse(case: str) -> tuple[np.ndarray, list[int]]:
-    """Our fusion of one recorded case: the map, and the category of each id with 255 for id 0."""
+    """Fuse one recorded case and return the map and the category of each id, with 255 for id 0."""
     detections = tensor(f"fusion_{case}_dets").reshape(-1, 5)
     fused = PanopticFusion(NUM_STUFF)(
         tensor(f"fusion_{case}_semantic"),
