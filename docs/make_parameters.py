@@ -40,15 +40,8 @@ expected.
 _TAIL = """
 ## Quality of service
 
-The node subscribes to images with reliability best effort and depth 5, which matches every camera. It publishes the
-outputs with reliability reliable and depth 5, which matches RViz and all other subscribers with volatile durability.
-Both can be overridden, by the full name of the topic, before the topic is created:
-
-    qos_overrides./opendr/panoptic/semantic.publisher.reliability: best_effort
-    qos_overrides./camera/image_raw.subscription.reliability: reliable
-    qos_overrides./camera/image_raw.subscription.depth: 1
-
-If a publisher does not match, `/diagnostics` and the log name the settings of both sides.
+The quality of service of each topic can be overridden with parameters `qos_overrides.…`; see
+[Operate](operate.md#quality-of-service).
 """
 
 
