@@ -27,9 +27,9 @@ def bag(
         list[str] | None,
         typer.Option(help="Image topic, raw or compressed. May be repeated. Needed if the bag has several."),
     ] = None,
-    start: Annotated[float, typer.Option(min=0, max=1e9, help="Begin so many seconds after the bag's start.")] = 0.0,
+    start: Annotated[float, typer.Option(min=0, max=1e9, help="Begin this many seconds after the bag's start.")] = 0.0,
     end: Annotated[
-        float | None, typer.Option(min=0, max=1e9, help="End so many seconds after the bag's start.")
+        float | None, typer.Option(min=0, max=1e9, help="End this many seconds after the bag's start.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a topic.")] = 1,
     colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,
