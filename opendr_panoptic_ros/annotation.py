@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,6 +198,26 @@ class LabelledPairs(Protocol):
 
 LabelledImages: TypeAlias = LabelledArrays | LabelledPairs
 """What networks are trained and evaluated on."""
+
+
+def require_dataset(dataset: object, role: str) -> None:
+    """Check that an argument is a dataset with at least one image.
+
+    Args:
+        dataset: The argument.
+        role: What the dataset is for, such as "training".
+
+    Raises:
+        DatasetError: It is something else, such as the path of a dataset, or is empty.
+    """
+    is_sequence = hasattr(dataset, "__len__") and (hasattr(dataset, "sample") or hasattr(dataset, "__getitem__"))
+    if not is_sequence or isinstance(dataset, (str, bytes, Mapping, np.ndarray)):
+        raise DatasetError(
+            f"The {role} dataset is {reprlib.repr(dataset)}; expected a dataset such as CityscapesDataset(path), or a "
+            "list of pairs (Image, PanopticAnnotation)."
+        )
+    if len(dataset) == 0:  # type: ignore[arg-type]
+        raise DatasetError(f"The {role} dataset is empty.")
 
 
 def labelled_image(

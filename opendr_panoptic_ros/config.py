@@ -44,6 +44,8 @@ _SIDE_PX = Rule(f"1 to {MAX_SIDE_PX} pixels", lambda value: 1 <= value <= MAX_SI
 _MULTIPLIER = Rule("a number above 0, at most 10", lambda value: 0 < value <= 10)
 _MULTIPLE_OF_32 = Rule("a multiple of 32", lambda value: value > 0 and value % 32 == 0)
 _RGB = Rule("three numbers (R, G, B)", lambda values: len(values) == 3)
+_FRACTION = Rule("above 0, at most 1", lambda value: 0 < value <= 1)
+_EPOCHS = Rule("numbers from 1", lambda values: all(epoch >= 1 for epoch in values))
 _RGB_ABOVE_0 = Rule("three numbers (R, G, B) above 0", lambda values: len(values) == 3 and min(values) > 0)
 
 
@@ -181,6 +183,8 @@ class DataConfig(Section):
 class ScheduleConfig(Section):
     """Settings of the training. The defaults are the published ones for Cityscapes.
 
+    Warm-up and decays are fitted to the length of short trainings; see `training.runner.bounded_schedule`.
+
     Attributes:
         epochs: Number of passes over the training images.
         batch_size: Images in a batch of one process.
@@ -189,7 +193,7 @@ class ScheduleConfig(Section):
         momentum: Momentum of SGD, 0 to 1.
         weight_decay: Weight decay.
         warmup_iterations: Number of iterations over which the learning rate rises linearly.
-        warmup_start: Fraction of the learning rate at which the warm-up begins.
+        warmup_start: Fraction of the learning rate at which the warm-up begins, above 0 to 1.
         decay_epochs: Epochs after which the learning rate is multiplied by `decay`.
         decay: Factor of the learning rate.
         max_gradient_norm: Norm to which gradients are scaled down; 0 leaves them as they are.
@@ -202,6 +206,7 @@ class ScheduleConfig(Section):
         rois: Number of proposals of an image from which the box head learns; at most a quarter of them are positive.
         checkpoint_every: Epochs between two checkpoints.
         evaluate_every: Epochs between two evaluations.
+        keep_checkpoints: Number of latest `epoch_N.pth` that are kept, besides that of the best epoch; 0 keeps all.
     """
 
     section = "schedule"
@@ -213,8 +218,8 @@ class ScheduleConfig(Section):
     momentum: float = entry(0.9, SHARE_BELOW_1)
     weight_decay: float = entry(1e-4, FROM_0)
     warmup_iterations: int = entry(500, FROM_0)
-    warmup_start: float = entry(1 / 3, ABOVE_0)
-    decay_epochs: tuple[int, ...] = (120, 144)
+    warmup_start: float = entry(1 / 3, _FRACTION)
+    decay_epochs: tuple[int, ...] = entry((120, 144), _EPOCHS)
     decay: float = entry(0.1, ABOVE_0)
     max_gradient_norm: float = entry(35.0, FROM_0)
     accumulate: int = entry(1, FROM_1)
@@ -225,6 +230,7 @@ class ScheduleConfig(Section):
     rois: int = entry(256, FROM_1)
     checkpoint_every: int = entry(1, FROM_1)
     evaluate_every: int = entry(1, FROM_1)
+    keep_checkpoints: int = entry(3, FROM_0)
 
 
 @dataclass(frozen=True)

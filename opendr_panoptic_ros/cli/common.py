@@ -68,6 +68,7 @@ _OPTIONS = {
     r"call prepare_data again": "repeat `opendr-panoptic prepare`",
     r"make it with prepare_data": "make it with `opendr-panoptic prepare`",
     r"pass overwrite=True": "use --overwrite",
+    r"Resume it, remove it": "Resume it with --resume, remove it",
 }
 
 

@@ -30,7 +30,13 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, networks and curves.")] = Path("training"),
     val: Annotated[Path | None, typer.Option(help="Split to validate on instead of DATA/val.")] = None,
-    config: Annotated[str, typer.Option(help="cityscapes, kitti, demo, or a YAML file.")] = "cityscapes",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="cityscapes, kitti, demo, or a YAML file; by default cityscapes. A training that is resumed keeps the "
+            "configuration in OUT/run.yaml."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one entry: schedule.epochs=20. May be repeated.")
     ] = None,
@@ -56,16 +62,23 @@ def train(
     with user_errors():
         from opendr_panoptic_ros.annotation import LabelledImages
         from opendr_panoptic_ros.config import Config
+        from opendr_panoptic_ros.inference import resolve_device
         from opendr_panoptic_ros.training.data import CachedImages
         from opendr_panoptic_ros.training.initialisation import network_for, start_from_
         from opendr_panoptic_ros.training.loop import TrainingStopped
+        from opendr_panoptic_ros.training.run_record import read_run_config
         from opendr_panoptic_ros.training.runner import latest_training_checkpoint
         from opendr_panoptic_ros.training.runner import train as train_network
 
         console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only the first process of torchrun prints
         if (data is None) == (synthetic == 0):
             raise ConfigError("Give either a prepared dataset or --synthetic N.")
-        settings = changed(Config.load(config), set_ or [])
+        resume_from = latest_training_checkpoint(out) if resume else None
+        if resume and resume_from is None:
+            raise ConfigError(f"{out} holds no training to resume; leave out --resume to start a new one.")
+        own = read_run_config(out) if resume else None
+        settings = changed(Config.load(config or "cityscapes") if own is None else own, set_ or [])
+        resolve_device(device)
         images: LabelledImages
         val_images: LabelledImages | None
         if data is not None:
@@ -82,9 +95,6 @@ def train(
         network = network_for(settings, getattr(images, "classes", settings.classes), start=None, seed=seed)
         if start is not None:
             console.print(f"Taken from {start}: {start_from_(network, start)}.", highlight=False)
-        resume_from = latest_training_checkpoint(out) if resume else None
-        if resume and resume_from is None:
-            raise ConfigError(f"{out} holds no training to resume; leave out --resume to start a new one.")
         try:
             # Under torchrun each process gets Ctrl-C twice: from the terminal and from torchrun itself.
             with Interruption(held="WORLD_SIZE" in os.environ) as interruption:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.annotation import LabelledImages, labelled_image
-from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.annotation import LabelledImages, labelled_image, require_dataset
 from opendr_panoptic_ros.evaluation.evaluator import EvaluationResult, Evaluator
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -39,8 +38,7 @@ def evaluate(
     Raises:
         DatasetError: The dataset is empty, an image has no ground truth, or the classes are not the segmenter's.
     """
-    if len(dataset) == 0:
-        raise DatasetError("The dataset to evaluate on is empty.")
+    require_dataset(dataset, "evaluation")
     evaluator = Evaluator(getattr(dataset, "classes", segmenter.config.classes))
     for index in range(len(dataset)):
         pixels, truth = labelled_image(dataset, index, segmenter.config.classes)

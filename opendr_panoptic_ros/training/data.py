@@ -18,9 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from opendr_panoptic_ros.annotation import LabelledArrays, LabelledImages, PanopticAnnotation, Sample, labelled_image
+from opendr_panoptic_ros.annotation import (
+    LabelledArrays,
+    LabelledImages,
+    PanopticAnnotation,
+    Sample,
+    labelled_image,
+    require_dataset,
+)
 from opendr_panoptic_ros.config import Config
-from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.inference import fitted_size
 
 
@@ -61,8 +67,7 @@ class TrainingDataset(Dataset[tuple[Tensor, Truth]]):
     metainfo: ClassVar[dict[str, Any]] = {}  # mmengine warns about datasets without it
 
     def __init__(self, images: LabelledImages, config: Config, *, seed: int) -> None:
-        if len(images) == 0:
-            raise DatasetError("The training dataset is empty.")
+        require_dataset(images, "training")
         self._images = images
         self._config = config
         self._seed = seed

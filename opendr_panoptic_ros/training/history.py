@@ -47,6 +47,12 @@ class History:
         """The highest panoptic quality, 0-1; -1 before the first validation with a figure."""
         return max((pq for row in self._rows["val"] if (pq := row["pq"]) is not None), default=-1.0)
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of `best_pq`; 0 before the first validation with a figure."""
+        rows = [row for row in self._rows["val"] if row["pq"] is not None]
+        return int(max(rows, key=lambda row: row["pq"])["epoch"]) if rows else 0
+
     def to_dict(self) -> dict[str, list[Row]]:
         """Return `{"train": rows, "val": rows}`, a copy."""
         return {key: [dict(row) for row in rows] for key, rows in self._rows.items()}

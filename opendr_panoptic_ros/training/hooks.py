@@ -32,6 +32,8 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import BaseLoop  # noqa: E402
 
 _NUM_PICTURES = 4
+_NO_PQ = 0.01  # below this a network has learnt nothing visible
+_FALLEN = 0.9  # of the first epoch's loss: it falls
 _CHECK_EVERY = 20  # batches; reading a loss waits for the device
 
 
@@ -94,6 +96,7 @@ class TrainingRecord(Hook):
         self._work_dir = work_dir
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._has_warned = False
 
     @override
     def before_train_epoch(self, runner: TrainingRunner) -> None:
@@ -148,6 +151,22 @@ class TrainingRecord(Hook):
         runner.history.add("val", {"epoch": runner.epoch, **metrics})
         if is_best:
             save_checkpoint(_network(runner), self._work_dir / "best.safetensors")
+        self._warn_of_no_progress(runner)
+
+    def _warn_of_no_progress(self, runner: TrainingRunner) -> None:
+        """Warn when the losses fall but PQ stays near 0: once early, and at the end of the training."""
+        losses = [row["loss"] for row in runner.history.to_dict()["train"]]
+        is_last = runner.epoch >= runner.max_epochs
+        if len(losses) < 2 or losses[-1] > _FALLEN * losses[0] or runner.history.best_pq >= _NO_PQ:
+            return
+        if is_last or not self._has_warned:
+            self._has_warned = True
+            runner.logger.warning(
+                "The loss fell from %.3g to %.3g in %d epochs, but the best PQ is %.2f %%: the network has not been "
+                "trained long enough to segment anything, or the evaluated running mean of the weights lags behind. "
+                "Raise schedule.epochs, set schedule.ema_momentum=0, or start from other weights.",
+                losses[0], losses[-1], len(losses), 100 * max(runner.history.best_pq, 0.0),
+            )  # fmt: skip
 
 
 class CheckpointFiles(Hook):

@@ -38,6 +38,16 @@ class TrainingRunner(Protocol):
         ...
 
     @property
+    def max_epochs(self) -> int:
+        """The number of epochs of the whole training."""
+        ...
+
+    @property
+    def logger(self) -> Any:
+        """Mmengine's logger."""
+        ...
+
+    @property
     def train_loop(self) -> Any:
         """The StoppableEpochs."""
         ...

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime as dt
 import os
 import re
+import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +23,12 @@ import torch.distributed as dist
 from torch import nn
 from typing_extensions import override
 
-from opendr_panoptic_ros.annotation import LabelledImages
+from opendr_panoptic_ros.annotation import LabelledImages, labelled_image, require_dataset
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
-from opendr_panoptic_ros.errors import CheckpointError, ConfigError
+from opendr_panoptic_ros.errors import CheckpointError, ConfigError, DatasetError
 from opendr_panoptic_ros.files import is_file, write_whole
+from opendr_panoptic_ros.inference import resolve_device
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.data import training_loader
@@ -32,6 +36,7 @@ from opendr_panoptic_ros.training.history import History, Row
 from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, ValidationLoop
 from opendr_panoptic_ros.training.loop import StoppableEpochs
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
+from opendr_panoptic_ros.training.run_record import write_run_record
 from opendr_panoptic_ros.weight_files.stored import load_state_dict
 
 mmcv_ops.install()
@@ -40,6 +45,8 @@ from mmengine.runner import Runner  # noqa: E402
 
 STOPPED = "stopped.pth"
 """Checkpoint of a training that was stopped within an epoch."""
+_EMA_WARMUP_STEPS = 10
+_MIN_WARMUP = 3
 _DISTRIBUTED_TIMEOUT = dt.timedelta(hours=6)  # the other processes wait while one evaluates
 
 
@@ -65,8 +72,9 @@ def train(
         network: The network to train.
         images: Training images with their ground truth.
         val_images: Validation images; with them, the best weights by PQ are saved.
-        work_dir: Receives `epoch_N.pth` (to resume from), the networks `last.safetensors` and `best.safetensors`,
-            `history.json` and TensorBoard's files.
+        work_dir: Receives `run.yaml` (configuration, command, versions), `epoch_N.pth` (to resume from; the latest
+            `schedule.keep_checkpoints` and that of the best epoch), the networks `last.safetensors` and
+            `best.safetensors`, `history.json` and TensorBoard's files.
         seed: Seed of all random choices.
         device: auto, or a device of torch such as cpu, cuda, cuda:1.
         num_workers: Processes that load images; 0 = load between the steps.
@@ -86,26 +94,70 @@ def train(
         DatasetError: The images are unusable.
     """
     work_dir = Path(work_dir).expanduser()
-    found = _resolve_device(device, network.config.schedule)
+    found = _training_device(device, network.config.schedule)
+    if num_workers < 0:
+        raise ConfigError(f"num_workers is {num_workers}; expected 0 or more processes.")
+    require_dataset(images, "training")
+    labelled_image(images, 0, network.config.classes)
+    if val_images is not None:
+        require_dataset(val_images, "validation")
+        labelled_image(val_images, 0, network.config.classes)
     checkpoint = read_training_checkpoint(resume_from) if resume_from is not None else None
     if checkpoint is None and latest_training_checkpoint(work_dir) is not None:
         raise ConfigError(f"{work_dir} holds a training. Resume it, remove it, or choose another folder.")
     seed = seed if checkpoint is None else int(checkpoint["seed"])
 
     started_here = _join_processes(found)
-    try:
-        history = History(work_dir / "history.json", after_epoch=0 if checkpoint is None else int(checkpoint["epoch"]))
-        runner = PanopticRunner(
-            network, images, val_images, work_dir=work_dir, seed=seed, device=found, num_workers=num_workers,
-            checkpoint=checkpoint, history=history, should_stop=should_stop, silent=silent,
-        )  # fmt: skip
-        runner.train()
-        runner.load_kept_weights()
-    finally:
-        if started_here:
-            dist.destroy_process_group()
+    is_first = not dist.is_initialized() or dist.get_rank() == 0
+    with _nothing_left_of_a_failed_start(work_dir) if is_first else nullcontext(), _errors_of_workers():
+        try:
+            if is_first:
+                write_run_record(work_dir, network.config, seed=seed)
+            after_epoch = 0 if checkpoint is None else int(checkpoint["epoch"])
+            history = History(work_dir / "history.json", after_epoch=after_epoch)
+            runner = PanopticRunner(
+                network, images, val_images, work_dir=work_dir, seed=seed, device=found, num_workers=num_workers,
+                checkpoint=checkpoint, history=history, should_stop=should_stop, silent=silent,
+            )  # fmt: skip
+            try:
+                runner.train()
+            finally:
+                runner.visualizer.close()  # TensorBoard's thread writes until then
+            runner.load_kept_weights()
+        finally:
+            if started_here:
+                dist.destroy_process_group()
     network.eval()
     return history.to_dict()
+
+
+@contextmanager
+def _nothing_left_of_a_failed_start(work_dir: Path) -> Iterator[None]:
+    """Remove what a training has written to its folder when it fails within its first epoch."""
+    existed = work_dir.is_dir()
+    before = set(work_dir.iterdir()) if existed else set()
+    try:
+        yield
+    except BaseException:
+        written = set(work_dir.iterdir()) - before if work_dir.is_dir() else set()
+        if not any(path.suffix == ".pth" or path.name == "history.json" for path in written):
+            for path in written:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if work_dir.is_dir() and not existed:
+                work_dir.rmdir()
+        raise
+
+
+@contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    """Turn the error of a process that loads images, which torch reports with its traceback, into one line."""
+    try:
+        yield
+    except DatasetError as error:
+        original = re.search(r"\n(?:[\w.]+\.)?DatasetError: (.*)\Z", str(error), re.DOTALL)
+        if original is None:
+            raise
+        raise DatasetError(original[1].strip()) from error
 
 
 class PanopticRunner(Runner):
@@ -146,26 +198,31 @@ class PanopticRunner(Runner):
         self._device = device
         self.should_stop = should_stop
         self.accumulate = network.config.schedule.accumulate
+        self._keep_checkpoints = network.config.schedule.keep_checkpoints
         self._checkpoint = checkpoint
         self.history = history
         schedule = network.config.schedule
         rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         custom_hooks: list[Any] = [TrainingRecord(work_dir), CheckpointFiles(schedule.checkpoint_every)]
         if schedule.ema_momentum > 0:
-            custom_hooks.append({"type": "EMAHook", "momentum": schedule.ema_momentum})
+            # The momentum is at least 10 / (10 + steps): the mean follows the first steps of a training closely.
+            ema = {"ema_type": "MomentumAnnealingEMA", "momentum": schedule.ema_momentum, "gamma": _EMA_WARMUP_STEPS}
+            custom_hooks.append({"type": "EMAHook", **ema})
+        loader = training_loader(
+            images, network.config, seed=seed, num_workers=num_workers, rank=rank, world_size=world_size
+        )
+        bounded = bounded_schedule(schedule, batches_per_epoch=len(loader))
         validate = val_images is not None
         super().__init__(
             model=TrainableEfficientPS(network),
             work_dir=str(work_dir),
-            train_dataloader=training_loader(
-                images, network.config, seed=seed, num_workers=num_workers, rank=rank, world_size=world_size
-            ),
+            train_dataloader=loader,
             train_cfg={"type": StoppableEpochs, "max_epochs": schedule.epochs, "val_interval": schedule.evaluate_every},
             val_dataloader=val_images,
             val_cfg={"type": ValidationLoop} if validate else None,
             val_evaluator={} if validate else None,  # mmengine requires one; ours is in the loop
             optim_wrapper=_optim_wrapper(schedule),
-            param_scheduler=_param_schedulers(schedule),
+            param_scheduler=_param_schedulers(bounded),
             default_hooks={"checkpoint": None},
             custom_hooks=custom_hooks,
             env_cfg={"mp_cfg": {"opencv_num_threads": cv2.getNumThreads()}},
@@ -176,6 +233,13 @@ class PanopticRunner(Runner):
         )
         for logger in (self.logger, *self.logger.handlers):
             logger.setLevel("ERROR" if rank > 0 else "WARNING" if silent else "INFO")
+        for name in ("warmup_iterations", "decay_epochs"):
+            configured, used = getattr(schedule, name), getattr(bounded, name)
+            if configured != used:
+                self.logger.info(
+                    "schedule.%s is %s, which does not fit %d epochs of %d batches; %s is used.",
+                    name, configured, schedule.epochs, len(loader), used,
+                )  # fmt: skip
 
     @override
     def wrap_model(self, model_wrapper_cfg: None, model: nn.Module) -> nn.Module:
@@ -209,10 +273,20 @@ class PanopticRunner(Runner):
         write_whole(work_dir / name, lambda partial: torch.save(checkpoint, partial))
         if not batches_done:
             (work_dir / STOPPED).unlink(missing_ok=True)
+            self._remove_old_checkpoints(checkpoint["epoch"])
         # A copy, because the hook puts the running mean of the weights, where there is one, into the checkpoint.
         model = copy.deepcopy(_plain_model(self.model))
         model.load_state_dict(checkpoint["state_dict"])
         save_checkpoint(model.network, work_dir / "last.safetensors")
+
+    def _remove_old_checkpoints(self, epoch: int) -> None:
+        """Remove checkpoints up to `epoch`, but the latest ones and that of the epoch with the highest PQ."""
+        if self._keep_checkpoints == 0:
+            return
+        earlier = {number: path for number, path in _epoch_checkpoints(Path(self.work_dir)).items() if number <= epoch}
+        for number in sorted(earlier)[: -self._keep_checkpoints]:
+            if number != self.history.best_epoch:
+                earlier[number].unlink()
 
     def load_kept_weights(self) -> None:
         """Load the weights of `last.safetensors` into the network: the running mean, where there is one."""
@@ -285,12 +359,38 @@ def latest_training_checkpoint(work_dir: str | Path) -> Path | None:
     work_dir = Path(work_dir).expanduser()
     if (work_dir / STOPPED).exists():
         return work_dir / STOPPED
-    found = {
+    found = _epoch_checkpoints(work_dir)
+    return found[max(found)] if found else None
+
+
+def _epoch_checkpoints(work_dir: Path) -> dict[int, Path]:
+    """Return the `epoch_N.pth` of a folder by N."""
+    return {
         int(match[1]): path
         for path in work_dir.glob("epoch_*.pth")
         if (match := re.fullmatch(r"epoch_(\d+)", path.stem))
     }
-    return found[max(found)] if found else None
+
+
+def bounded_schedule(schedule: ScheduleConfig, *, batches_per_epoch: int) -> ScheduleConfig:
+    """Fit warm-up and decay to the length of a training; presets are made for datasets of thousands of images.
+
+    The warm-up takes at most a fifth of the training. Where the last decay would come after the end, or before a third
+    of the training, all decays are moved in proportion, so that the last one comes after nine tenths.
+
+    Args:
+        schedule: The configured schedule.
+        batches_per_epoch: Batches of one epoch in one process.
+
+    Returns:
+        The schedule to use.
+    """
+    warmup = min(schedule.warmup_iterations, max(_MIN_WARMUP, schedule.epochs * batches_per_epoch // 5))
+    decays = schedule.decay_epochs
+    if decays and not schedule.epochs / 3 <= max(decays) < schedule.epochs:
+        factor = 0.9 * schedule.epochs / max(decays)
+        decays = tuple(epoch for epoch in (round(factor * decay) for decay in decays) if 0 < epoch < schedule.epochs)
+    return dataclasses.replace(schedule, warmup_iterations=warmup, decay_epochs=decays)
 
 
 def _plain_model(model: nn.Module) -> TrainableEfficientPS:
@@ -317,14 +417,15 @@ def _param_schedulers(schedule: ScheduleConfig) -> list[dict[str, Any]]:
     schedulers: list[dict[str, Any]] = [
         {"type": "MultiStepLR", "milestones": list(schedule.decay_epochs), "gamma": schedule.decay, "by_epoch": True}
     ]
-    if schedule.warmup_iterations > 0:
+    if schedule.warmup_iterations > 1:  # mmengine would stay at the start value of a warm-up of one step
         warmup = {"type": "LinearLR", "start_factor": schedule.warmup_start, "by_epoch": False}
         schedulers.insert(0, {**warmup, "begin": 0, "end": schedule.warmup_iterations})
     return schedulers
 
 
-def _resolve_device(device: str | torch.device, schedule: ScheduleConfig) -> torch.device:
-    found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if str(device) == "auto" else device)
+def _training_device(device: str | torch.device, schedule: ScheduleConfig) -> torch.device:
+    """Return the device of this process; under torchrun, "cuda" is the one of its local rank."""
+    found = resolve_device(device)
     if found.type == "cuda" and found.index is None:
         found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if schedule.precision == "float16" and found.type != "cuda":

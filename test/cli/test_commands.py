@@ -89,9 +89,12 @@ def test_train_resume_evaluate(run, tmp_path):
 
     code, _, err = run(*train)
     assert code == 1
-    assert "holds a training" in err
-    assert run(*train, "--resume", "--set", "schedule.epochs=2")[0] == 0
+    assert "holds a training. Resume it with --resume, remove it, or" in err
+    # The run's own configuration counts, whatever --config is: the learning rate is that of the first start.
+    resume = ("train", "prepared", "--out", "run", "--device", "cpu", "--quiet", "--resume", "--config", "demo")
+    assert run(*resume, "--set", "schedule.epochs=2")[0] == 0
     assert (tmp_path / "run" / "epoch_2.pth").exists()
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors").config.schedule.learning_rate == 0.001
 
     code, out, _ = run(
         "train",
@@ -270,6 +273,10 @@ def test_mistakes_are_one_line(run, arguments, message):
         (("train", "nowhere"), "There is no folder nowhere; make a dataset with"),
         (("train", "--synthetic", "2", "--set", "epochs=3"), "--set epochs=3: expected section.name=value"),
         (("train", "--synthetic", "2", "--config", "demo", "--resume"), "holds no training to resume"),
+        (("train", "--synthetic", "2", "--device", "gpu"), "device is 'gpu'; expected 'auto', 'cpu', 'cuda'"),
+        (("train", "--synthetic", "2", "--set", "schedule.warmup_start=2"), "schedule.warmup_start is 2.0; expected"),
+        (("train", "--synthetic", "2", "--set", "schedule.decay_epochs=[0]"), "schedule.decay_epochs is (0,)"),
+        (("train", "--synthetic", "2", "--set", "schedule.keep_checkpoints=-1"), "schedule.keep_checkpoints is -1"),
     ],
 )
 def test_mistakes_in_training_are_one_line(run, arguments, message):

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,19 +18,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from support.toy_datasets import write_tiny_coco
 
 pytest.importorskip("mmdet")
 
 from support.paths import ROOT
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.checkpoint import load_checkpoint
-from opendr_panoptic_ros.errors import CheckpointError, ConfigError, PanopticError
+from opendr_panoptic_ros.config import Config, ScheduleConfig
+from opendr_panoptic_ros.datasets import CocoPanopticDataset
+from opendr_panoptic_ros.errors import CheckpointError, ConfigError, DatasetError, PanopticError
 from opendr_panoptic_ros.evaluation.run import evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.training.initialisation import initialise_weights_
+from opendr_panoptic_ros.training.hooks import ValidationLoop
+from opendr_panoptic_ros.training.initialisation import initialise_weights_, network_for, start_from_
 from opendr_panoptic_ros.training.loop import TrainingStopped
-from opendr_panoptic_ros.training.runner import latest_training_checkpoint, train
+from opendr_panoptic_ros.training.run_record import read_run_config
+from opendr_panoptic_ros.training.runner import bounded_schedule, latest_training_checkpoint, train
 
 pytestmark = pytest.mark.train
 
@@ -59,7 +67,7 @@ def test_what_a_training_leaves(with_schedule, toy_scenes, tmp_path):
     assert {"epoch", "pq", "sq", "rq", "miou", "ap"} <= history["val"][0].keys()
     assert json.loads((tmp_path / "history.json").read_text()) == history
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert names == {"epoch_1.pth", "epoch_2.pth", "last.safetensors", "best.safetensors", "history.json"}
+    assert names == {"run.yaml", "epoch_1.pth", "epoch_2.pth", "last.safetensors", "best.safetensors", "history.json"}
     assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == 1
     assert same(weights_of(tmp_path / "last.safetensors"), dict(network.state_dict()))
     assert load_checkpoint(tmp_path / "last.safetensors").config == network.config
@@ -252,3 +260,140 @@ def test_learns_eight_images_by_heart(with_schedule, toy_scenes, tmp_path):
     history = train(network, scenes, scenes, work_dir=tmp_path, seed=1, device="cpu", silent=True)
     assert history["val"][-1]["pq"] > 0.8
     assert history["val"][-1]["pq_things"] > 0.6
+
+
+def test_the_record_of_a_run(with_schedule, toy_scenes, tmp_path):
+    config = with_schedule(epochs=1)
+    train(new_network(config), toy_scenes(2), work_dir=tmp_path, seed=5, device="cpu", silent=True)
+    assert read_run_config(tmp_path) == config
+    record = yaml.safe_load((tmp_path / "run.yaml").read_text())
+    (start,) = record["starts"]
+    assert start["command"] == sys.argv
+    assert start["seed"] == 5
+    assert start["versions"]["torch"] == torch.__version__.partition("+")[0] or "+" in start["versions"]["torch"]
+    assert start["git"] is None or re.fullmatch(r"[0-9a-f]{40}", start["git"]["commit"])
+
+    longer = with_schedule(epochs=2)
+    resume = {"resume_from": tmp_path / "epoch_1.pth", "device": "cpu", "silent": True}
+    train(new_network(longer), toy_scenes(2), work_dir=tmp_path, **resume)
+    assert read_run_config(tmp_path) == longer
+    assert len(yaml.safe_load((tmp_path / "run.yaml").read_text())["starts"]) == 2
+    assert read_run_config(tmp_path / "nothing") is None
+    for text in ("[1", "5", "config: {schedule: {epochs: many}}"):
+        (tmp_path / "run.yaml").write_text(text)
+        with pytest.raises(ConfigError):
+            read_run_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"images": "scenes"}, DatasetError, "The training dataset is 'scenes'; expected a dataset such as"),
+        ({"images": None}, DatasetError, "The training dataset is None"),
+        ({"images": []}, DatasetError, "The training dataset is empty"),
+        ({"images": [1, 2]}, DatasetError, "Item 0 of the dataset is int"),
+        ({"val_images": "scenes"}, DatasetError, "The validation dataset is 'scenes'"),
+        ({"val_images": []}, DatasetError, "The validation dataset is empty"),
+        ({"device": "gpu"}, ConfigError, "device is 'gpu'; expected"),
+        ({"num_workers": -1}, ConfigError, "num_workers is -1"),
+        ({"resume_from": "nothing.pth"}, CheckpointError, "There is no checkpoint nothing.pth"),
+    ],
+)
+def test_a_start_that_fails_is_told_at_once_and_leaves_nothing(
+    with_schedule, toy_scenes, tmp_path, change, error, message
+):
+    arguments = {"images": toy_scenes(2), "val_images": None, "device": "cpu", **change}
+    network = new_network(with_schedule())
+    with pytest.raises(error, match=message):
+        train(network, arguments.pop("images"), arguments.pop("val_images"), work_dir=tmp_path / "run", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_classes_of_the_validation_are_told_before_the_first_step(with_schedule, toy_scenes, tmp_path):
+    image, annotation = toy_scenes(1)[0]
+    other = dataclasses.replace(annotation.classes, names=("street", *annotation.classes.names[1:]))
+    renamed = PanopticAnnotation(annotation.segment_map, annotation.segments, other)
+    with pytest.raises(DatasetError, match=r"The dataset's classes are street"):
+        train(new_network(with_schedule()), toy_scenes(2), [(image, renamed)], work_dir=tmp_path / "run", device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_unusable_image_is_one_line_and_leaves_no_folder(with_schedule, toy_scenes, tmp_path, num_workers):
+    scenes = [*toy_scenes(3), (toy_scenes(1)[0][0], None)]
+    network = new_network(with_schedule())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").touch()
+    with pytest.raises(DatasetError, match=r"\AImage 3 of the dataset has no annotation; [^\n]*\Z"):
+        train(network, scenes, work_dir=tmp_path / "run", device="cpu", num_workers=num_workers, silent=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+    with pytest.raises(DatasetError, match="Image 3"):
+        train(network, scenes, work_dir=tmp_path / "new", device="cpu", num_workers=num_workers, silent=True)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, [2, 5]), (2, [2, 4, 5]), (0, [1, 2, 3, 4, 5])])
+def test_old_checkpoints_are_removed_but_for_the_best(with_schedule, toy_scenes, tmp_path, monkeypatch, keep, kept):
+    scenes = toy_scenes(2)
+    qualities = iter([0.1, 0.4, 0.2, 0.3, 0.1])
+    figures = dict.fromkeys(("pq", "sq", "rq", "pq_things", "pq_stuff", "miou", "ap"), 0.0)
+    monkeypatch.setattr(ValidationLoop, "_evaluate", lambda self: {**figures, "pq": next(qualities)})
+    network = new_network(with_schedule(epochs=5, keep_checkpoints=keep))
+    train(network, scenes, scenes, work_dir=tmp_path, device="cpu", silent=True)
+    assert sorted(int(path.stem[6:]) for path in tmp_path.glob("epoch_*.pth")) == kept
+    assert latest_training_checkpoint(tmp_path) == tmp_path / "epoch_5.pth"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "batches", "warmup", "decays"),
+    [
+        ({"epochs": 160, "warmup_iterations": 500, "decay_epochs": (120, 144)}, 2975, 500, (120, 144)),  # cityscapes
+        ({"epochs": 4, "warmup_iterations": 300, "decay_epochs": (3,)}, 1667, 300, (3,)),  # demo
+        ({"epochs": 6, "warmup_iterations": 300, "decay_epochs": (3,)}, 5, 6, (3,)),  # 30 steps
+        ({"epochs": 20, "warmup_iterations": 500, "decay_epochs": (120, 144)}, 100, 400, (15, 18)),
+        ({"epochs": 10, "warmup_iterations": 300, "decay_epochs": (3,)}, 3, 6, (9,)),
+        ({"epochs": 1, "warmup_iterations": 300, "decay_epochs": (3,)}, 2, 3, ()),
+        ({"epochs": 100, "warmup_iterations": 0, "decay_epochs": (20, 60)}, 100, 0, (20, 60)),
+        ({"epochs": 5, "warmup_iterations": 1, "decay_epochs": ()}, 10, 1, ()),
+    ],
+)
+def test_warmup_and_decay_fit_the_training(schedule, batches, warmup, decays):
+    bounded = bounded_schedule(ScheduleConfig(**schedule), batches_per_epoch=batches)
+    assert (bounded.warmup_iterations, bounded.decay_epochs) == (warmup, decays)
+
+
+def test_a_warmup_of_one_step_does_not_last(with_schedule, toy_scenes, tmp_path):
+    network = new_network(with_schedule(epochs=1, warmup_iterations=1))
+    history = train(network, toy_scenes(4), work_dir=tmp_path, device="cpu", silent=True)
+    assert history["train"][0]["learning_rate"] == pytest.approx(0.02)
+
+
+def test_no_progress_in_quality_is_told(with_schedule, toy_scenes, tmp_path, capsys):
+    scenes = toy_scenes(2)
+    config = with_schedule(epochs=6, evaluate_every=6)
+    blind = dataclasses.replace(
+        config, test=dataclasses.replace(config.test, score_threshold=1.0, min_stuff_area=10**6)
+    )
+    history = train(new_network(blind), scenes, scenes, work_dir=tmp_path, device="cpu", silent=True)
+    assert max(row["pq"] for row in history["val"]) < 0.01
+    assert "but the best PQ is 0.00 %" in "".join(capsys.readouterr())
+
+
+@pytest.mark.slow
+def test_a_short_fine_tuning_with_a_preset_learns(tmp_path):
+    """30 steps on 15 small images of other classes: PQ was 0, because of the schedule for thousands of images."""
+    write_tiny_coco(tmp_path / "raw", num_train=15, num_val=1, height=120, width=160)
+    CocoPanopticDataset.prepare_data(tmp_path / "raw", tmp_path / "data", num_workers=1)
+    images = CocoPanopticDataset(tmp_path / "data" / "train")
+    demo = Config.load("demo")
+    config = dataclasses.replace(
+        demo,
+        test=dataclasses.replace(demo.test, long_side_px=160, short_side_px=128),
+        data=dataclasses.replace(demo.data, crop_width_px=160, crop_height_px=128),
+        schedule=dataclasses.replace(demo.schedule, epochs=6, evaluate_every=6),
+    )
+    network = network_for(config, images.classes, start=None, seed=0)
+    start_from_(network, "demo")
+    history = train(network, images, images, work_dir=tmp_path / "run", device="cpu", silent=True)
+    assert len(history["train"]) * len(images) == 90  # in batches of 3: 30 steps
+    assert history["val"][0]["pq"] > 0.05
