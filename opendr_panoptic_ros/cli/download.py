@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +16,17 @@ from opendr_panoptic_ros.cli.common import user_errors
 
 def download(
     trained_on: Annotated[str, typer.Argument(help="cityscapes or kitti.")] = "cityscapes",
-    out: Annotated[Path | None, typer.Option(help="Folder; left out, where the name is looked for.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the file. Default: where the name is looked for.")] = None,
     url: Annotated[
-        str | None, typer.Option(help="Folder on a server, if not OpenDR's.", envvar="OPENDR_PANOPTIC_WEIGHTS_URL")
+        str | None,
+        typer.Option(help="Folder on a server.", envvar="OPENDR_PANOPTIC_WEIGHTS_URL"),
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="Checksum the file must have.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="Checksum of the file. Without it, plain FTP trusts everyone on the way.")
+    ] = None,
 ) -> None:
-    """Fetch the released weights, once; a broken transfer is resumed by calling again. Prints the file's path."""
+    """Download the released weights and print the path of the file; call again to resume an interrupted transfer."""
     with user_errors():
         from opendr_panoptic_ros.download import download_weights
 
-        typer.echo(download_weights(trained_on, out, url=url, sha256=sha256))
+        typer.echo(os.fsencode(download_weights(trained_on, out, url=url, sha256=sha256)))

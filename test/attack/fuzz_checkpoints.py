@@ -243,7 +243,7 @@ def main() -> None:
         return
     outcome = attack(arguments.count, arguments.first)
     print(dict(outcome.counts), f"slowest {outcome.max_seconds:.2f} s, memory grew by {outcome.max_grown_mb:.0f} MB")
-    for seed, result in outcome.faults:
+    for seed, result in outcome.faults[:20]:
         print(f"seed {seed}: {result}")
     sys.exit(bool(outcome.faults))
 
