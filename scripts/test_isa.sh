@@ -8,8 +8,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 tests=(
-    test/network test/training test/evaluation test/test_checkpoint.py test/test_demo_model.py test/test_inference.py
-    test/test_learner.py test/test_opendr_compat.py test/ros/test_demo_model.py test/demo/test_demo.py
+    test/network test/training test/evaluation test/test_backends.py test/test_checkpoint.py test/test_demo_model.py
+    test/test_inference.py test/test_learner.py test/test_opendr_compat.py test/ros/test_demo_model.py test/demo/test_demo.py
 )
 capabilities=(default)
 isas=(SSE41)
