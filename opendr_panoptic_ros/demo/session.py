@@ -304,7 +304,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 def _ros_node() -> Iterator[tuple[Node, Callable[[], None]]]:
     """Yield a node, and a function that serves its next event or waits for one for a fraction of a second."""
     context = rclpy.Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node("demo_recorder", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

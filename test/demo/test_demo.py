@@ -172,7 +172,8 @@ def test_no_process_is_left_when_the_demo_is_stopped(tmp_path, tiny_checkpoint, 
 @pytest.mark.slow
 def test_a_picture_that_cannot_be_read_ends_the_demo(tmp_path, tiny_checkpoint, pictures):
     pytest.importorskip("opendr_panoptic_ros.msg")
-    folder, out = tmp_path / "pictures", tmp_path / "out"
+    # The name is not UTF-8, which neither OpenCV nor ROS accepts.
+    folder, out = tmp_path / os.fsdecode(b"pictures \xdf"), tmp_path / "out"
     shutil.copytree(pictures, folder)
     whole = (folder / "00.png").read_bytes()
     (folder / "05.png").write_bytes(whole[: len(whole) // 2])
