@@ -183,7 +183,7 @@ class DataConfig(Section):
 class ScheduleConfig(Section):
     """Settings of the training. The defaults are the published ones for Cityscapes.
 
-    Warm-up and decays are fitted to the length of short trainings; see `training.runner.bounded_schedule`.
+    Warm-up and decays are fitted to the length of short trainings; see `training.schedule.bounded_schedule`.
 
     Attributes:
         epochs: Number of passes over the training images.

@@ -67,8 +67,8 @@ def train(
         from opendr_panoptic_ros.training.initialisation import network_for, start_from_
         from opendr_panoptic_ros.training.loop import TrainingStopped
         from opendr_panoptic_ros.training.run_record import read_run_config
-        from opendr_panoptic_ros.training.runner import latest_training_checkpoint
         from opendr_panoptic_ros.training.runner import train as train_network
+        from opendr_panoptic_ros.training.states import latest_training_checkpoint
 
         console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only the first process of torchrun prints
         if (data is None) == (synthetic == 0):

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import datetime as dt
 import os
 import re
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,7 +25,7 @@ from opendr_panoptic_ros.annotation import LabelledImages, labelled_image, requi
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError, DatasetError
-from opendr_panoptic_ros.files import is_file, write_whole
+from opendr_panoptic_ros.files import write_whole
 from opendr_panoptic_ros.inference import resolve_device
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training import mmcv_ops
@@ -37,16 +35,20 @@ from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, 
 from opendr_panoptic_ros.training.loop import StoppableEpochs
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
 from opendr_panoptic_ros.training.run_record import write_run_record
-from opendr_panoptic_ros.weight_files.stored import load_state_dict
+from opendr_panoptic_ros.training.schedule import bounded_schedule, optim_wrapper, param_schedulers
+from opendr_panoptic_ros.training.states import (
+    STOPPED,
+    epoch_checkpoints,
+    latest_training_checkpoint,
+    read_training_checkpoint,
+    removed_on_failure,
+)
 
 mmcv_ops.install()
 from mmengine.model import MMDistributedDataParallel  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
-STOPPED = "stopped.pth"
-"""Checkpoint of a training that was stopped within an epoch."""
 _EMA_WARMUP_STEPS = 10
-_MIN_WARMUP = 3
 _DISTRIBUTED_TIMEOUT = dt.timedelta(hours=6)  # the other processes wait while one evaluates
 
 
@@ -109,7 +111,7 @@ def train(
 
     started_here = _join_processes(found)
     is_first = not dist.is_initialized() or dist.get_rank() == 0
-    with _nothing_left_of_a_failed_start(work_dir) if is_first else nullcontext(), _errors_of_workers():
+    with removed_on_failure(work_dir) if is_first else nullcontext(), _errors_of_workers():
         try:
             if is_first:
                 write_run_record(work_dir, network.config, seed=seed)
@@ -129,23 +131,6 @@ def train(
                 dist.destroy_process_group()
     network.eval()
     return history.to_dict()
-
-
-@contextmanager
-def _nothing_left_of_a_failed_start(work_dir: Path) -> Iterator[None]:
-    """Remove what a training has written to its folder when it fails within its first epoch."""
-    existed = work_dir.is_dir()
-    before = set(work_dir.iterdir()) if existed else set()
-    try:
-        yield
-    except BaseException:
-        written = set(work_dir.iterdir()) - before if work_dir.is_dir() else set()
-        if not any(path.suffix == ".pth" or path.name == "history.json" for path in written):
-            for path in written:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            if work_dir.is_dir() and not existed:
-                work_dir.rmdir()
-        raise
 
 
 @contextmanager
@@ -221,8 +206,8 @@ class PanopticRunner(Runner):
             val_dataloader=val_images,
             val_cfg={"type": ValidationLoop} if validate else None,
             val_evaluator={} if validate else None,  # mmengine requires one; ours is in the loop
-            optim_wrapper=_optim_wrapper(schedule),
-            param_scheduler=_param_schedulers(bounded),
+            optim_wrapper=optim_wrapper(schedule),
+            param_scheduler=param_schedulers(bounded),
             default_hooks={"checkpoint": None},
             custom_hooks=custom_hooks,
             env_cfg={"mp_cfg": {"opencv_num_threads": cv2.getNumThreads()}},
@@ -283,7 +268,7 @@ class PanopticRunner(Runner):
         """Remove checkpoints up to `epoch`, but the latest ones and that of the epoch with the highest PQ."""
         if self._keep_checkpoints == 0:
             return
-        earlier = {number: path for number, path in _epoch_checkpoints(Path(self.work_dir)).items() if number <= epoch}
+        earlier = {number: path for number, path in epoch_checkpoints(Path(self.work_dir)).items() if number <= epoch}
         for number in sorted(earlier)[: -self._keep_checkpoints]:
             if number != self.history.best_epoch:
                 earlier[number].unlink()
@@ -325,102 +310,10 @@ class PanopticRunner(Runner):
         """Log nothing: mmengine would print pages about the machine."""
 
 
-def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read an `epoch_N.pth` or `stopped.pth`.
-
-    Args:
-        path: The file; `~` is expanded.
-
-    Returns:
-        Its content.
-
-    Raises:
-        CheckpointError: The file is missing, unreadable, or not a checkpoint of a training.
-    """
-    path = Path(path).expanduser()
-    if not is_file(path):
-        raise CheckpointError(f"There is no checkpoint {path} to resume from.")
-    content = load_state_dict(path)
-    wanted = {"epoch", "batches_done", "iteration", "seed", "state_dict", "optimizer", "param_schedulers"}
-    if not wanted <= content.keys():
-        raise CheckpointError(f"{path} is not an epoch_N.pth of this package's training; resume from one of those.")
-    return content
-
-
-def latest_training_checkpoint(work_dir: str | Path) -> Path | None:
-    """Find the checkpoint to resume from.
-
-    Args:
-        work_dir: Folder of a training; `~` is expanded.
-
-    Returns:
-        `stopped.pth` if there is one, else the `epoch_N.pth` of the latest epoch, else None.
-    """
-    work_dir = Path(work_dir).expanduser()
-    if (work_dir / STOPPED).exists():
-        return work_dir / STOPPED
-    found = _epoch_checkpoints(work_dir)
-    return found[max(found)] if found else None
-
-
-def _epoch_checkpoints(work_dir: Path) -> dict[int, Path]:
-    """Return the `epoch_N.pth` of a folder by N."""
-    return {
-        int(match[1]): path
-        for path in work_dir.glob("epoch_*.pth")
-        if (match := re.fullmatch(r"epoch_(\d+)", path.stem))
-    }
-
-
-def bounded_schedule(schedule: ScheduleConfig, *, batches_per_epoch: int) -> ScheduleConfig:
-    """Fit warm-up and decay to the length of a training; presets are made for datasets of thousands of images.
-
-    The warm-up takes at most a fifth of the training. Where the last decay would come after the end, or before a third
-    of the training, all decays are moved in proportion, so that the last one comes after nine tenths.
-
-    Args:
-        schedule: The configured schedule.
-        batches_per_epoch: Batches of one epoch in one process.
-
-    Returns:
-        The schedule to use.
-    """
-    warmup = min(schedule.warmup_iterations, max(_MIN_WARMUP, schedule.epochs * batches_per_epoch // 5))
-    decays = schedule.decay_epochs
-    if decays and not schedule.epochs / 3 <= max(decays) < schedule.epochs:
-        factor = 0.9 * schedule.epochs / max(decays)
-        decays = tuple(epoch for epoch in (round(factor * decay) for decay in decays) if 0 < epoch < schedule.epochs)
-    return dataclasses.replace(schedule, warmup_iterations=warmup, decay_epochs=decays)
-
-
 def _plain_model(model: nn.Module) -> TrainableEfficientPS:
     """Return the model without the wrapper that averages gradients."""
     plain = model.module if isinstance(model, MMDistributedDataParallel) else model
     return cast(TrainableEfficientPS, plain)
-
-
-def _optim_wrapper(schedule: ScheduleConfig) -> dict[str, Any]:
-    optimizer: dict[str, Any] = {
-        "type": schedule.optimizer, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay
-    }  # fmt: skip
-    if schedule.optimizer == "SGD":
-        optimizer["momentum"] = schedule.momentum
-    wrapper: dict[str, Any] = {"optimizer": optimizer, "accumulative_counts": schedule.accumulate}
-    if schedule.max_gradient_norm > 0:
-        wrapper["clip_grad"] = {"max_norm": schedule.max_gradient_norm}
-    if schedule.precision == "float16":  # small gradients would become zero without a scaled loss
-        return {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": "dynamic", **wrapper}
-    return {"type": "OptimWrapper", **wrapper}
-
-
-def _param_schedulers(schedule: ScheduleConfig) -> list[dict[str, Any]]:
-    schedulers: list[dict[str, Any]] = [
-        {"type": "MultiStepLR", "milestones": list(schedule.decay_epochs), "gamma": schedule.decay, "by_epoch": True}
-    ]
-    if schedule.warmup_iterations > 1:  # mmengine would stay at the start value of a warm-up of one step
-        warmup = {"type": "LinearLR", "start_factor": schedule.warmup_start, "by_epoch": False}
-        schedulers.insert(0, {**warmup, "begin": 0, "end": schedule.warmup_iterations})
-    return schedulers
 
 
 def _training_device(device: str | torch.device, schedule: ScheduleConfig) -> torch.device:

@@ -37,7 +37,9 @@ from opendr_panoptic_ros.training.hooks import ValidationLoop
 from opendr_panoptic_ros.training.initialisation import initialise_weights_, network_for, start_from_
 from opendr_panoptic_ros.training.loop import TrainingStopped
 from opendr_panoptic_ros.training.run_record import read_run_config
-from opendr_panoptic_ros.training.runner import bounded_schedule, latest_training_checkpoint, train
+from opendr_panoptic_ros.training.runner import train
+from opendr_panoptic_ros.training.schedule import bounded_schedule
+from opendr_panoptic_ros.training.states import latest_training_checkpoint
 
 pytestmark = pytest.mark.train
 
