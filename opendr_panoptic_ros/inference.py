@@ -92,21 +92,33 @@ class PanopticSegmenter:
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
 
     @overload
-    def __call__(self, images: NDArray[np.uint8], *, thresholds: Thresholds | None = None) -> PanopticPrediction: ...
+    def __call__(
+        self, images: NDArray[np.uint8], *, thresholds: Thresholds | None = None, with_confidence: bool = False
+    ) -> PanopticPrediction: ...
 
     @overload
     def __call__(
-        self, images: Sequence[NDArray[np.uint8]], *, thresholds: Thresholds | None = None
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        *,
+        thresholds: Thresholds | None = None,
+        with_confidence: bool = False,
     ) -> list[PanopticPrediction]: ...
 
     def __call__(
-        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, thresholds: Thresholds | None = None
+        self,
+        images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
+        *,
+        thresholds: Thresholds | None = None,
+        with_confidence: bool = False,
     ) -> PanopticPrediction | list[PanopticPrediction]:
         """Segment one image, or each image of a list, at the image's own resolution.
 
         Args:
             images: uint8 RGB `(H, W, 3)`, or a list of them; images of equal size run as one batch.
             thresholds: Replacements for the thresholds of `config`, for this call only.
+            with_confidence: Whether the predictions get the probability of each pixel's class, from which
+                `PanopticPrediction.confidence_map` is made.
 
         Returns:
             One prediction, or a list of predictions in the order of the images.
@@ -118,14 +130,15 @@ class PanopticSegmenter:
         """
         test = self.config.test if thresholds is None else self.config.test.with_thresholds(thresholds)
         if isinstance(images, np.ndarray):
-            return self._predict([_checked(images)], test)[0]
+            return self._predict([_checked(images)], test, with_confidence)[0]
         if not isinstance(images, Sequence) or isinstance(images, (str, bytes)):
             raise TypeError(f"images is {type(images).__name__}; expected a uint8 array (H, W, 3) or a list of them.")
         batch = [_checked(image) for image in images]
         predictions: dict[int, PanopticPrediction] = {}
         for shape in dict.fromkeys(image.shape for image in batch):
             places = [place for place, image in enumerate(batch) if image.shape == shape]
-            predictions.update(zip(places, self._predict([batch[place] for place in places], test), strict=True))
+            predicted = self._predict([batch[place] for place in places], test, with_confidence)
+            predictions.update(zip(places, predicted, strict=True))
         return [predictions[place] for place in range(len(batch))]
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
@@ -156,12 +169,21 @@ class PanopticSegmenter:
             return self._network.head_outputs(self._dense_part(x), fitted, self.config.test)[0]
 
     @torch.inference_mode()
-    def _predict(self, images: list[NDArray[np.uint8]], test: TestConfig) -> list[PanopticPrediction]:
+    def _predict(
+        self, images: list[NDArray[np.uint8]], test: TestConfig, with_confidence: bool
+    ) -> list[PanopticPrediction]:
         x, fitted = self._input(images)
         height, width = images[0].shape[:2]
         with self._exactness():
             dense = self._dense_part(x)
-            return self._network.fuse(dense, fitted, test, classes=self.config.classes, output_size=(height, width))
+            return self._network.fuse(
+                dense,
+                fitted,
+                test,
+                classes=self.config.classes,
+                output_size=(height, width),
+                with_confidence=with_confidence,
+            )
 
     def _input(self, images: list[NDArray[np.uint8]]) -> tuple[Tensor, tuple[int, int]]:
         """Return the network's input, and height and width of the images inside its padding."""

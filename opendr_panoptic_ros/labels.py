@@ -187,3 +187,19 @@ CITYSCAPES = ClassTable(
     dataset_ids=tuple(dataset_id for _, dataset_id, _ in _CITYSCAPES),
 )
 """The 19 Cityscapes classes, also those of the KITTI panoptic dataset."""
+
+_MOVING = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+
+
+def moving_classes(classes: ClassTable) -> tuple[str, ...]:
+    """Return the names of the classes whose instances can move by themselves.
+
+    Args:
+        classes: The classes.
+
+    Returns:
+        Those of person, rider, car, truck, bus, train, motorcycle and bicycle that are in the table; all things if
+        none of them is.
+    """
+    things = classes.names[classes.num_stuff :]
+    return tuple(name for name in things if name in _MOVING) or things

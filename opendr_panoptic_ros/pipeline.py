@@ -80,7 +80,12 @@ class FramePipeline:
         self._trackers: dict[str, InstanceTracker] = {}
 
     def process(
-        self, frames: Sequence[Frame], *, thresholds: Thresholds | None = None, keep_classes: Collection[str] = ()
+        self,
+        frames: Sequence[Frame],
+        *,
+        thresholds: Thresholds | None = None,
+        keep_classes: Collection[str] = (),
+        with_confidence: bool = False,
     ) -> list[FrameResult]:
         """Process frames of one or several cameras.
 
@@ -91,6 +96,7 @@ class FramePipeline:
             frames: Frames in any order; those of one camera must be in temporal order if `track_ids` is set.
             thresholds: Thresholds that replace those of the segmenter; None keeps all of them.
             keep_classes: Names of the classes to keep; pixels of other classes become void. Empty keeps all.
+            with_confidence: Whether the predictions get a `confidence_map`.
 
         Returns:
             One result for each frame, in the order of `frames`. Errors of frames are returned, not raised.
@@ -107,7 +113,7 @@ class FramePipeline:
             length = self._max_batch or len(indices)
             for start in range(0, len(indices), length):
                 batch = indices[start : start + length]
-                predicted = self._predict([frames[index] for index in batch], thresholds)
+                predicted = self._predict([frames[index] for index in batch], thresholds, with_confidence)
                 results.update(zip(batch, predicted, strict=True))
         return [self._postprocess(results[index], keep_classes) for index in range(len(frames))]
 
@@ -128,10 +134,14 @@ class FramePipeline:
             return error
         return None
 
-    def _predict(self, frames: Sequence[Frame], thresholds: Thresholds | None) -> list[FrameResult]:
+    def _predict(
+        self, frames: Sequence[Frame], thresholds: Thresholds | None, with_confidence: bool
+    ) -> list[FrameResult]:
         """Predict frames of equal size. If several fail together, each of them is tried alone."""
         try:
-            predictions = self.segmenter([frame.image_rgb for frame in frames], thresholds=thresholds)
+            predictions = self.segmenter(
+                [frame.image_rgb for frame in frames], thresholds=thresholds, with_confidence=with_confidence
+            )
         except Exception as error:  # noqa: BLE001 - a frame fails alone, whatever the reason
             # After running out of memory, the local variables in the traceback would hold the memory of the batch.
             traceback.clear_frames(error.__traceback__)
@@ -140,7 +150,9 @@ class FramePipeline:
             return [FrameResult(frame, prediction) for frame, prediction in zip(frames, predictions, strict=True)]
         if len(frames) == 1:
             return [FrameResult(frames[0], error=failure)]
-        return [replace(self._predict([frame], thresholds)[0], batch_error=failure) for frame in frames]
+        return [
+            replace(self._predict([frame], thresholds, with_confidence)[0], batch_error=failure) for frame in frames
+        ]
 
     def _postprocess(self, result: FrameResult, keep_classes: Collection[str]) -> FrameResult:
         frame, prediction = result.frame, result.prediction

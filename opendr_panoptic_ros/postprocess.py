@@ -82,20 +82,21 @@ def _read_pixels(path: str | Path) -> NDArray[Any] | None:
     return None
 
 
-def check_class_names(names: Collection[str], known: Sequence[str]) -> None:
-    """Check the class names of a class filter.
+def check_class_names(names: Collection[str], known: Sequence[str], option: str = "classes") -> None:
+    """Check the class names of an option.
 
     Args:
-        names: Class names to keep.
-        known: Names of the classes that the network distinguishes.
+        names: Class names that were given.
+        known: Names of the classes that results can have.
+        option: Name of the option, for the error message.
 
     Raises:
-        ConfigError: At least one of `names` is not a class of the network.
+        ConfigError: At least one of `names` is not in `known`.
     """
     unknown = sorted(set(names) - set(known))
     if unknown:
         named = ", ".join(map(quoted, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        raise ConfigError(f"classes has {named}; expected some of {', '.join(known)}.")
+        raise ConfigError(f"{option} has {named}; expected some of {', '.join(known)}.")
 
 
 def keep_classes(prediction: PanopticPrediction, names: Collection[str]) -> PanopticPrediction:

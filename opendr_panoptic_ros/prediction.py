@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 
 
@@ -51,20 +53,29 @@ class PanopticPrediction:
         segment_map: `(H, W)` int32, the `id` of the pixel's segment, 0 for void.
         segments: The segments of the map.
         classes: Classes of the train ids.
+        stuff_probability: `(H, W)` uint8, 255 times the softmax probability of the pixel's class in the semantic head,
+            rounded; only pixels of stuff segments count. None if it was not computed.
 
     Raises:
-        ValueError: `segment_map` has another shape or dtype.
+        ValueError: A map has another shape or dtype.
     """
 
     segment_map: NDArray[np.int32]
     segments: tuple[Segment, ...]
     classes: ClassTable = CITYSCAPES
+    stuff_probability: NDArray[np.uint8] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         segment_map = np.asarray(self.segment_map)
         if segment_map.ndim != 2 or segment_map.dtype != np.int32:
             raise ValueError(
                 f"segment_map is {segment_map.dtype} of shape {segment_map.shape}; expected int32 of shape (H, W)."
+            )
+        probability = self.stuff_probability
+        if probability is not None and (probability.shape != segment_map.shape or probability.dtype != np.uint8):
+            raise ValueError(
+                f"stuff_probability is {probability.dtype} of shape {probability.shape}; expected uint8 of shape "
+                f"{segment_map.shape}."
             )
         object.__setattr__(self, "segments", tuple(self.segments))
 
@@ -99,6 +110,42 @@ class PanopticPrediction:
                 dataset_id = dataset_id * 1000 + (segment.instance_number or count[segment.class_id])
             ids[segment.id] = dataset_id
         return self._by_segment(ids, 0, np.int32)
+
+    @cached_property
+    def packed_map(self) -> NDArray[np.int32]:
+        """`(H, W)` int32: class id · 65536 + instance id; the instance id of stuff is 0; void is -1."""
+        ids = {s.id: (s.class_id << 16) + (s.id if s.is_thing else 0) for s in self.segments}
+        return self._by_segment(ids, -1, np.int32)
+
+    @cached_property
+    def confidence_map(self) -> NDArray[np.uint8]:
+        """`(H, W)` uint8: 255 times the confidence in the class of each pixel's segment, rounded; 0 for void.
+
+        It is the detection score of things, and `stuff_probability` for stuff.
+
+        Raises:
+            PanopticError: `stuff_probability` was not computed.
+        """
+        if self.stuff_probability is None:
+            raise PanopticError(
+                "The prediction has no confidence; request it from the segmenter: with_confidence=True."
+            )
+        scores = {s.id: round(255 * min(max(s.score, 0.0), 1.0)) for s in self.segments if s.is_thing}
+        confidence: NDArray[np.uint8] = self._by_segment(scores, 0, np.uint8)
+        is_stuff = self._by_segment({s.id: True for s in self.segments if not s.is_thing}, False, np.bool_)
+        np.copyto(confidence, self.stuff_probability, where=is_stuff)
+        return confidence
+
+    def class_mask(self, names: Collection[str]) -> NDArray[np.uint8]:
+        """Return a mask of classes.
+
+        Args:
+            names: Names of classes.
+
+        Returns:
+            `(H, W)` uint8: 255 for pixels of these classes, else 0.
+        """
+        return self._by_segment({s.id: 255 for s in self.segments if s.label in names}, 0, np.uint8)
 
     def _by_segment(self, values: dict[int, int], default: int, dtype: DTypeLike) -> NDArray[Any]:
         """Map each pixel's segment id to a value; `default` where `values` has none."""

@@ -206,7 +206,7 @@ def _resized(prediction: PanopticPrediction, height: int, width: int) -> Panopti
         x1, y1, x2, y2 = (round(float(v)) for v in np.multiply(s.box_xyxy_px, factors))
         segments.append(dataclasses.replace(s, box_xyxy_px=(x1, y1, x2, y2)))
     segment_map: NDArray[Any] = cv2.resize(prediction.segment_map, (width, height), interpolation=cv2.INTER_NEAREST)
-    return dataclasses.replace(prediction, segment_map=segment_map, segments=tuple(segments))
+    return dataclasses.replace(prediction, segment_map=segment_map, segments=tuple(segments), stuff_probability=None)
 
 
 def _draw_labels(canvas: NDArray[np.uint8], prediction: PanopticPrediction) -> None:

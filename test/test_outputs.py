@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -12,8 +13,17 @@ import pytest
 from support.paths import ROOT
 
 from opendr_panoptic_ros.codec.image import decode, encode
-from opendr_panoptic_ros.labels import CITYSCAPES
-from opendr_panoptic_ros.outputs import CAMERA_INFO, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
+from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable, moving_classes
+from opendr_panoptic_ros.outputs import (
+    CAMERA_INFOS,
+    COMPRESSED,
+    LABEL_INFO,
+    OUTPUTS,
+    SEGMENTATION,
+    RenderContext,
+    need_confidence,
+)
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
 
@@ -26,7 +36,8 @@ def context() -> RenderContext:
         Segment(2, 13, "car", True, 0.9, 18, (0, 5, 6, 8)),
     )
     image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
-    return RenderContext(image, PanopticPrediction(segment_map, segments, CITYSCAPES))
+    probability = np.full((8, 12), 128, np.uint8)
+    return RenderContext(image, PanopticPrediction(segment_map, segments, CITYSCAPES, stuff_probability=probability))
 
 
 @pytest.mark.parametrize("topic", OUTPUTS)
@@ -44,6 +55,35 @@ def test_the_visualization_is_drawn_once(context: RenderContext) -> None:
     assert decode(encode(OUTPUTS[topic].pixels(context), "rgb8")).shape == (8, 12, 3)
 
 
+def test_mask_confidence_and_packed_on_paper(context: RenderContext) -> None:
+    """Road in rows 0 to 3, a car below on the left, the rest void."""
+    void, road, car = (4, 0), (0, 0), (5, 0)
+    at = {topic: OUTPUTS[topic].pixels(context) for topic in ("mask", "confidence", "packed")}
+    assert [at["mask"][p] for p in (void, road, car)] == [0, 0, 255]
+    assert [at["confidence"][p] for p in (void, road, car)] == [0, 128, 230]  # 0.9 · 255 = 229.5, to even
+    assert [at["packed"][p] for p in (void, road, car)] == [-1, 0, 13 * 65536 + 2]
+    chosen = dataclasses.replace(context, mask_classes=["road"])
+    assert [OUTPUTS["mask"].pixels(chosen)[p] for p in (void, road, car)] == [0, 255, 0]
+    nothing = dataclasses.replace(context, mask_classes=[])
+    assert not OUTPUTS["mask"].pixels(nothing).any()
+
+
+def test_confidence_has_to_be_requested(context: RenderContext) -> None:
+    assert need_confidence(["semantic", "confidence", "segmentation"])
+    assert not need_confidence(["semantic", "mask", "segmentation"])
+    without = dataclasses.replace(context.prediction, stuff_probability=None)
+    with pytest.raises(PanopticError, match="with_confidence=True"):
+        OUTPUTS["confidence"].pixels(dataclasses.replace(context, prediction=without))
+    with pytest.raises(ValueError, match=r"stuff_probability is uint8 of shape \(2, 2\); expected uint8 of shape"):
+        dataclasses.replace(context.prediction, stuff_probability=np.zeros((2, 2), np.uint8))
+
+
+def test_the_classes_that_move() -> None:
+    assert moving_classes(CITYSCAPES) == CITYSCAPES.names[11:]
+    assert moving_classes(ClassTable.from_dict({"names": ["floor", "chair", "person"], "num_stuff": 1})) == ("person",)
+    assert moving_classes(ClassTable.unnamed(1, 2)) == ("thing 1", "thing 2")
+
+
 def documented(page: str) -> set[str]:
     """Return the topics below `panoptic/` in the tables of a page of docs/."""
     text = (ROOT / "docs" / page).read_text("utf-8")
@@ -51,7 +91,7 @@ def documented(page: str) -> set[str]:
     return {topic for row in rows for topic in re.findall(r"`[^`]*panoptic/([\w/]+)`", row)}
 
 
-@pytest.mark.parametrize("topic", [*OUTPUTS, *COMPRESSED, SEGMENTATION, CAMERA_INFO, LABEL_INFO])
+@pytest.mark.parametrize("topic", [*OUTPUTS, *COMPRESSED, SEGMENTATION, *CAMERA_INFOS, LABEL_INFO])
 def test_every_output_is_documented(topic: str) -> None:
     assert topic in documented("topics.md")
     if topic in {*OUTPUTS, SEGMENTATION}:

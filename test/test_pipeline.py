@@ -132,3 +132,22 @@ def test_each_camera_is_tracked_by_itself(segmenter: PanopticSegmenter) -> None:
     pipeline.reset_tracking("unknown")
     (reset,) = pipeline.process([Frame(image, "front", 20.1)])
     assert instance_ids(reset.prediction) == ids
+
+
+def test_confidence_follows_the_segments(segmenter: PanopticSegmenter) -> None:
+    """Filter, ego mask and tracking change segments; the confidence is that of what remains."""
+    image, is_ego = noise(0), np.zeros((64, 128), bool)
+    is_ego[40:] = True
+    plain = segmenter(image)
+    assert plain.stuff_probability is None
+    whole = segmenter(image, with_confidence=True)
+    kept = {segment.label for segment in whole.segments[::2]}
+    pipeline = FramePipeline(segmenter, ego_masks={"": EgoMask(is_ego, "mask.png")}, track_ids=True)
+    (result,) = pipeline.process([Frame(image)], keep_classes=kept, with_confidence=True)
+    assert is_equal(whole, plain)
+    assert result.prediction is not None
+    is_kept = result.prediction.segment_map > 0
+    assert is_kept.any()
+    assert not is_kept.all()
+    assert (whole.confidence_map[whole.segment_map > 0] > 0).any()
+    np.testing.assert_array_equal(result.prediction.confidence_map, np.where(is_kept, whole.confidence_map, 0))

@@ -17,6 +17,7 @@ from opendr_panoptic_ros.bags.results import TYPE_NAMES, BagFrame, read_frame, s
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
 from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
+from opendr_panoptic_ros.outputs import need_confidence
 from opendr_panoptic_ros.pipeline import Frame, FramePipeline
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -164,6 +165,7 @@ class Labeller:
         results = self._pipeline.process(
             [Frame(frame.image_rgb, camera=frame.message.topic, time_s=frame.time_s) for frame in frames.values()],
             keep_classes=self._keep_classes,
+            with_confidence=need_confidence(self._outputs),
         )
         predictions = {}
         for place, result in zip(frames, results, strict=True):

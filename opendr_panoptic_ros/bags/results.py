@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,17 +15,39 @@ from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.codec.compressed import decode_compressed
 from opendr_panoptic_ros.codec.image import decode, encode
-from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
+from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, quoted
 from opendr_panoptic_ros.outputs import OUTPUTS, SEGMENTATION, VISUALIZATION, RenderContext
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 SEGMENTATION_TYPE = "opendr_panoptic_ros/msg/PanopticSegmentation"
-LABELS = (*(topic for topic, output in OUTPUTS.items() if output.audience == "machine"), SEGMENTATION)
-"""Topics below `panoptic/` of labels and ids; every labelled bag has them."""
+LABELS = (
+    *(topic for topic, output in OUTPUTS.items() if output.audience == "machine" and output.in_bags),
+    SEGMENTATION,
+)
+"""Topics below `panoptic/` of labels and ids that a labelled bag has unless other outputs are chosen."""
 COLORS = tuple(topic for topic, output in OUTPUTS.items() if output.audience == "people" and topic != VISUALIZATION)
 """Topics below `panoptic/` of colour maps."""
 TYPE_NAMES = dict.fromkeys(OUTPUTS, IMAGE) | {SEGMENTATION: SEGMENTATION_TYPE}
 """Message types of the outputs that a bag can hold, by topic below `panoptic/`."""
+
+
+def output_names(values: Sequence[str]) -> list[str]:
+    """Return the names of outputs given with `--outputs`.
+
+    Args:
+        values: The option's values, each one name or several separated by commas.
+
+    Returns:
+        The names, each once.
+
+    Raises:
+        PanopticError: There is no output of that name.
+    """
+    names = dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip())
+    unknown = [quoted(name) for name in names if name not in TYPE_NAMES]
+    if unknown:
+        raise PanopticError(f"--outputs has {', '.join(unknown[:5])}; expected some of {', '.join(TYPE_NAMES)}.")
+    return list(names)
 
 
 class BagFrame(NamedTuple):

@@ -32,6 +32,13 @@ def bag(
         float | None, typer.Option(min=0, max=1e9, help="End this many seconds after the bag's start.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a topic.")] = 1,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write exactly these results: names of topics below panoptic/, separated by commas. May be repeated. "
+            "[default: all but mask, confidence and packed]"
+        ),
+    ] = None,
     colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,
     overlay: Annotated[bool, typer.Option(help="Write the images with the class colours drawn over them.")] = True,
     track_ids: options.TrackIds = False,
@@ -55,10 +62,11 @@ def bag(
     with user_errors():
         from opendr_panoptic_ros.bags.labeller import Labeller, every_nth, grouped, image_topics
         from opendr_panoptic_ros.bags.reader import BagReader
-        from opendr_panoptic_ros.bags.results import COLORS, LABELS
+        from opendr_panoptic_ros.bags.results import COLORS, LABELS, output_names
         from opendr_panoptic_ros.bags.writer import BagWriter
         from opendr_panoptic_ros.outputs import VISUALIZATION
 
+        chosen = output_names(outputs or ())
         source, out = source.expanduser(), out.expanduser()
         BagWriter.check_free(out)
         if source.resolve() in out.resolve().parents:
@@ -100,10 +108,10 @@ def bag(
                 end_ns=None if end is None else end_ns,
                 every=every,
             )
-            outputs = [*LABELS, *(COLORS if colors else ()), *([VISUALIZATION] if overlay else [])]
+            chosen = chosen or [*LABELS, *(COLORS if colors else ()), *([VISUALIZATION] if overlay else [])]
             with Interruption() as interruption, _progress() as progress:
                 task = progress.add_task("", total=end_ns - start_ns, frames=0)
-                labeller = Labeller(reader, out, pipeline, topics, outputs, keep_classes=keep_classes)
+                labeller = Labeller(reader, out, pipeline, topics, chosen, keep_classes=keep_classes)
                 report = labeller.run(
                     grouped(messages, batch * len(topics)),
                     interruption,

@@ -135,6 +135,7 @@ class EfficientPS(nn.Module):
         *,
         classes: ClassTable,
         output_size: tuple[int, int] | None = None,
+        with_confidence: bool = False,
     ) -> list[PanopticPrediction]:
         """Compute the predictions from the outputs of the dense part.
 
@@ -144,12 +145,13 @@ class EfficientPS(nn.Module):
             test: Settings of the heads and of the fusion.
             classes: Classes of the network.
             output_size: Height and width of the predictions in px; None stands for `image_size`.
+            with_confidence: Whether to compute the maps from which `PanopticPrediction.confidence_map` is made.
 
         Returns:
             One prediction for each image.
         """
         return [
-            to_prediction(self.fusion(logits, detections, test), classes, output_size)
+            to_prediction(self.fusion(logits, detections, test, with_confidence=with_confidence), classes, output_size)
             for logits, detections in self.head_outputs(dense, image_size, test)
         ]
 

@@ -16,6 +16,7 @@ from opendr_panoptic_ros.network.boxes import to_mask_cells
 from opendr_panoptic_ros.network.roi_heads import Detections
 
 _NO_INSTANCE = -1
+_GROUP_PIXELS = 2**16
 
 
 class Window(NamedTuple):
@@ -93,11 +94,14 @@ class FusedMap(NamedTuple):
         segment_map: `(H, W)` int32 on the device of the logits; 0 is void, else the segment's number.
         class_ids: Train ids of the segments 1, 2, …: instances by descending score, then stuff by ascending class.
         scores: Scores of the same segments; NaN for stuff.
+        probability: `(H, W)` uint8 on the device of the logits, 255 times the semantic softmax of the class of each
+            pixel's segment, 0 for void; None if it was not requested.
     """
 
     segment_map: Tensor
     class_ids: list[int]
     scores: list[float]
+    probability: Tensor | None = None
 
 
 class PanopticFusion(nn.Module):
@@ -116,13 +120,16 @@ class PanopticFusion(nn.Module):
         super().__init__()
         self.num_stuff = num_stuff
 
-    def forward(self, semantic_logits: Tensor, detections: Detections, test: TestConfig) -> FusedMap:
+    def forward(
+        self, semantic_logits: Tensor, detections: Detections, test: TestConfig, *, with_confidence: bool = False
+    ) -> FusedMap:
         """Fuse the outputs of the heads.
 
         Args:
             semantic_logits: `(classes, H, W)` float.
             detections: Detections with boxes in px of the same image.
             test: Settings of the fusion.
+            with_confidence: Whether to compute `FusedMap.probability`.
 
         Returns:
             The fused map.
@@ -144,11 +151,37 @@ class PanopticFusion(nn.Module):
         codes = [void + 1 + i for i in instances] + stuff
         segment_of_code = torch.zeros(len(area_px), dtype=torch.int32)
         segment_of_code[codes] = torch.arange(1, len(codes) + 1, dtype=torch.int32)
+        segment_map = segment_of_code.to(code.device)[code]
+        class_ids = [void + labels[i] for i in instances] + stuff
         return FusedMap(
-            segment_map=segment_of_code.to(code.device)[code],
-            class_ids=[void + labels[i] for i in instances] + stuff,
+            segment_map=segment_map,
+            class_ids=class_ids,
             scores=[scores[i] for i in instances] + [math.nan] * len(stuff),
+            probability=segment_probability(semantic_logits, segment_map, class_ids) if with_confidence else None,
         )
+
+
+def segment_probability(semantic_logits: Tensor, segment_map: Tensor, class_ids: list[int]) -> Tensor:
+    """Compute the semantic softmax probability of the class of each pixel's segment.
+
+    The rows are processed in groups, so that the intermediate results do not need the memory of all logits again.
+
+    Args:
+        semantic_logits: `(classes, H, W)` float.
+        segment_map: `(H, W)` int32 numbers of segments, 0 for void.
+        class_ids: Train ids of the segments 1, 2, ….
+
+    Returns:
+        `(H, W)` uint8, 255 times the probability, rounded; 0 for void.
+    """
+    class_of_segment = torch.tensor([0, *class_ids], device=segment_map.device)
+    rows = max(1, _GROUP_PIXELS // segment_map.shape[1])
+    groups = []
+    for logits, segments in zip(semantic_logits.split(rows, dim=1), segment_map.split(rows), strict=True):
+        own = logits.gather(0, class_of_segment[segments.long()][None])[0]
+        probability = (own - logits.logsumexp(dim=0)).exp()
+        groups.append((255 * probability).round().masked_fill(segments == 0, 0).byte())
+    return torch.cat(groups)
 
 
 def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuff: int, test: TestConfig) -> Visit:

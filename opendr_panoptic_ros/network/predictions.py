@@ -22,18 +22,19 @@ def to_prediction(
         fused: The fused map.
         classes: Classes of the network.
         output_size: Height and width of the prediction in px; None keeps the size. The map is resized by taking the
-            pixel at the same relative position; a segment without a pixel is left out.
+            pixel at the same relative position; a segment without a pixel is left out. The probability follows it.
 
     Returns:
         The prediction.
     """
-    segment_map = fused.segment_map
+    segment_map, probability = fused.segment_map, fused.probability
     if output_size is not None and output_size != tuple(segment_map.shape):
         rows, columns = (
             torch.arange(new, device=segment_map.device).mul(2).add(1).mul(old).div(2 * new, rounding_mode="floor")
             for new, old in zip(output_size, segment_map.shape, strict=True)
         )
         segment_map = segment_map[rows[:, None], columns]
+        probability = None if probability is None else probability[rows[:, None], columns]
 
     height, width = segment_map.shape
     ids = segment_map.long()
@@ -55,7 +56,8 @@ def to_prediction(
         for segment_id, (class_id, score) in enumerate(zip(fused.class_ids, fused.scores, strict=True), start=1)
         if area_px[segment_id] > 0
     )
-    return PanopticPrediction(segment_map.cpu().numpy(), segments, classes)
+    stuff_probability = None if probability is None else probability.cpu().numpy()
+    return PanopticPrediction(segment_map.cpu().numpy(), segments, classes, stuff_probability=stuff_probability)
 
 
 def _spans(present: Tensor) -> list[list[int]]:

@@ -16,7 +16,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32
 
-from opendr_panoptic_ros.outputs import CAMERA_INFO, LABEL_INFO
+from opendr_panoptic_ros.outputs import CAMERA_INFOS, LABEL_INFO
 from opendr_panoptic_ros.ros import qos
 from opendr_panoptic_ros.ros.camera_info import CameraInfoBuffer
 from opendr_panoptic_ros.ros.errors import describe
@@ -207,10 +207,11 @@ class Camera:
         elif not topics and self._image_subscription is not None:
             self._node.destroy_subscription(self._image_subscription)
             self._image_subscription = None
-        if CAMERA_INFO in topics and self._info_subscription is None:
+        needs_info = not set(topics).isdisjoint(CAMERA_INFOS)
+        if needs_info and self._info_subscription is None:
             topic = f"{topic_prefix(self.name)}camera_info"
             self._info_subscription = self._create_subscription(CameraInfo, topic, self.infos.add)
-        elif CAMERA_INFO not in topics and self._info_subscription is not None:
+        elif not needs_info and self._info_subscription is not None:
             self._node.destroy_subscription(self._info_subscription)
             self._info_subscription = None
             self.infos.clear()  # a later subscriber must not receive outdated messages

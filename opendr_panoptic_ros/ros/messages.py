@@ -21,7 +21,7 @@ from opendr_panoptic_ros.codec.compressed import encode_jpeg
 from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode, refusal
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 from opendr_panoptic_ros.labels import ClassTable
-from opendr_panoptic_ros.outputs import CAMERA_INFO, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
+from opendr_panoptic_ros.outputs import CAMERA_INFOS, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ def _segmentation(context: MessageContext) -> Any:
 MAKE_MESSAGE: dict[str, Callable[[MessageContext], Any]] = {
     **{topic: _image(topic) for topic in OUTPUTS},
     **{compressed: _jpeg(topic) for compressed, topic in COMPRESSED.items()},
-    CAMERA_INFO: _camera_info,
+    **dict.fromkeys(CAMERA_INFOS, _camera_info),
     SEGMENTATION: _segmentation,
 }
 """Makes the message of each topic below `panoptic/`, or None where there is nothing to publish."""
@@ -197,7 +197,7 @@ def message_types() -> MessageTypes:
         `label_info` where vision_msgs is not installed.
     """
     outputs: dict[str, type] = dict.fromkeys(OUTPUTS, Image)
-    outputs |= dict.fromkeys(COMPRESSED, CompressedImage) | {CAMERA_INFO: CameraInfo}
+    outputs |= dict.fromkeys(COMPRESSED, CompressedImage) | dict.fromkeys(CAMERA_INFOS, CameraInfo)
     unavailable: dict[str, Exception] = {}
     try:
         from opendr_panoptic_ros.msg import PanopticSegmentation

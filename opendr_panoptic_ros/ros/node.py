@@ -173,6 +173,7 @@ class PanopticNode(ManagedNode):
         self.get_logger().info(f"Loading {shorten(settings.checkpoint)}.")
         segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
         check_class_names(settings.class_filter, segmenter.config.classes.names)
+        check_class_names(settings.masked, segmenter.config.classes.names, "mask_classes")
         segmenter.warm_up()
         self.pipeline = FramePipeline(
             segmenter, ego_masks=ego_masks, track_ids=settings.track_ids, max_batch=settings.max_batch

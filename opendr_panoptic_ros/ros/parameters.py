@@ -147,6 +147,15 @@ class NodeParameters:
         read_at="frame",
         loose=True,
     )
+    mask_classes: tuple[str, ...] = _parameter(
+        ("",),
+        "Names of the classes in panoptic/mask. One empty name stands for the classes that can move: person, rider, "
+        "car, truck, bus, train, motorcycle and bicycle, or all things of a network without these classes.",
+        expected="a list of class names of the network",
+        accepts=_are_strings,
+        read_at="frame",
+        loose=True,
+    )
     track_ids: bool = _parameter(
         False,
         "Whether instances keep their ids over the consecutive frames of a camera, in every output. Stamps that are "
@@ -255,3 +264,8 @@ class NodeParameters:
     def class_filter(self) -> tuple[str, ...]:
         """Names of the classes to keep; empty if all are kept."""
         return tuple(filter(None, self.classes))
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Names of the classes in the mask; empty for the default."""
+        return tuple(filter(None, self.mask_classes))

@@ -13,7 +13,7 @@ from typing import Any
 from sensor_msgs.msg import CompressedImage
 
 from opendr_panoptic_ros.codec.compressed import decode_compressed
-from opendr_panoptic_ros.outputs import CAMERA_INFO
+from opendr_panoptic_ros.outputs import CAMERA_INFOS, need_confidence
 from opendr_panoptic_ros.pipeline import Frame, FramePipeline, FrameResult
 from opendr_panoptic_ros.ros.camera import DEBUG_TOPICS, Camera
 from opendr_panoptic_ros.ros.errors import describe
@@ -63,7 +63,10 @@ class FrameProcessor:
         settings = self._node.settings()
         pending = [frame for frame in map(self._decode, deliveries) if frame is not None]
         results = self._pipeline.process(
-            [entry.frame for entry in pending], thresholds=settings.thresholds(), keep_classes=settings.class_filter
+            [entry.frame for entry in pending],
+            thresholds=settings.thresholds(),
+            keep_classes=settings.class_filter,
+            with_confidence=any(need_confidence(entry.topics) for entry in pending),
         )
         self._report_failed_batch(results)
         for entry, result in zip(pending, results, strict=True):
@@ -101,10 +104,11 @@ class FrameProcessor:
                 image_rgb=entry.frame.image_rgb,
                 prediction=result.prediction,
                 header=entry.header,
-                camera_info=camera.infos.find(time_ns) if CAMERA_INFO in entry.topics else None,
+                camera_info=None if set(entry.topics).isdisjoint(CAMERA_INFOS) else camera.infos.find(time_ns),
                 visualization=settings.visualization,
                 opacity=settings.visualization_opacity,
                 jpeg_quality=settings.jpeg_quality,
+                mask_classes=settings.masked or None,
             )
             messages = {topic: make_message(topic, context) for topic in entry.topics if topic not in DEBUG_TOPICS}
             camera.publish({topic: message for topic, message in messages.items() if message is not None})

@@ -97,9 +97,9 @@ def refusal(
                 f"{row.name} is read when the node is configured, and the node is configured now. "
                 "Deactivate and clean up the node, set the parameter, then configure again."
             )
-        if row.name == "classes":
+        if row.name in {"classes", "mask_classes"}:
             try:
-                check_class_names(set(value) - {""}, class_names)
+                check_class_names(set(value) - {""}, class_names, row.name)
             except ConfigError as error:
                 return str(error)
     return ""

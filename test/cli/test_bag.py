@@ -84,6 +84,26 @@ def test_a_single_file_in_and_out(run_bag, make_bag, tmp_path):
     assert frames_in(messages, "/cam/panoptic/semantic") == [0, 1, 2]
 
 
+def test_chosen_outputs(run_bag, make_bag, tmp_path, tiny_checkpoint):
+    source = make_bag(drive(2))
+    code, _, err = run_bag(source, "out", "--outputs", "mask,confidence", "--outputs", "packed", "--batch", 1)
+    assert code == 0, err
+    messages = read_bag(tmp_path / "out")
+    assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{name}" for name in ("mask", "confidence", "packed"))}
+    segmenter = PanopticSegmenter(tiny_checkpoint)
+    for _, time_ns, picture in drive(2):
+        got = {name: pixels(messages[f"/cam/panoptic/{name}"][ORIGIN_NS + time_ns]) for name in ("mask", "packed")}
+        expected = segmenter(picture, with_confidence=True)
+        things = {s.label for s in expected.segments if s.is_thing}
+        assert np.array_equal(got["mask"], expected.class_mask(things))
+        assert np.array_equal(got["packed"], expected.packed_map)
+        confidence = messages["/cam/panoptic/confidence"][ORIGIN_NS + time_ns]
+        assert np.array_equal(pixels(confidence), expected.confidence_map)
+    code, _, err = run_bag(source, "none", "--outputs", "masks")
+    assert code == 1
+    assert "--outputs has 'masks'; expected some of semantic, instance" in err
+
+
 def test_messages_outside_the_times_of_the_metadata_are_there_too(run_bag, make_bag, tmp_path):
     """As where one that came late has moved the beginning back, and the duration stayed."""
     source = make_bag(drive(4))

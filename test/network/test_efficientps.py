@@ -16,10 +16,10 @@ import torch
 from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig
-from opendr_panoptic_ros.labels import ClassTable
+from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import Backbone
-from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion
+from opendr_panoptic_ros.network.fusion import FusedMap, PanopticFusion, segment_probability
 from opendr_panoptic_ros.network.layers import Norm
 from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
@@ -270,3 +270,33 @@ def test_to_prediction_at_another_size() -> None:
     small = to_prediction(fused, config.classes, (2, 2))
     assert small.segment_map.tolist() == [[2, 2], [2, 2]]
     assert [s.id for s in small.segments] == [2]
+
+
+def test_probability_of_segments_on_paper() -> None:
+    """Two stuff classes with logits (ln 3, 0) have probabilities 3/4 and 1/4; a segment of a thing reads its class."""
+    logits = torch.zeros(3, 2, 2)
+    logits[0] = math.log(3)
+    logits[2] = -math.inf
+    segment_map = torch.tensor([[1, 2], [0, 3]], dtype=torch.int32)
+    probability = segment_probability(logits, segment_map, [0, 1, 2])
+    assert probability.dtype == torch.uint8
+    assert probability.tolist() == [[191, 64], [0, 0]]  # 255 · 3/4 = 191.25, 255 / 4 = 63.75
+
+
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_probability_in_groups_of_rows(device: str) -> None:
+    logits = torch.randn(5, 301, 700, generator=torch.Generator().manual_seed(0)).to(device)
+    segment_map = torch.randint(0, 6, (301, 700), generator=torch.Generator().manual_seed(1), dtype=torch.int32)
+    class_ids = [4, 0, 2, 1, 3]
+    found = segment_probability(logits, segment_map.to(device), class_ids).cpu()
+    whole = logits.softmax(dim=0).cpu()
+    own = whole.gather(0, torch.tensor([0, *class_ids])[segment_map.long()][None])[0]
+    expected = (255 * own).masked_fill(segment_map == 0, 0)
+    assert ((found.float() - expected).abs() <= 0.5 + 1e-3).all()
+
+
+def test_the_probability_has_the_size_of_the_prediction() -> None:
+    ids = torch.tensor([[1, 2], [1, 0]], dtype=torch.int32)
+    fused = FusedMap(ids, [0, 11], [math.nan, 0.5], torch.tensor([[10, 20], [30, 40]], dtype=torch.uint8))
+    prediction = to_prediction(fused, CITYSCAPES, (4, 4))
+    assert prediction.confidence_map.tolist() == [[10, 10, 128, 128]] * 2 + [[30, 30, 0, 0]] * 2

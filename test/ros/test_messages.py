@@ -33,7 +33,8 @@ def header():
 
 @pytest.fixture
 def context(header):
-    prediction = PanopticPrediction(np.zeros((4, 6), np.int32), (), CITYSCAPES)
+    probability = np.zeros((4, 6), np.uint8)
+    prediction = PanopticPrediction(np.zeros((4, 6), np.int32), (), CITYSCAPES, stuff_probability=probability)
     return messages.MessageContext(image_rgb=np.zeros((4, 6, 3), np.uint8), prediction=prediction, header=header)
 
 

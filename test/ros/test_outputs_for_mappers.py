@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Outputs for cost maps and mappers over DDS: mask, confidence, packed ids, and the camera info beside the mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.bags import pixels
+
+from opendr_panoptic_ros.inference import PanopticSegmenter
+
+pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy")
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import CameraInfo  # noqa: E402
+
+TOPICS = ("mask", "confidence", "packed")
+
+
+def test_mask_confidence_and_packed(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
+    received = {topic: bench.listen(f"panoptic/{topic}") for topic in TOPICS}
+    camera = bench.camera()
+    bench.send(camera, picture, stamp_ns=7)
+    bench.wait_for(lambda: all(received.values()), "the three images")
+    expected = PanopticSegmenter(tiny_checkpoint)(picture, with_confidence=True)
+    moving = {segment.label for segment in expected.segments if segment.is_thing}
+    assert moving
+    maps = {"mask": expected.class_mask(moving), "confidence": expected.confidence_map, "packed": expected.packed_map}
+    for topic, (message,) in received.items():
+        assert (bench.stamp_ns(message), message.header.frame_id) == (7, "optical")
+        assert message.encoding == ("32SC1" if topic == "packed" else "mono8")
+        np.testing.assert_array_equal(pixels(message), maps[topic])
+
+    stuff = next(segment.label for segment in expected.segments if not segment.is_thing)
+    (result,) = node.set_parameters([Parameter("mask_classes", value=[stuff])])
+    assert result.successful
+    (result,) = node.set_parameters([Parameter("mask_classes", value=["boat"])])
+    assert result.reason.startswith("mask_classes has 'boat'; expected some of road, sidewalk")
+    bench.send(camera, picture, stamp_ns=8)
+    bench.wait_for(lambda: len(received["mask"]) == 2, "the mask of the other class")
+    np.testing.assert_array_equal(pixels(received["mask"][1]), expected.class_mask({stuff}))
+
+
+def test_the_camera_info_beside_the_mask(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
+    masks, infos = bench.listen("panoptic/mask"), bench.listen("panoptic/mask/camera_info", CameraInfo)
+    camera, info_publisher = bench.camera(), bench.client.create_publisher(CameraInfo, "camera_info", 10)
+    bench.wait_for(info_publisher.get_subscription_count, "a subscription to the camera info")
+    info = CameraInfo(width=64, height=48)
+    info.header.stamp.nanosec = 5
+    info_publisher.publish(info)
+    bench.wait_for(lambda: len(node.cameras[0].infos), "the camera info to be stored")
+    bench.send(camera, picture, stamp_ns=7)
+    bench.wait_for(lambda: masks and infos, "mask and camera info")
+    assert infos[0].header == masks[0].header
+    assert (infos[0].width, infos[0].height) == (64, 48)
