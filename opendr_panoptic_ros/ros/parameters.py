@@ -152,7 +152,7 @@ class NodeParameters:
         "Names of the classes in panoptic/mask. One empty name stands for the classes that can move: person, rider, "
         "car, truck, bus, train, motorcycle and bicycle, or all things of a network without these classes.",
         expected="a list of class names of the network",
-        accepts=_are_strings,
+        accepts=are_strings,
         read_at="frame",
         loose=True,
     )
