@@ -208,8 +208,13 @@ def _check_fit(model: ModelConfig, got: Mapping[str, StoredTensor], path: Path) 
             f"{path} does not fit the network: it has {found} backbone blocks, the configuration {blocks:.6g}. "
             "Give the configuration the weights were trained with."
         )
-    with torch.device("meta"):
-        expected = EfficientPS(model).state_dict()
+    try:
+        with torch.device("meta"):
+            expected = EfficientPS(model).state_dict()
+    except (RuntimeError, OverflowError) as error:  # PyTorch cannot even describe its tensors
+        raise CheckpointError(
+            f"{path} does not fit the network: the configuration asks for too large a one."
+        ) from error
     missing = [key for key in expected if key not in got and not key.endswith(_COUNTER)]
     extra = [plain(key) for key in got if key not in expected]
     misshapen = [
