@@ -9,8 +9,10 @@ cd "$(dirname "$0")/.."
 
 tests=(
     test/network test/training test/evaluation test/test_backends.py test/test_checkpoint.py test/test_demo_model.py
-    test/test_inference.py test/test_learner.py test/test_opendr_compat.py test/ros/test_demo_model.py test/demo/test_demo.py
+    test/test_inference.py test/test_learner.py test/test_opendr_compat.py test/test_pipeline.py
+    test/ros/test_demo_model.py test/demo/test_demo.py::test_the_network_in_the_package_sees_the_drive
 )
+workers=(-n logical --maxprocesses 4 --dist worksteal)
 capabilities=(default)
 isas=(SSE41)
 grep -qw avx2 /proc/cpuinfo && capabilities+=(avx2) isas+=(AVX2)
@@ -19,7 +21,8 @@ grep -qw avx512bw /proc/cpuinfo && capabilities+=(avx512) isas+=(AVX512_CORE)
 failed=0
 for capability in "${capabilities[@]}"; do
     for isa in "${isas[@]}"; do
-        output=$(ATEN_CPU_CAPABILITY=$capability ONEDNN_MAX_CPU_ISA=$isa python -m pytest -q "${tests[@]}" "$@" 2>&1)
+        export ATEN_CPU_CAPABILITY=$capability ONEDNN_MAX_CPU_ISA=$isa
+        output=$(python -m pytest -q "${workers[@]}" "${tests[@]}" "$@" 2>&1)
         status=$?
         printf '%-8s %-12s %s\n' "$capability" "$isa" "$(tail -n 1 <<<"$output")"
         if [ $status -ne 0 ]; then

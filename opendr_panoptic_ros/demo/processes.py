@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from opendr_panoptic_ros.errors import PanopticError
@@ -41,7 +42,7 @@ class ChildProcesses:
             name: Name of the process; its output is written to `<name>.log` in the log folder.
             command: Program and arguments.
         """
-        with (self._log_folder / f"{name}.log").open("wb") as log:
+        with (self._log_folder / f"{name}.log").open("wb") as log, _signals_deferred():
             self._processes[name] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -96,6 +97,27 @@ class ChildProcesses:
             self._processes.clear()
         finally:
             signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Handle SIGINT and SIGTERM at the end of the context.
+
+    Python discards an exception that a handler raises while fork hooks run, and one raised between the fork and the
+    assignment of its result would leave the process running.
+    """
+    arrived: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda arrived_number, _frame: arrived.append(arrived_number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
 
 
 def _end_with_parent() -> None:

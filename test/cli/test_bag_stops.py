@@ -147,7 +147,7 @@ def wait_until_it_writes(process, partial):
 
 @pytest.mark.slow
 def test_ctrl_c_closes_the_bag_and_says_how_to_go_on(make_bag, tmp_path, tiny_checkpoint):
-    count = 400
+    count = 200
     source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * (count // 20))])
     options = ("--checkpoint", tiny_checkpoint, "--every", 2)
     process = start_command("bag", source, tmp_path / "first", *options)

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import re
 import shutil
+import signal
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, BagFrame, serial
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
 from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.demo import dds
+from opendr_panoptic_ros.demo.processes import ChildProcesses
 from opendr_panoptic_ros.demo.source import open_source, synthetic_drive
 from opendr_panoptic_ros.errors import DatasetError, PanopticError
 from opendr_panoptic_ros.outputs import SEGMENTATION
@@ -175,3 +177,18 @@ def test_video_sizes_are_even_and_limited(size, video_size):
     from opendr_panoptic_ros.demo.report import _video_size
 
     assert _video_size(*size) == video_size
+
+
+def test_ctrl_c_while_a_process_starts_is_not_lost(tmp_path):
+    """Python discards what a signal handler raises in a fork hook, where this signal arrives."""
+    hooks = [lambda: os.kill(os.getpid(), signal.SIGINT)]
+    os.register_at_fork(after_in_parent=lambda: hooks and hooks.pop()())
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    children = ChildProcesses(tmp_path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            children.start("sleep", ["sleep", "60"])
+        assert children.is_running("sleep")
+    finally:
+        children.close()
+        signal.signal(signal.SIGINT, previous)
