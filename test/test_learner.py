@@ -17,7 +17,7 @@ from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import Config, DataConfig, ModelConfig, ScheduleConfig, TestConfig
 from opendr_panoptic_ros.data import Heatmap, Image
-from opendr_panoptic_ros.errors import ConfigError, PanopticError
+from opendr_panoptic_ros.errors import ConfigError, DatasetError, PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 from opendr_panoptic_ros.learner import EfficientPsLearner, RawOutput
@@ -340,3 +340,16 @@ def test_what_cannot_be_read_is_false(path, caplog):
 def test_wrong_arguments_are_named_at_once(argument, message):
     with pytest.raises(ConfigError, match=message):
         EfficientPsLearner(SMALL, **argument)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    "dataset", ["data/cityscapes/train", b"data", None, 5, {}, [], np.zeros((2, 4, 4, 3), np.uint8)]
+)
+def test_what_is_no_dataset_is_told_at_once(learner, tmp_path, dataset):
+    pytest.importorskip("mmdet")
+    with pytest.raises(DatasetError, match="The training dataset is"):
+        learner.fit(dataset, logging_path=tmp_path / "run")
+    with pytest.raises(DatasetError, match="The evaluation dataset is"):
+        learner.eval(dataset)
+    assert list(tmp_path.iterdir()) == []
