@@ -16,9 +16,10 @@ from rich.console import Console
 from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import user_errors
 from opendr_panoptic_ros.errors import DatasetError, PanopticError
-from opendr_panoptic_ros.formats.results import NamedImage, ResultFolder, ResultFormat
+from opendr_panoptic_ros.formats.result_format import ResultFormat
 
 if TYPE_CHECKING:
+    from opendr_panoptic_ros.formats.results import NamedImage
     from opendr_panoptic_ros.pipeline import FrameResult
 
 _DEFAULT_RATE_HZ = 10.0  # of videos that do not give theirs, and of a sequence of images
@@ -54,6 +55,7 @@ def infer(
     Status 1: an input could not be read or segmented; the others are done.
     """
     with user_errors():
+        from opendr_panoptic_ros.formats.results import ResultFolder
         from opendr_panoptic_ros.inference import PanopticSegmenter
         from opendr_panoptic_ros.pipeline import Frame, FramePipeline
         from opendr_panoptic_ros.postprocess import read_ego_mask
@@ -134,6 +136,7 @@ def read_images(files: Sequence[Path], problems: list[str]) -> Iterator[NamedIma
     Yields:
         The images. Files of the same name in several folders get different ids.
     """
+    from opendr_panoptic_ros.formats.results import NamedImage
     from opendr_panoptic_ros.media import is_video, open_video, read_image
 
     names = _names(files)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,11 @@ from typing_extensions import Self
 
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import write_json, write_png
+from opendr_panoptic_ros.formats.result_format import ResultFormat
 from opendr_panoptic_ros.formats.submission import write_prediction
 from opendr_panoptic_ros.media import VideoWriter
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.visualize import overlay
-
-
-class ResultFormat(str, Enum):
-    """What a `ResultFolder` writes about an image."""
-
-    OVERLAY = "overlay"
-    LABELS = "labels"
-    JSON = "json"
-    CITYSCAPES = "cityscapes"
 
 
 @dataclass(frozen=True, eq=False)
