@@ -77,7 +77,7 @@ class Camera:
 
     def __init__(
         self,
-        node: ManagedNode,
+        node: ManagedNode[Any],
         name: str,
         output_types: dict[str, type],
         frame_waits: threading.Condition,

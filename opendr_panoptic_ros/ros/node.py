@@ -8,19 +8,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-import traceback
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import Header
 from typing_extensions import override
 
-from opendr_panoptic_ros.errors import ConfigError, PanopticError
+from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.pipeline import FramePipeline
@@ -28,7 +25,7 @@ from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego
 from opendr_panoptic_ros.ros import camera as camera_module
 from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, node_status
-from opendr_panoptic_ros.ros.errors import describe, shorten
+from opendr_panoptic_ros.ros.errors import shorten
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
 from opendr_panoptic_ros.ros.messages import label_info, message_types
@@ -38,7 +35,6 @@ from opendr_panoptic_ros.ros.settings import declare_parameters, refusal
 from opendr_panoptic_ros.ros.worker import Worker
 
 if TYPE_CHECKING:
-    from rclpy.lifecycle import LifecycleState
     from rclpy.parameter import Parameter
     from rclpy.timer import Timer
 
@@ -46,7 +42,7 @@ _POLL_S = 0.1
 _DIAGNOSTICS_S = 1.0
 
 
-class PanopticNode(ManagedNode):
+class PanopticNode(ManagedNode[NodeParameters]):
     """The node `panoptic_segmentation`.
 
     Configure loads the network and warms it up, activate starts processing, deactivate stops it and keeps the network,
@@ -58,23 +54,21 @@ class PanopticNode(ManagedNode):
 
     Attributes:
         pipeline: The pipeline with the network, from configure to cleanup, else None.
-        last_error: Description of the error of the last transition, or an empty string.
 
     Raises:
         rclpy.exceptions.ParameterException: The value of a parameter is not legal.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("panoptic_segmentation", **options)
+        super().__init__("panoptic_segmentation", NodeParameters, **options)
         self.pipeline: FramePipeline | None = None
-        self.last_error = ""
         self._cameras: list[Camera] = []
         self._camera_diagnostics: list[CameraDiagnostics] = []
         self._frame_waits = threading.Condition()
         self._worker: Worker | None = None
         self._polling: Timer | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        declare_parameters(self)
+        declare_parameters(self, NodeParameters)
         self._message_types = message_types()
         for topic, error in self._message_types.unavailable.items():
             self._warn_unavailable(topic, error)
@@ -105,62 +99,7 @@ class PanopticNode(ManagedNode):
             self._publish_label_info()
         return result
 
-    def start(self) -> bool:
-        """Configure and activate the node.
-
-        Returns:
-            Whether both transitions succeeded. If not, `last_error` describes the reason.
-        """
-        return all(
-            transition() == TransitionCallbackReturn.SUCCESS
-            for transition in (self.trigger_configure, self.trigger_activate)
-        )
-
     @override
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            self._configure(self.settings())
-        except Exception as error:  # noqa: BLE001 - after any failure the node must be as it was before
-            result = self._fail(state, error)
-        else:
-            self.last_error = ""
-            return super().on_configure(state)
-        self._unwind()  # not in the except clause, where the traceback of the error may still refer to the network
-        return result
-
-    @override
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            self._activate(self.settings())
-        except Exception as error:  # noqa: BLE001 - as above
-            self._stop()
-            return self._fail(state, error)
-        self.last_error = ""
-        self.get_logger().info("Active: " + ", ".join(camera.topic for camera in self._cameras))
-        return super().on_activate(state)
-
-    @override
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._undo(self._stop) or super().on_deactivate(state)
-
-    @override
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._undo(self._unwind) or super().on_cleanup(state)
-
-    @override
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._undo(self._unwind) or super().on_shutdown(state)
-
-    @override
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        # An error in a transition leaves the node unconfigured, or finalized if this fails as well.
-        return self._undo(self._unwind) or TransitionCallbackReturn.SUCCESS
-
-    @override
-    def destroy_node(self) -> None:
-        self._unwind()
-        super().destroy_node()
-
     def _configure(self, settings: NodeParameters) -> None:
         ego_masks = _read_ego_masks(settings)
         resolved = [
@@ -198,6 +137,10 @@ class PanopticNode(ManagedNode):
         else:
             self.get_logger().warning(f"{reason} The package is installed but cannot be used.")
 
+    @override
+    def _inputs(self) -> str:
+        return ", ".join(camera.topic for camera in self._cameras)
+
     def _publish_label_info(self) -> None:
         """Publish the meaning of the values of each camera's label images, where vision_msgs is installed."""
         if LABEL_INFO in self._message_types.unavailable:
@@ -212,6 +155,7 @@ class PanopticNode(ManagedNode):
         for camera in self._cameras:
             camera.publish_label_info(message)
 
+    @override
     def _activate(self, settings: NodeParameters) -> None:
         assert self.pipeline is not None  # noqa: S101 - the node is configured
         processor = FrameProcessor(self, self.pipeline)
@@ -221,26 +165,7 @@ class PanopticNode(ManagedNode):
         if not camera_module.HAS_MATCHED_EVENTS:
             self._polling = self.create_timer(_POLL_S, self._update_subscriptions, clock=self._steady_clock)
 
-    def _fail(self, state: LifecycleState, error: Exception) -> TransitionCallbackReturn:
-        """Log the error of a transition that may be tried again."""
-        is_expected = isinstance(error, PanopticError | ValueError | OSError)
-        self._log_failure(f"The node stays {state.label}.", error, with_traceback=not is_expected)
-        return TransitionCallbackReturn.FAILURE
-
-    def _undo(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:
-        """Run the action of a transition. Log an error, which rclpy would not, and return ERROR if there is one."""
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 - the lifecycle has a state for errors
-            self._log_failure(f"An error while {self.state}.", error, with_traceback=True)
-            return TransitionCallbackReturn.ERROR
-        return None
-
-    def _log_failure(self, what: str, error: Exception, *, with_traceback: bool) -> None:
-        self.last_error = describe(error)
-        lines = "\n" + "".join(traceback.format_tb(error.__traceback__)) if with_traceback else ""
-        self.get_logger().error(f"{what} {self.last_error}{lines}")
-
+    @override
     def _stop(self) -> None:
         """Undo activate, as far as it was completed."""
         if self._polling is not None:
@@ -254,6 +179,7 @@ class PanopticNode(ManagedNode):
             for name, counts in self.counts.items():
                 self.get_logger().info(f"Frames{' of ' + name if name else ''}: {counts}.")
 
+    @override
     def _unwind(self) -> None:
         """Undo activate and configure, as far as they were completed."""
         self._stop()
@@ -271,10 +197,10 @@ class PanopticNode(ManagedNode):
 
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
         if self.segmenter is None:
-            reason = refusal(changed, present=None)
+            reason = refusal(changed, NodeParameters, present=None)
         else:
             class_names = self.segmenter.config.classes.names
-            reason = refusal(changed, present=self.settings(), class_names=class_names)
+            reason = refusal(changed, NodeParameters, present=self.settings(), class_names=class_names)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _publish_diagnostics(self) -> None:

@@ -49,7 +49,7 @@ class FrameProcessor:
         pipeline: The pipeline.
     """
 
-    def __init__(self, node: ManagedNode, pipeline: FramePipeline) -> None:
+    def __init__(self, node: ManagedNode[NodeParameters], pipeline: FramePipeline) -> None:
         self._node = node
         self._pipeline = pipeline
 

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -13,16 +16,17 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.ros import context
-from opendr_panoptic_ros.ros.node import PanopticNode
+from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.signals import StopSignals
 
 _SIGNAL_POLL_S = 0.2
 
 
-def run(args: list[str] | None, stop: StopSignals) -> int:
-    """Run the node until a signal arrives.
+def run(make_node: Callable[[], ManagedNode[Any]], args: list[str] | None, stop: StopSignals) -> int:
+    """Run a node until a signal arrives.
 
     Args:
+        make_node: Makes the node, once ROS is initialised.
         args: ROS arguments; None means those of the command line.
         stop: Signal handling of this process.
 
@@ -38,7 +42,7 @@ def run(args: list[str] | None, stop: StopSignals) -> int:
         return _report_start_failure(error)
     node = None
     try:
-        node = PanopticNode()
+        node = make_node()
         return _run_node(node, stop)
     except ParameterException as error:
         return _report_start_failure(error)
@@ -51,7 +55,7 @@ def run(args: list[str] | None, stop: StopSignals) -> int:
         rclpy.try_shutdown()
 
 
-def _run_node(node: PanopticNode, stop: StopSignals) -> int:
+def _run_node(node: ManagedNode[Any], stop: StopSignals) -> int:
     if not node.get_parameter("autostart").value:
         name = node.get_fully_qualified_name()
         node.get_logger().info(f"Unconfigured, as autostart is off. Next: ros2 lifecycle set {name} configure")
@@ -65,7 +69,7 @@ def _run_node(node: PanopticNode, stop: StopSignals) -> int:
     return 0
 
 
-def _spin_once(executor: SingleThreadedExecutor, node: PanopticNode) -> None:
+def _spin_once(executor: SingleThreadedExecutor, node: ManagedNode[Any]) -> None:
     """Run one callback. A message that a callback cannot handle must not end the node."""
     try:
         executor.spin_once(timeout_sec=_SIGNAL_POLL_S)  # Python handles a signal between two waits
@@ -76,5 +80,5 @@ def _spin_once(executor: SingleThreadedExecutor, node: PanopticNode) -> None:
 
 
 def _report_start_failure(error: Exception) -> int:
-    print(f"panoptic_node cannot start: {error}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name} cannot start: {error}", file=sys.stderr)
     return 1

@@ -8,32 +8,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import Field, fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.postprocess import check_class_names
-from opendr_panoptic_ros.ros.parameters import OR_MORE, NodeParameters, are_strings
+from opendr_panoptic_ros.ros.parameters import OR_MORE, are_strings
 
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
-_TABLE = {row.name: row for row in fields(NodeParameters)}
+Table = TypeVar("Table")
+"""A dataclass of parameters.py."""
+
 _TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
 
 
-def declare_parameters(node: Node) -> None:
-    """Declare all parameters of the table.
+def declare_parameters(node: Node, table: type[Any]) -> None:
+    """Declare all parameters of a table.
 
     Args:
         node: The node, with a callback that calls `refusal`.
+        table: The table, a dataclass of parameters.py.
 
     Raises:
         rclpy.exceptions.ParameterException: A value given on the command line or in a file is not legal.
     """
-    for name, row in _TABLE.items():
+    for row in fields(table):
         # Dynamic typing, because `refusal` accepts integers for floats and names the legal values.
         descriptor = ParameterDescriptor(
             description=row.metadata["description"],
@@ -48,31 +51,31 @@ def declare_parameters(node: Node) -> None:
             else:
                 descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
         default = list(row.default) if isinstance(row.default, tuple) else row.default
-        node.declare_parameter(name, default, descriptor)
+        node.declare_parameter(row.name, default, descriptor)
 
 
-def read_parameters(node: Node) -> NodeParameters:
+def read_parameters(node: Node, table: type[Table]) -> Table:
     """Read the present values.
 
     Args:
         node: A node on which the parameters are declared.
+        table: The table, a dataclass of parameters.py.
 
     Returns:
         The values, each of the type of its default.
     """
-    values = {}
-    for name, row in _TABLE.items():
-        values[name] = _typed(row, node.get_parameter(name).value)
-    return NodeParameters(**values)
+    rows: tuple[Field[Any], ...] = fields(cast("Any", table))
+    return table(**{row.name: _typed(row, node.get_parameter(row.name).value) for row in rows})
 
 
 def refusal(
-    parameters: list[Parameter[Any]], *, present: NodeParameters | None, class_names: Sequence[str] = ()
+    parameters: list[Parameter[Any]], table: type[Any], *, present: Any, class_names: Sequence[str] = ()
 ) -> str:
     """Check new values of parameters. Parameters that are not in the table are ignored.
 
     Args:
         parameters: The new values.
+        table: The table, a dataclass of parameters.py.
         present: The present values if the node is configured, so that only those read for each frame can be changed;
             None if it is not.
         class_names: Names of the network's classes, if the node is configured.
@@ -80,8 +83,9 @@ def refusal(
     Returns:
         The reason why the values cannot be set, or an empty string.
     """
+    rows = {row.name: row for row in fields(table)}
     for parameter in parameters:
-        row = _TABLE.get(parameter.name)
+        row = rows.get(parameter.name)
         if row is None:
             continue
         value = cast("Any", parameter.value)

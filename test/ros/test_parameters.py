@@ -33,7 +33,7 @@ def make(bench):
 
 
 def test_defaults(make):
-    values = read_parameters(make())
+    values = read_parameters(make(), NodeParameters)
     assert values == NodeParameters()
     assert values.segmenter_options() == {
         "config": None,
@@ -46,7 +46,7 @@ def test_defaults(make):
 
 
 def test_integers_stand_for_floats(make):
-    values = read_parameters(make(score_threshold=1, overlap_threshold=0, visualization_opacity=1))
+    values = read_parameters(make(score_threshold=1, overlap_threshold=0, visualization_opacity=1), NodeParameters)
     assert (values.score_threshold, values.overlap_threshold, values.visualization_opacity) == (1.0, 0.0, 1.0)
     assert isinstance(values.score_threshold, float)
     assert values.thresholds() == Thresholds(score_threshold=1.0, overlap_threshold=0.0)
@@ -56,7 +56,7 @@ def test_integers_stand_for_floats(make):
     ("given", "meant"), [("", None), (0, None), ("0", None), ("native", "native"), (640, 640), ("640", 640)]
 )
 def test_inference_size(make, given, meant):
-    assert read_parameters(make(inference_size=given)).segmenter_options()["inference_size"] == meant
+    assert read_parameters(make(inference_size=given), NodeParameters).segmenter_options()["inference_size"] == meant
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_refused_value_says_what_is_legal(make, name, value, expected):
 
 @pytest.mark.parametrize("cameras", [[""], ["front"], ["front", "rear/left", "/robot1/arm_2"], ["", "front"]])
 def test_names_of_cameras(make, cameras):
-    assert read_parameters(make(cameras=cameras)).cameras == tuple(cameras)
+    assert read_parameters(make(cameras=cameras), NodeParameters).cameras == tuple(cameras)
 
 
 def test_everything_is_described(make):
@@ -121,7 +121,7 @@ def test_setting_while_configured(make, tiny_checkpoint):
     assert all(result.successful for result in node.set_parameters(unchanged))
     [live] = node.set_parameters([Parameter("visualization", value="detailed")])
     assert live.successful
-    assert read_parameters(node).visualization == "detailed"
+    assert read_parameters(node, NodeParameters).visualization == "detailed"
     [wrong] = node.set_parameters([Parameter("visualization", value="heatmap")])
     assert wrong.reason == "visualization is 'heatmap'; expected one of 'overlay', 'detailed'."
     [fixed] = node.set_parameters([Parameter("autostart", value=False)])
