@@ -54,7 +54,7 @@ def make_checkpoint() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def golden_state_dict(make_checkpoint: ModuleType) -> dict[str, Any]:
-    """The synthetic weights of seed 19 under the original's names; not to be changed."""
+    """The synthetic weights of seed 19 under the names of the published checkpoint; tests do not modify them."""
     state_dict: dict[str, Any] = make_checkpoint.build_state_dict(19)
     return state_dict
 
@@ -63,7 +63,7 @@ def golden_state_dict(make_checkpoint: ModuleType) -> dict[str, Any]:
 def golden_checkpoint(
     make_checkpoint: ModuleType, golden_state_dict: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The same weights as a file of the original's format."""
+    """The same weights in a file of the published format."""
     import torch
 
     path = tmp_path_factory.mktemp("golden") / "seed19.pth"
@@ -73,7 +73,7 @@ def golden_checkpoint(
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """A function of a name: the path of that file in ../shared/data; it skips the test where the file is missing."""
+    """A function from a file name to its path in ../shared/data; it skips the test where the file is missing."""
 
     def find(name: str) -> Path:
         path = SHARED_DATA / name
@@ -111,7 +111,7 @@ def paper_case() -> PaperCase:
 
 @pytest.fixture
 def make_bag(tmp_path: Path) -> Callable[..., Path]:
-    """A function of messages and a kind: the path of a bag."""
+    """A function that writes messages to a bag of a kind (ros1, sqlite3 or mcap) and returns its path."""
     return lambda sent, kind="mcap", name="in": write_bag(tmp_path / name, kind, sent)
 
 
@@ -119,7 +119,7 @@ def make_bag(tmp_path: Path) -> Callable[..., Path]:
 def run_main(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command line here, in an empty folder: `run_main("infer", path)` gives status, stdout, stderr."""
+    """A function that runs a command in this process, in an empty folder, and returns status, stdout and stderr."""
     from opendr_panoptic_ros.cli.main import main
 
     monkeypatch.chdir(tmp_path)
@@ -141,6 +141,6 @@ def run_main(
 
 @pytest.fixture
 def run_bag(monkeypatch, run_main, tiny_checkpoint):
-    """Runs `opendr-panoptic bag` in this process: status, stdout, stderr."""
+    """A function that runs `opendr-panoptic bag` in this process and returns status, stdout and stderr."""
     monkeypatch.setenv("COLUMNS", "400")
     return lambda *arguments: run_main("bag", *arguments, "--checkpoint", tiny_checkpoint)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The command `opendr-panoptic` as a process of its own."""
+"""Run the command `opendr-panoptic` in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.paths import ROOT
 
 
 def start_command(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
-    """The command `opendr-panoptic`, running from this folder's sources."""
+    """Start `opendr-panoptic` from the sources of this repository, with pipes for its output."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(ROOT / "scripts" / "opendr-panoptic"), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
@@ -24,7 +24,7 @@ def start_command(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
 
 
 def run_command(*arguments: Any, timeout_s: float = 120) -> tuple[int, str, str]:
-    """Its status, and what it prints on standard output and standard error."""
+    """Run `opendr-panoptic` and return its exit status, standard output and standard error."""
     process = start_command(*arguments)
     try:
         out, err = process.communicate(timeout=timeout_s)

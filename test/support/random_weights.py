@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Random weights for a network that nobody has trained yet, but that has something to say about every image."""
+"""Random weights with which an untrained network predicts several classes and instances in every image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GAINS = (
 
 @torch.no_grad()
 def seed_weights_(network: nn.Module, seed: int) -> None:
-    """Draw every weight of `network` anew, in place; the same seed gives the same network on every machine."""
+    """Draw every weight of `network`, in place; the same seed gives the same network on every machine."""
     generator = torch.Generator().manual_seed(seed)
     for name, module in network.named_modules():
         if not isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
