@@ -35,7 +35,7 @@ setup(
     # The explicit folder makes `pip install -e` a plain path entry, which the package's extend_path can follow.
     package_dir={"": "."},
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["presets/*"]},
+    package_data={NAME: ["presets/*", "presets/label_maps/*"]},
     install_requires=requirements("core", pinned=False),
     # mmdet and the ROS wheels work in exactly these versions together.
     extras_require={

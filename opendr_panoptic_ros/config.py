@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -293,19 +294,9 @@ class Config:
         Raises:
             ConfigError: There is no such file or preset, or an entry is unknown or out of its range.
         """
-        if str(path_or_name) in PRESETS:
-            path = Path(str(resources.files("opendr_panoptic_ros"))) / "presets" / f"{path_or_name}.yaml"
-        else:
-            try:
-                path = expand_user(path_or_name)
-            except OSError as error:
-                raise ConfigError(f"{plain(str(path_or_name), 100)} cannot be read: {error.strerror}.") from error
-            if not is_file(path):
-                raise ConfigError(
-                    f"There is no file {plain(str(path), 100)}; give a YAML file or one of {', '.join(PRESETS)}."
-                )
+        path = find_yaml(path_or_name, PRESETS, "presets")
         try:
-            return cls.from_dict({"name": path.stem, **_read_yaml(path)})
+            return cls.from_dict({"name": path.stem, **read_yaml(path)})
         except RecursionError as error:
             raise ConfigError(f"{path} is nested too deeply.") from error
 
@@ -356,8 +347,47 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    """Read a mapping. The errors do not quote the file, which may be one with secrets that was named by mistake."""
+def find_yaml(path_or_name: str | Path, names: Sequence[str], folder: str, *, what: str = "") -> Path:
+    """Return the path of a YAML file that the user names.
+
+    Args:
+        path_or_name: A path, in which `~` is expanded, or one of `names`.
+        names: Names of the files that are part of the package.
+        folder: Folder of these files in the package.
+        what: What the file contains, for the error message.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    if str(path_or_name) in names:
+        return Path(str(resources.files("opendr_panoptic_ros"))) / folder / f"{path_or_name}.yaml"
+    try:
+        path = expand_user(path_or_name)
+    except OSError as error:
+        raise ConfigError(f"{plain(str(path_or_name), 100)} cannot be read: {error.strerror}.") from error
+    if not is_file(path):
+        purpose = f" for {what}" if what else ""
+        raise ConfigError(
+            f"There is no file {plain(str(path), 100)}{purpose}; give a YAML file or one of {', '.join(names)}."
+        )
+    return path
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a mapping. The errors do not quote the file, which may be one with secrets that was named by mistake.
+
+    Args:
+        path: A YAML file.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no mapping.
+    """
     try:
         values = yaml.load(read_small(path, limit_bytes=_MAX_YAML_BYTES), _Loader)  # noqa: S506 - it is a SafeLoader
     except OSError as error:

@@ -29,6 +29,7 @@ class ClassTable:
         colors: RGB colour of each class, 0 to 255.
         dataset_ids: Unique id of each class in the scheme of the dataset (Cityscapes: 7 to 33), 1 to 999: the id of a
             thing's segment is `dataset_id * 1000 + k` there.
+        ids: Unique id of each class in predictions, 0 to 254. The train ids, unless a label map has replaced them.
 
     Raises:
         ConfigError: A value is not legal, or the lists differ in length.
@@ -38,6 +39,7 @@ class ClassTable:
     num_stuff: int
     colors: tuple[tuple[int, int, int], ...]
     dataset_ids: tuple[int, ...]
+    ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -62,6 +64,9 @@ class ClassTable:
             raise ConfigError(
                 f"classes.dataset_ids is {quoted(self.dataset_ids)}; expected an id of its own for each class."
             )
+        object.__setattr__(self, "ids", self.ids or tuple(range(count)))
+        if len(set(self.ids)) != count or not all(0 <= class_id < VOID for class_id in self.ids):
+            raise ConfigError(f"classes.ids is {quoted(self.ids)}; expected {count} different ids from 0 to 254.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -71,22 +76,37 @@ class ClassTable:
         """Number of thing classes."""
         return len(self.names) - self.num_stuff
 
-    def is_thing(self, train_id: int) -> bool:
+    def is_thing(self, class_id: int) -> bool:
         """Test whether a class is a thing.
 
         Args:
-            train_id: Train id; 255 (void) and unknown ids are no things.
+            class_id: Id of the class in predictions; 255 (void) and unknown ids are no things.
 
         Returns:
             Whether instances of the class are separate segments.
         """
-        return self.num_stuff <= train_id < len(self.names)
+        return self._positions.get(class_id, -1) >= self.num_stuff
+
+    def position(self, class_id: int) -> int:
+        """Return the place of a class in the lists of this table.
+
+        Args:
+            class_id: Id of the class in predictions.
+
+        Raises:
+            KeyError: There is no such class.
+        """
+        return self._positions[class_id]
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        return {class_id: position for position, class_id in enumerate(self.ids)}
 
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
-        """`(256, 3)` uint8: RGB colour by train id; black for void and for ids without a class."""
+        """`(256, 3)` uint8: RGB colour by class id; black for void and for ids without a class."""
         palette = np.zeros((256, 3), np.uint8)
-        palette[: len(self.colors)] = self.colors
+        palette[list(self.ids)] = self.colors
         return palette
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from opendr_panoptic_ros import postprocess
 from opendr_panoptic_ros.config import Thresholds
 from opendr_panoptic_ros.errors import ImageEncodingError
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.label_map import LabelMap
+from opendr_panoptic_ros.labels import moving_classes
 from opendr_panoptic_ros.postprocess import EgoMask
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.tracking import InstanceTracker
@@ -54,7 +56,7 @@ class FrameResult:
 
 
 class FramePipeline:
-    """Predicts, filters classes, applies the ego mask and tracks, in this order.
+    """Predicts, applies the label map, filters classes, applies the ego mask and tracks, in this order.
 
     A pipeline keeps one tracker for each camera and must therefore be used by one thread at a time.
 
@@ -63,6 +65,12 @@ class FramePipeline:
         ego_masks: Ego mask by camera name; cameras that are not listed have none.
         track_ids: Whether instances keep their ids over the consecutive frames of a camera.
         max_batch: Largest number of frames in one batch of the network, 1 or more; None means no limit.
+        label_map: Label map for the classes of the segmenter; None keeps them.
+
+    Attributes:
+        segmenter: As given.
+        classes: The classes of the results.
+        moving_classes: Names of the classes of results that can move, the default of the mask.
     """
 
     def __init__(
@@ -72,8 +80,12 @@ class FramePipeline:
         ego_masks: Mapping[str, EgoMask] | None = None,
         track_ids: bool = False,
         max_batch: int | None = None,
+        label_map: LabelMap | None = None,
     ) -> None:
         self.segmenter = segmenter
+        self._label_map = label_map
+        self.classes = segmenter.config.classes if label_map is None else label_map.classes
+        self.moving_classes = moving_classes(self.classes) if label_map is None else label_map.moving_classes
         self._ego_masks = dict(ego_masks or {})
         self._track_ids = track_ids
         self._max_batch = max_batch
@@ -159,6 +171,8 @@ class FramePipeline:
         if prediction is None:
             return result
         try:
+            if self._label_map is not None:
+                prediction = self._label_map.apply(prediction)
             if keep_classes:
                 prediction = postprocess.keep_classes(prediction, keep_classes)
             if frame.camera in self._ego_masks:

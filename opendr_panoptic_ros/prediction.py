@@ -23,7 +23,7 @@ class Segment:
 
     Attributes:
         id: Value in `PanopticPrediction.segment_map`, 1 or more.
-        class_id: Train id of the class.
+        class_id: Id of the class in the table of the prediction: its train id, unless a label map was applied.
         label: Name of the class.
         is_thing: Whether the class is a thing, whose instances are separate segments.
         score: Detection score of a thing, 0 to 1; NaN for stuff.
@@ -52,7 +52,7 @@ class PanopticPrediction:
     Attributes:
         segment_map: `(H, W)` int32, the `id` of the pixel's segment, 0 for void.
         segments: The segments of the map.
-        classes: Classes of the train ids.
+        classes: The classes, with the ids that the segments refer to.
         stuff_probability: `(H, W)` uint8, 255 times the softmax probability of the pixel's class in the semantic head,
             rounded; only pixels of stuff segments count. None if it was not computed.
 
@@ -87,7 +87,7 @@ class PanopticPrediction:
 
     @cached_property
     def semantic_map(self) -> NDArray[np.uint8]:
-        """`(H, W)` uint8: the train id of each pixel's segment, 255 for void."""
+        """`(H, W)` uint8: the class id of each pixel's segment, 255 for void."""
         return self._by_segment({s.id: s.class_id for s in self.segments}, VOID, np.uint8)
 
     @cached_property
@@ -104,7 +104,7 @@ class PanopticPrediction:
         ids: dict[int, int] = {}
         count: dict[int, int] = {}
         for segment in self.segments:
-            dataset_id = self.classes.dataset_ids[segment.class_id]
+            dataset_id = self.classes.dataset_ids[self.classes.position(segment.class_id)]
             if segment.is_thing:
                 count[segment.class_id] = count.get(segment.class_id, 0) + 1
                 dataset_id = dataset_id * 1000 + (segment.instance_number or count[segment.class_id])

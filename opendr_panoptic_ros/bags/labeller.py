@@ -195,7 +195,11 @@ class Labeller:
             data = {message.topic: message.data}
             if place in results:
                 prefix = self._prefixes[message.topic]
-                data |= {f"{prefix}/{output}": serialized(output, *results[place]) for output in self._outputs}
+                mask_classes = self._pipeline.moving_classes
+                data |= {
+                    f"{prefix}/{output}": serialized(output, *results[place], mask_classes=mask_classes)
+                    for output in self._outputs
+                }
             self._writer.write(message.time_ns, data)
             self._frames += place in results
         self._first_unwritten_ns += 1

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,13 +103,16 @@ def read_frame(message: Message) -> BagFrame:
     return BagFrame(message, content.header, read(content))
 
 
-def serialized(output: str, frame: BagFrame, prediction: PanopticPrediction) -> memoryview:
+def serialized(
+    output: str, frame: BagFrame, prediction: PanopticPrediction, *, mask_classes: Collection[str] | None = None
+) -> memoryview:
     """Serialize an output of a frame as the message that the node publishes.
 
     Args:
         output: Topic below `panoptic/`, a key of `TYPE_NAMES`.
         frame: The frame; the message gets its header.
         prediction: The result of the frame.
+        mask_classes: Names of the classes in the mask; None stands for `labels.moving_classes`.
 
     Returns:
         The message in CDR.
@@ -123,7 +126,9 @@ def serialized(output: str, frame: BagFrame, prediction: PanopticPrediction) -> 
         message = _segmentation(frame, prediction)
     else:
         row = OUTPUTS[output]
-        message = _image(frame, row.encoding, row.pixels(RenderContext(frame.image_rgb, prediction)))
+        message = _image(
+            frame, row.encoding, row.pixels(RenderContext(frame.image_rgb, prediction, mask_classes=mask_classes))
+        )
     return typestore().serialize_cdr(message, TYPE_NAMES[output])
 
 

@@ -42,6 +42,7 @@ def bag(
     colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,
     overlay: Annotated[bool, typer.Option(help="Write the images with the class colours drawn over them.")] = True,
     track_ids: options.TrackIds = False,
+    label_map: options.LabelMapFile = None,
     classes: options.Classes = None,
     ego_mask: options.EgoMaskFiles = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames of one size that are segmented together.")] = 4,
@@ -98,8 +99,9 @@ def bag(
                 overlap_threshold=overlap_threshold,
                 min_stuff_area=min_stuff_area,
             )
-            keep_classes = options.class_names(classes, segmenter.config.classes.names)
-            pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids, max_batch=batch)
+            labels = options.label_map(label_map, segmenter.config.classes)
+            pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids, max_batch=batch, label_map=labels)
+            keep_classes = options.class_names(classes, pipeline.classes.names)
             # The bag's own times may leave out messages that were recorded late: only a time that was given counts.
             messages = every_nth(
                 reader,

@@ -38,6 +38,7 @@ def infer(
         ),
     ] = None,
     track_ids: options.TrackIds = False,
+    label_map: options.LabelMapFile = None,
     classes: options.Classes = None,
     ego_mask: options.EgoMaskFile = None,
     config: options.Configuration = None,
@@ -60,6 +61,8 @@ def infer(
         from opendr_panoptic_ros.pipeline import Frame, FramePipeline
         from opendr_panoptic_ros.postprocess import read_ego_mask
 
+        if label_map and ResultFormat.CITYSCAPES in (formats or ()):
+            raise PanopticError("--format cityscapes is for the network's own classes; leave out --label-map.")
         problems: list[str] = []
         files = find_inputs(inputs, problems)
         if not files:
@@ -76,10 +79,11 @@ def infer(
             overlap_threshold=overlap_threshold,
             min_stuff_area=min_stuff_area,
         )
-        keep_classes = options.class_names(classes, segmenter.config.classes.names)
         names = {"", *_names(files).values()}
         masks = {} if mask is None else dict.fromkeys(names, mask)
-        pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids)
+        labels = options.label_map(label_map, segmenter.config.classes)
+        pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids, label_map=labels)
+        keep_classes = options.class_names(classes, pipeline.classes.names)
         console = Console(stderr=True)
         count = 0
         with console.status("Segmenting") as status, results:

@@ -14,6 +14,8 @@ import typer
 from opendr_panoptic_ros.errors import ConfigError
 
 if TYPE_CHECKING:
+    from opendr_panoptic_ros.label_map import LabelMap
+    from opendr_panoptic_ros.labels import ClassTable
     from opendr_panoptic_ros.postprocess import EgoMask
 
 Checkpoint = Annotated[
@@ -55,7 +57,28 @@ EgoMaskFile = Annotated[
     Path | None,
     typer.Option("--ego-mask", help="PNG of the images' size; pixels that are not black become void."),
 ]
+LabelMapFile = Annotated[
+    str | None,
+    typer.Option(
+        "--label-map", help="Ids, names and groups of classes: a YAML file, identity, cityscapes_ids or navigation."
+    ),
+]
 TrackIds = Annotated[bool, typer.Option("--track-ids", help="Keep the ids of instances over consecutive frames.")]
+
+
+def label_map(path_or_name: str | None, classes: ClassTable) -> LabelMap | None:
+    """Return the label map given with `--label-map`.
+
+    Args:
+        path_or_name: The option's value.
+        classes: The network's classes.
+
+    Raises:
+        ConfigError: There is no such label map, or it is not legal.
+    """
+    from opendr_panoptic_ros.label_map import LabelMap
+
+    return LabelMap.load(path_or_name, classes) if path_or_name else None
 
 
 def class_names(values: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -63,10 +86,10 @@ def class_names(values: Sequence[str] | None, known: Sequence[str]) -> tuple[str
 
     Args:
         values: The option's values, each one name or several separated by commas.
-        known: The network's classes.
+        known: Names of the classes of results.
 
     Raises:
-        ConfigError: The network has no class of that name.
+        ConfigError: There is no class of that name.
     """
     names = tuple(name.strip() for value in values or () for name in value.split(",") if name.strip())
     unknown = [name for name in dict.fromkeys(names) if name not in known]

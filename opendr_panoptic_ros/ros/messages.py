@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -215,11 +215,14 @@ def message_types() -> MessageTypes:
     return MessageTypes(outputs, unavailable)
 
 
-def label_info(classes: ClassTable, *, score_threshold: float, header: Header) -> Any:
+def label_info(
+    classes: ClassTable, *, keep_classes: Collection[str] = (), score_threshold: float, header: Header
+) -> Any:
     """Return a `vision_msgs/LabelInfo` that names the values of `panoptic/semantic`. Needs vision_msgs.
 
     Args:
-        classes: The classes of the network.
+        classes: The classes of the results.
+        keep_classes: Names of the classes that are not filtered out; empty if all are kept.
         score_threshold: Minimum detection score, 0 to 1.
         header: Header of the message.
 
@@ -230,5 +233,9 @@ def label_info(classes: ClassTable, *, score_threshold: float, header: Header) -
 
     message = LabelInfo(header=header, threshold=score_threshold)
     # 255, void, is not listed: the message's definition keeps the largest value for pixels without a label.
-    message.class_map = [VisionClass(class_id=i, class_name=name) for i, name in enumerate(classes.names)]
+    message.class_map = [
+        VisionClass(class_id=class_id, class_name=name)
+        for class_id, name in zip(classes.ids, classes.names, strict=True)
+        if not keep_classes or name in keep_classes
+    ]
     return message

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.label_map import LabelMap
 from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.pipeline import FramePipeline
 from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego_mask
@@ -95,7 +96,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
     @override
     def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
         result = super().set_parameters_atomically(parameter_list)
-        if result.successful and self._cameras and any(p.name == "score_threshold" for p in parameter_list):
+        if result.successful and self._cameras and {"score_threshold", "classes"} & {p.name for p in parameter_list}:
             self._publish_label_info()
         return result
 
@@ -111,12 +112,18 @@ class PanopticNode(ManagedNode[NodeParameters]):
             )
         self.get_logger().info(f"Loading {shorten(settings.checkpoint)}.")
         segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
-        check_class_names(settings.class_filter, segmenter.config.classes.names)
-        check_class_names(settings.masked, segmenter.config.classes.names, "mask_classes")
-        segmenter.warm_up()
-        self.pipeline = FramePipeline(
-            segmenter, ego_masks=ego_masks, track_ids=settings.track_ids, max_batch=settings.max_batch
+        label_map = LabelMap.load(settings.label_map, segmenter.config.classes) if settings.label_map else None
+        pipeline = FramePipeline(
+            segmenter,
+            ego_masks=ego_masks,
+            track_ids=settings.track_ids,
+            max_batch=settings.max_batch,
+            label_map=label_map,
         )
+        check_class_names(settings.class_filter, pipeline.classes.names)
+        check_class_names(settings.masked, pipeline.classes.names, "mask_classes")
+        segmenter.warm_up()
+        self.pipeline = pipeline
         for name in settings.cameras:
             output_types, transport = self._message_types.outputs, settings.image_transport
             self._cameras.append(Camera(self, name, output_types, self._frame_waits, transport=transport))
@@ -145,10 +152,12 @@ class PanopticNode(ManagedNode[NodeParameters]):
         """Publish the meaning of the values of each camera's label images, where vision_msgs is installed."""
         if LABEL_INFO in self._message_types.unavailable:
             return
-        assert self.segmenter is not None  # noqa: S101 - there are cameras
-        test = self.segmenter.config.test.with_thresholds(self.settings().thresholds())
+        assert self.pipeline is not None  # noqa: S101 - there are cameras
+        settings = self.settings()
+        test = self.pipeline.segmenter.config.test.with_thresholds(settings.thresholds())
         message = label_info(
-            self.segmenter.config.classes,
+            self.pipeline.classes,
+            keep_classes=settings.class_filter,
             score_threshold=test.score_threshold,
             header=Header(stamp=self.get_clock().now().to_msg()),
         )
@@ -196,10 +205,10 @@ class PanopticNode(ManagedNode[NodeParameters]):
             camera.update_subscriptions()
 
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
-        if self.segmenter is None:
+        if self.pipeline is None:
             reason = refusal(changed, NodeParameters, present=None)
         else:
-            class_names = self.segmenter.config.classes.names
+            class_names = self.pipeline.classes.names
             reason = refusal(changed, NodeParameters, present=self.settings(), class_names=class_names)
         return SetParametersResult(successful=not reason, reason=reason)
 

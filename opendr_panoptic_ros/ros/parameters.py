@@ -142,16 +142,23 @@ class NodeParameters:
     classes: tuple[str, ...] = _parameter(
         ("",),
         "Names of the classes to keep. All other classes become void in every output. One empty name keeps all.",
-        expected="a list of class names of the network",
+        expected="a list of class names",
         accepts=are_strings,
         read_at="frame",
         loose=True,
+    )
+    label_map: str = _parameter(
+        "",
+        "Label map, which groups classes under other ids, names and colours in every output: a YAML file, or one of "
+        "identity, cityscapes_ids and navigation. Other parameters then name its classes. If empty, the classes are "
+        "those of the network.",
+        expected="a path, a name, or empty",
     )
     mask_classes: tuple[str, ...] = _parameter(
         ("",),
         "Names of the classes in panoptic/mask. One empty name stands for the classes that can move: person, rider, "
         "car, truck, bus, train, motorcycle and bicycle, or all things of a network without these classes.",
-        expected="a list of class names of the network",
+        expected="a list of class names",
         accepts=are_strings,
         read_at="frame",
         loose=True,

@@ -108,7 +108,7 @@ class FrameProcessor:
                 visualization=settings.visualization,
                 opacity=settings.visualization_opacity,
                 jpeg_quality=settings.jpeg_quality,
-                mask_classes=settings.masked or None,
+                mask_classes=settings.masked or self._pipeline.moving_classes,
             )
             messages = {topic: make_message(topic, context) for topic in entry.topics if topic not in DEBUG_TOPICS}
             camera.publish({topic: message for topic, message in messages.items() if message is not None})

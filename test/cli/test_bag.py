@@ -27,6 +27,7 @@ from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
 from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.label_map import LabelMap
 
 LABELS = ("semantic", "instance", "panoptic", "segmentation")
 
@@ -102,6 +103,24 @@ def test_chosen_outputs(run_bag, make_bag, tmp_path, tiny_checkpoint):
     code, _, err = run_bag(source, "none", "--outputs", "masks")
     assert code == 1
     assert "--outputs has 'masks'; expected some of semantic, instance" in err
+
+
+def test_label_map(run_bag, make_bag, tmp_path, tiny_checkpoint):
+    source = make_bag(drive(1))
+    options = "--outputs", "semantic,mask", "--label-map", "navigation"
+    code, _, err = run_bag(source, "out", *options)
+    assert code == 0, err
+    messages = read_bag(tmp_path / "out")
+    segmenter = PanopticSegmenter(tiny_checkpoint)
+    label_map = LabelMap.load("navigation", segmenter.config.classes)
+    (_, time_ns, picture) = drive(1)[0]
+    expected = label_map.apply(segmenter(picture))
+    got = {name: pixels(messages[f"/cam/panoptic/{name}"][ORIGIN_NS + time_ns]) for name in ("semantic", "mask")}
+    assert np.array_equal(got["semantic"], expected.semantic_map)
+    assert np.array_equal(got["mask"], expected.class_mask(label_map.moving_classes))
+    code, _, err = run_bag(source, "none", *options, "--classes", "car")
+    assert code == 1
+    assert "--classes has 'car'; expected some of free, sidewalk" in err
 
 
 def test_messages_outside_the_times_of_the_metadata_are_there_too(run_bag, make_bag, tmp_path):

@@ -153,6 +153,21 @@ def test_infer_writes_what_was_asked_for(run, tmp_path, network_file, picture):
     assert run("infer", "pictures", "--checkpoint", str(network_file), "--overwrite")[0] == 0
 
 
+@pytest.mark.usefixtures("picture")
+def test_infer_with_a_label_map(run, tmp_path, network_file):
+    (tmp_path / "map.yaml").write_text("classes: [{name: ground, id: 77, of: [road, sidewalk]}]\nothers: keep\n")
+    options = "--checkpoint", str(network_file), "--label-map", "map.yaml", "--format", "labels", "--format", "json"
+    assert run("infer", "pictures", *options)[0] == 0
+    semantic = cv2.imread(str(tmp_path / "results" / "street_semantic.png"), cv2.IMREAD_UNCHANGED)
+    segments = json.loads((tmp_path / "results" / "street.json").read_text())["segments"]
+    assert semantic is not None
+    assert {s["class_id"] for s in segments} == set(np.unique(semantic).tolist()) - {255}
+    assert not {s["label"] for s in segments} & {"road", "sidewalk"}
+    code, _, err = run("infer", "pictures", "--label-map", "navigation", "--format", "cityscapes")
+    assert code == 1
+    assert "leave out --label-map" in err
+
+
 def test_infer_takes_videos_and_globs(run, tmp_path, network_file, picture):
     writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (100, 60))
     for _ in range(3):

@@ -43,6 +43,9 @@ def test_label_info(bench, tiny_checkpoint):
         assert messages[0].threshold == 0.25
     node.set_parameters_atomically([Parameter("score_threshold", value=-1)])
     bench.wait_for(lambda: heard["rear"][-1].threshold == 0.5, "the labels with the configuration's threshold")
+    node.set_parameters_atomically([Parameter("classes", value=["road", "car"])])
+    bench.wait_for(lambda: len(heard["rear"][-1].class_map) == 2, "the labels without the classes filtered out")
+    assert {entry.class_id: entry.class_name for entry in heard["rear"][-1].class_map} == {0: "road", 13: "car"}
     assert camera.get_subscription_count() == 0
     node.trigger_deactivate()
     node.trigger_cleanup()

@@ -10,9 +10,11 @@ import pytest
 from support.bags import pixels
 
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.label_map import LabelMap
 
 pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")
+from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
@@ -57,3 +59,30 @@ def test_the_camera_info_beside_the_mask(bench, tiny_checkpoint, picture):
     bench.wait_for(lambda: masks and infos, "mask and camera info")
     assert infos[0].header == masks[0].header
     assert (infos[0].width, infos[0].height) == (64, 48)
+
+
+def test_label_map(bench, tiny_checkpoint, picture):
+    node = bench.node(checkpoint=str(tiny_checkpoint), label_map="navigator")
+    assert not node.start()
+    assert "There is no file navigator for the label map" in node.last_error
+    (result,) = node.set_parameters([Parameter("label_map", value="navigation")])
+    assert result.successful
+    bench.spin_after_start(node)
+    received = {topic: bench.listen(f"panoptic/{topic}") for topic in ("semantic", "mask", "packed")}
+    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    bench.send(bench.camera(), picture, stamp_ns=7)
+    bench.wait_for(lambda: segmentations and all(received.values()), "the outputs")
+    segmenter = PanopticSegmenter(tiny_checkpoint)
+    label_map = LabelMap.load("navigation", segmenter.config.classes)
+    expected = label_map.apply(segmenter(picture))
+    np.testing.assert_array_equal(pixels(received["semantic"][0]), expected.semantic_map)
+    np.testing.assert_array_equal(pixels(received["packed"][0]), expected.packed_map)
+    moving = expected.class_mask(label_map.moving_classes)
+    assert moving.any()
+    np.testing.assert_array_equal(pixels(received["mask"][0]), moving)
+    segments = {(segment.class_id, segment.label) for segment in segmentations[0].segments}
+    assert segments <= set(zip(label_map.classes.ids, label_map.classes.names, strict=True))
+    (result,) = node.set_parameters([Parameter("classes", value=["car"])])
+    assert result.reason.startswith("classes has 'car'; expected some of free, sidewalk")
+    (result,) = node.set_parameters([Parameter("classes", value=["vehicle"])])
+    assert result.successful
