@@ -87,7 +87,7 @@ class PanopticSegmenter:
         self.config = dataclasses.replace(config, test=config.test.with_thresholds(thresholds))
         self._network = network.fold_norms()
         self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)
-        self._dense_part = BACKENDS[self.backend](self._network)
+        self._dense_part = BACKENDS[self.backend].load()(self._network)
         self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
 

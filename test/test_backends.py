@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
 from support.tiny_network import tiny_network
 from torch import Tensor
 
-from opendr_panoptic_ros.backends import BACKENDS, DenseBackend, TorchBackend, resolve_backend
+from opendr_panoptic_ros import backends
+from opendr_panoptic_ros.backends import BACKENDS, BackendRow, resolve_backend
+from opendr_panoptic_ros.backends.base import DenseBackend
+from opendr_panoptic_ros.backends.torch import TorchBackend
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import DenseOutputs, EfficientPS
 
@@ -28,7 +34,7 @@ def test_dense_outputs(name: str, size: tuple[int, int], network: EfficientPS) -
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(x)
-        found = BACKENDS[name](network.fold_norms())(x.contiguous(memory_format=torch.channels_last))
+        found = BACKENDS[name].load()(network.fold_norms())(x.contiguous(memory_format=torch.channels_last))
     height, width = size
     for maps, channels in ((found.fpn, 16), (found.objectness, 3), (found.deltas, 12)):
         assert [tuple(m.shape) for m in maps] == [(2, channels, height // s, width // s) for s in (4, 8, 16, 32)]
@@ -53,7 +59,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 
 def test_the_segmenter_computes_the_dense_part_in_its_back_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row of the table is enough for a new back end."""
+    """One module and one row of the table are enough for a new back end."""
     inputs = []
 
     class Recorded(DenseBackend):
@@ -68,7 +74,10 @@ def test_the_segmenter_computes_the_dense_part_in_its_back_end_alone(monkeypatch
     image = np.random.default_rng(0).integers(0, 256, (50, 90, 3), dtype=np.uint8)
     options = {"device": "cpu", "inference_size": "native", "score_threshold": 1.0, "min_stuff_area": 0}
     usual = PanopticSegmenter(tiny_network(), **options)(image)  # type: ignore[arg-type]
-    monkeypatch.setitem(BACKENDS, "recorded", Recorded)
+    module = ModuleType(f"{backends.__name__}.recorded")
+    vars(module)["Recorded"] = Recorded
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(BACKENDS, "recorded", BackendRow("recorded", "Recorded"))
     segmenter = PanopticSegmenter(tiny_network(), backend="recorded", **options)  # type: ignore[arg-type]
     flipped = segmenter(image)
     logits, _ = segmenter.head_outputs(image)

@@ -7,14 +7,36 @@ A new back end is one file with a subclass of `DenseBackend` and one row of `BAC
 (proposals, RoI heads, fusion) runs in torch, whatever the back end.
 """
 
-from opendr_panoptic_ros.backends.base import DenseBackend
-from opendr_panoptic_ros.backends.torch import TorchBackend
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
 from opendr_panoptic_ros.errors import ConfigError
 
-BACKENDS: dict[str, type[DenseBackend]] = {"torch": TorchBackend}
-"""Back ends by name. `auto` is accepted wherever a name is and stands for the fastest one."""
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.backends.base import DenseBackend
 
-__all__ = ["BACKENDS", "DenseBackend", "TorchBackend", "resolve_backend"]
+
+class BackendRow(NamedTuple):
+    """A back end that is imported when it is first used, so that the table needs no inference runtime.
+
+    Attributes:
+        module: The module of this package that holds the class.
+        backend_class: Name of the subclass of `DenseBackend`.
+    """
+
+    module: str
+    backend_class: str
+
+    def load(self) -> type[DenseBackend]:
+        """Import the module and return the class."""
+        loaded: type[DenseBackend] = getattr(import_module(f"{__name__}.{self.module}"), self.backend_class)
+        return loaded
+
+
+BACKENDS = {"torch": BackendRow("torch", "TorchBackend")}
+"""Back ends by name. `auto` is accepted wherever a name is and stands for the fastest one."""
 
 
 def resolve_backend(name: str) -> str:

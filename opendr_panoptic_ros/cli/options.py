@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Options that several commands have, and what is made of them."""
+"""Options that several commands share, and the conversion of their values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Configuration = Annotated[
     str | None, typer.Option("--config", help="Configuration instead of the checkpoint's: a name or a YAML file.")
 ]
 Device = Annotated[str, typer.Option(help="Device of the network: auto, cpu, cuda, cuda:1.")]
-Backend = Annotated[str, typer.Option(help="Runtime of the network: auto, torch.")]
+Backend = Annotated[str, typer.Option(help=f"Runtime of the network: {', '.join(('auto', *BACKENDS))}.")]
 Size = Annotated[
     int | None,
     typer.Option(min=32, help="Longer side of the network's input in pixels. [default: the configuration's]"),

@@ -16,7 +16,6 @@ from opendr_panoptic_ros.errors import ConfigError
 
 
 def test_the_help_lists_the_back_ends() -> None:
-    """The help is a plain text, because importing the back ends would delay every command."""
     (_, option) = get_args(options.Backend)
     names = re.search(r": (.*)\.", option.help)
     assert names is not None
