@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros import visualize
+from opendr_panoptic_ros.codec import image
 from opendr_panoptic_ros.labels import moving_classes
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -106,6 +107,13 @@ LABEL_INFO = "label_info"
 
 COMPRESSED: dict[str, str] = {f"{topic}/compressed": topic for topic, output in OUTPUTS.items() if output.compressed}
 """Topics below `panoptic/` of the JPEG outputs, each with the topic of the image output that it holds."""
+
+
+def bytes_per_px() -> int:
+    """Return the size of all image outputs and of the segment map together, in bytes per pixel of the frame."""
+    return sum(
+        image.bytes_per_px(encoding) for encoding in ("32SC1", *(output.encoding for output in OUTPUTS.values()))
+    )
 
 
 def need_confidence(topics: Collection[str]) -> bool:

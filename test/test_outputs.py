@@ -21,7 +21,9 @@ from opendr_panoptic_ros.outputs import (
     LABEL_INFO,
     OUTPUTS,
     SEGMENTATION,
+    VISUALIZATION,
     RenderContext,
+    bytes_per_px,
     need_confidence,
 )
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
@@ -50,9 +52,10 @@ def test_the_pixels_fit_the_encoding(topic: str, context: RenderContext) -> None
 
 
 def test_the_visualization_is_drawn_once(context: RenderContext) -> None:
-    (topic,) = COMPRESSED.values()
-    assert OUTPUTS[topic].pixels(context) is OUTPUTS[topic].pixels(context)
-    assert decode(encode(OUTPUTS[topic].pixels(context), "rgb8")).shape == (8, 12, 3)
+    output = OUTPUTS[VISUALIZATION]
+    assert output.compressed
+    assert output.pixels(context) is output.pixels(context)
+    assert decode(encode(output.pixels(context), "rgb8")).shape == (8, 12, 3)
 
 
 def test_mask_confidence_and_packed_on_paper(context: RenderContext) -> None:
@@ -96,3 +99,10 @@ def test_every_output_is_documented(topic: str) -> None:
     assert topic in documented("topics.md")
     if topic in {*OUTPUTS, SEGMENTATION}:
         assert topic in documented("bags.md")
+
+
+def test_the_documented_size_of_all_outputs_is_that_of_their_messages(context: RenderContext) -> None:
+    images = [encode(output.pixels(context), output.encoding) for output in OUTPUTS.values()]
+    images.append(encode(context.prediction.segment_map, "32SC1"))
+    assert sum(image.data.nbytes for image in images) == bytes_per_px() * context.prediction.segment_map.size
+    assert f"all outputs together {bytes_per_px()})" in (ROOT / "docs" / "operate.md").read_text("utf-8")

@@ -8,6 +8,7 @@ Messages of ROS and of the rosbags library have the same fields, so no ROS insta
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,19 @@ def encode(pixels: NDArray[Any], encoding: str) -> ImageFields:
     pixels = np.ascontiguousarray(pixels, dtype.newbyteorder("<"))
     height, width = pixels.shape[:2]
     return ImageFields(height, width, encoding, 0, pixels.strides[0], pixels.reshape(-1).view(np.uint8))
+
+
+def bytes_per_px(encoding: str) -> int:
+    """Return the size of a pixel in messages that `encode` makes.
+
+    Args:
+        encoding: An encoding that `encode` writes.
+
+    Returns:
+        Bytes per pixel.
+    """
+    dtype, channels = _ENCODABLE[encoding]
+    return dtype.itemsize * math.prod(channels)
 
 
 def _convert(code: int) -> Callable[[Pixels], Pixels]:

@@ -58,7 +58,7 @@ def profile_variable() -> str | None:
     return _NEW_PROFILE_VARIABLE if is_kilted_or_newer else _OLD_PROFILE_VARIABLE
 
 
-def dds_environment(domain_id: int, folder: Path, profile: Path, pixels: int) -> dict[str, str]:
+def dds_environment(domain_id: int, folder: Path, profile: Path, frame_bytes: int) -> dict[str, str]:
     """Return environment variables for processes that exchange images with each other alone, on this machine.
 
     Args:
@@ -66,7 +66,7 @@ def dds_environment(domain_id: int, folder: Path, profile: Path, pixels: int) ->
         folder: Folder for a copy of the profile that is fitted to the images; none is written where the environment
             already names a profile.
         profile: Path of config/fastdds_large_images.xml.
-        pixels: Pixels of an image.
+        frame_bytes: Size of all messages that are made of one frame.
 
     Returns:
         Values by name of the variable.
@@ -74,8 +74,8 @@ def dds_environment(domain_id: int, folder: Path, profile: Path, pixels: int) ->
     environment = {"ROS_DOMAIN_ID": str(domain_id), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     variable = profile_variable()
     if variable and _SHARED_MEMORY.is_dir():
-        # All outputs together have 20 bytes per pixel. Three frames of them, limited by the memory that is available.
-        segment_bytes = min(max(60 * pixels, 2**23), shutil.disk_usage(_SHARED_MEMORY).free // 8, 2**30)
+        # Three frames, limited by the memory that is available.
+        segment_bytes = min(max(3 * frame_bytes, 2**23), shutil.disk_usage(_SHARED_MEMORY).free // 8, 2**30)
         fitted = folder / profile.name
         text = profile.read_text("utf-8")
         fitted.write_text(re.sub(r"(?<=<segment_size>)\d+", str(segment_bytes), text), "utf-8")

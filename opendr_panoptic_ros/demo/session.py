@@ -34,7 +34,7 @@ from opendr_panoptic_ros.demo.source import FrameSource, open_source, synthetic_
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import write_json
 from opendr_panoptic_ros.media import utf8_name
-from opendr_panoptic_ros.outputs import SEGMENTATION, VISUALIZATION
+from opendr_panoptic_ros.outputs import SEGMENTATION, VISUALIZATION, bytes_per_px
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,7 +139,7 @@ def _record(options: DemoOptions, source: FrameSource, work: Path, display: Disp
     video_name = utf8_name(options.video) if options.video else nullcontext("")
     with (
         reserved_domain_id() as domain_id,
-        _environment(dds_environment(domain_id, work, profile, math.prod(source.size_px))),
+        _environment(dds_environment(domain_id, work, profile, math.prod(source.size_px) * bytes_per_px())),
         video_name as video,
         closing(ChildProcesses(work)) as children,
     ):

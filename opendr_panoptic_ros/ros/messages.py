@@ -35,8 +35,8 @@ class MessageContext(RenderContext):
     """
 
     header: Header
-    camera_info: CameraInfo | None = None
-    jpeg_quality: int = 80
+    camera_info: CameraInfo | None
+    jpeg_quality: int
 
 
 def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.config import Thresholds
 
@@ -209,7 +210,7 @@ class NodeParameters:
         read_at="frame",
     )
     visualization_opacity: float = _parameter(
-        0.5,
+        visualize.OPACITY,
         "Opacity of the class colours in the overlay.",
         expected="0 (image only) to 1 (colours only)",
         limits=(0, 1),

@@ -37,10 +37,12 @@ def test_examples(tmp_path, monkeypatch, capsys):
 def test_every_dataset_of_the_table_is_documented_and_loads():
     text = PAGE.read_text(encoding="utf-8")
     for name, row in DATASETS.items():
-        assert f"`{row.dataset_class}`, `prepare {name}`" in text
+        assert f"`prepare {name}`" in text
         assert callable(row.load(row.reader))
-        assert getattr(datasets, str(row.dataset_class)).__module__ == row.load(row.reader).__module__
-    assert {str(row.dataset_class) for row in DATASETS.values()} < set(datasets.__all__)
+        if row.dataset_class is not None:
+            assert f"`{row.dataset_class}`, `prepare {name}`" in text
+            assert getattr(datasets, row.dataset_class).__module__ == row.load(row.reader).__module__
+            assert row.dataset_class in datasets.__all__
 
 
 def test_a_new_dataset_is_one_module_and_one_row(tmp_path, monkeypatch):

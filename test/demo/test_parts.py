@@ -162,11 +162,11 @@ def test_shared_memory_fits_the_images_unless_the_user_has_a_profile(tmp_path, m
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
-    environment = dds.dds_environment(1, tmp_path, profile, 1024 * 2048)
+    environment = dds.dds_environment(1, tmp_path, profile, 20_000_000)
     (fitted,) = (environment[name] for name in names if name in environment)
-    assert f"<segment_size>{60 * 1024 * 2048}</segment_size>" in Path(fitted).read_text()
+    assert "<segment_size>60000000</segment_size>" in Path(fitted).read_text()
     monkeypatch.setenv(names[0], "/home/user/profile.xml")
-    assert not set(names) & set(dds.dds_environment(1, tmp_path, profile, 1024 * 2048))
+    assert not set(names) & set(dds.dds_environment(1, tmp_path, profile, 20_000_000))
     assert os.environ[names[0]] == "/home/user/profile.xml"
 
 

@@ -35,7 +35,9 @@ def header():
 def context(header):
     probability = np.zeros((4, 6), np.uint8)
     prediction = PanopticPrediction(np.zeros((4, 6), np.int32), (), CITYSCAPES, stuff_probability=probability)
-    return messages.MessageContext(image_rgb=np.zeros((4, 6, 3), np.uint8), prediction=prediction, header=header)
+    return messages.MessageContext(
+        image_rgb=np.zeros((4, 6, 3), np.uint8), prediction=prediction, header=header, camera_info=None, jpeg_quality=80
+    )
 
 
 def test_an_image_message_holds_copies(header):
