@@ -44,7 +44,7 @@ class LabelReport:
         messages: Number of messages written, images included.
         frames: Number of images that were segmented.
         problems: One line for each image that could not be read or segmented. It was written without results.
-        stopped_at_ns: Record time of the first message that was not written, or None if all were.
+        stopped_at_ns: Record time of the first message that was not written; None if all were, or none could be read.
         error: The error that ended the work early, or None.
     """
 
@@ -87,7 +87,7 @@ class Labeller:
         self._topics = [reader.topics[name] for name in topics]
         self._frames = 0
         self._problems: list[str] = []
-        self._first_unwritten_ns = 0
+        self._first_unwritten_ns: int | None = None
         self._writer = BagWriter(out)
 
     def run(
@@ -202,7 +202,7 @@ class Labeller:
                 }
             self._writer.write(message.time_ns, data)
             self._frames += place in results
-        self._first_unwritten_ns += 1
+        self._first_unwritten_ns = group[-1].time_ns + 1
 
 
 def image_topics(reader: BagReader, names: Sequence[str] = ()) -> list[str]:
@@ -216,7 +216,8 @@ def image_topics(reader: BagReader, names: Sequence[str] = ()) -> list[str]:
         The names of the topics, in the order given.
 
     Raises:
-        PanopticError: A named topic has no images, the bag has none, or it has several topics and none is named.
+        PanopticError: A named topic has no images, the bag has none, it has several topics and none is named, or a
+            chosen topic has messages of several types.
     """
     images = {
         name: topic
@@ -231,6 +232,8 @@ def image_topics(reader: BagReader, names: Sequence[str] = ()) -> list[str]:
     if not names and len(images) > 1:
         raise PanopticError(f"The bag has images on several topics; choose with --topic: {count_by_topic(images)}.")
     chosen = list(dict.fromkeys(names or images))
+    for name in chosen:
+        images[name].check_type()
     if not any(images[name].message_count for name in chosen):
         raise PanopticError(f"There are no messages on {', '.join(chosen)}.")
     return chosen

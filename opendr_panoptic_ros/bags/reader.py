@@ -68,6 +68,14 @@ class Topic(NamedTuple):
     message_count: int
     qos: tuple[Qos, ...]
 
+    def check_type(self) -> None:
+        """Raise PanopticError if the topic has messages of more than one type."""
+        if " and " in self.type_name:
+            raise PanopticError(
+                f"{self.name} has messages of several types, {self.type_name}, as a merge of recordings leaves it. "
+                "Give the topics of the recordings different names, or choose another topic."
+            )
+
 
 class BagReader:
     """A ROS 1 bag, or a rosbag2 folder or file (sqlite3, MCAP), as a context.
@@ -138,12 +146,9 @@ class BagReader:
         Raises:
             PanopticError: The file is damaged, or a topic has messages of more than one type.
         """
-        mixed = [topic for topic in topics if topic in self.topics and " and " in self.topics[topic].type_name]
-        if mixed:
-            raise PanopticError(
-                f"{mixed[0]} has messages of two types, {self.topics[mixed[0]].type_name}, as a merge of recordings "
-                "leaves it. Give the topics of the recordings different names, or choose another topic."
-            )
+        for name in topics:
+            if name in self.topics:
+                self.topics[name].check_type()
         for storage in self._storages:
             connections = [c for c in storage.connections if c.topic in topics and self._is_readable(c)]
             if not connections:

@@ -121,7 +121,7 @@ def bag(
                         task, completed=time_ns - start_ns, frames=frames
                     ),
                 )
-                if report.stopped_at_ns is None:
+                if report.stopped_at_ns is None and report.error is None:
                     progress.update(task, completed=end_ns - start_ns)
             _print_report(report, reader.start_ns)
 

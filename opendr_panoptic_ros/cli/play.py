@@ -81,6 +81,11 @@ def _publishers(node: Node, topics: list[Topic]) -> dict[str, Publisher[Any]]:
 
     publishers = {}
     for topic in topics:
+        try:
+            topic.check_type()
+        except PanopticError as error:
+            typer.echo(f"left out: {error}", err=True)
+            continue
         message_type = _message_type(topic.type_name)
         if message_type is None:
             typer.echo(f"{topic.name} is left out: {topic.type_name} is not installed.", err=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import sys
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,6 @@ from support.bags import drive, message_of
 from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.errors import PanopticError
-
-if sys.version_info >= (3, 14):
-    pass
-else:
-    pass
 
 NOW = QosTime(0, 0)
 KINDS = [StoragePlugin.SQLITE3, StoragePlugin.MCAP]
@@ -197,7 +191,7 @@ def test_ros_1_messages_in_mcap_are_refused(tmp_path, profile, schema_encoding, 
         BagReader(path)
 
 
-def test_a_topic_with_two_types_is_refused_and_the_others_are_read(tmp_path):
+def test_a_topic_with_two_types_is_refused_and_the_others_are_read(run_bag, tmp_path):
     from mcap.writer import Writer as McapWriter
 
     path = tmp_path / "merged.mcap"
@@ -211,8 +205,24 @@ def test_a_topic_with_two_types_is_refused_and_the_others_are_read(tmp_path):
             writer.add_message(channel, 1, bytes(serialized(7)), 1)
         writer.finish()
     assert frames(path) == [7]
-    with BagReader(path) as reader, pytest.raises(PanopticError, match=r"/cam has messages of two types, .* and "):
+    with BagReader(path) as reader, pytest.raises(PanopticError, match=r"/cam has messages of several types, .* and "):
         list(reader.messages(["/cam"]))
+    code, _, err = run_bag(path, "out", "--topic", "/cam")
+    assert code == 1
+    assert err.startswith("opendr-panoptic: /cam has messages of several types, ")
+    assert "--start" not in err
+    assert not (tmp_path / "out").exists()
+    assert run_bag(path, "out", "--topic", "/cam/image_raw")[0] == 0
+
+
+def test_an_error_at_the_first_message_gives_no_time_to_continue_at(run_bag, tmp_path, monkeypatch):
+    def fails(*_arguments, **_options):
+        raise PanopticError("the disk is gone")
+
+    monkeypatch.setattr(BagReader, "messages", fails)
+    code, out, err = run_bag(recorded(tmp_path / "in", StoragePlugin.MCAP), "out")
+    assert (code, out) == (1, "0 frames segmented, nothing was written\n")
+    assert err.endswith("opendr-panoptic: the disk is gone\n")
 
 
 @pytest.mark.parametrize(

@@ -135,11 +135,11 @@ def test_chosen_topics_and_types_that_are_not_installed(ear, make_bag):
 
 
 def bag_of(path, topics):
-    """A bag with one empty message on each topic; `topics` gives the types by name."""
+    """A bag with one empty message on each topic; `topics` are pairs of name and type."""
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
-        for name, type_name in topics.items():
+        for name, type_name in topics:
             connection = writer.add_connection(name, type_name, msgdef="string data\n", rihs01="RIHS01_" + "0" * 64)
             writer.write(connection, 1, b"\0\1\0\0\1\0\0\0\0")
     return path
@@ -153,7 +153,7 @@ def test_a_bag_cannot_choose_the_module_that_is_imported(ear, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     words = ear.listen("/words", String)
-    source = bag_of(tmp_path / "bag", {"/evil": "evil/msg/Payload", "/words": "std_msgs/msg/String"})
+    source = bag_of(tmp_path / "bag", [("/evil", "evil/msg/Payload"), ("/words", "std_msgs/msg/String")])
     process = start_command("play", source, "--wait", 60)
     ear.spin_until_quiet(process, words)
     _, err = process.communicate()
@@ -166,7 +166,7 @@ def test_a_bag_cannot_choose_the_module_that_is_imported(ear, tmp_path, monkeypa
 def test_odd_topic_names_are_left_out_and_the_others_played(ear, tmp_path):
     words = ear.listen("/words", String)
     names = ["/no spaces", "//twice", "/9", "/ends/", "~{x}", "/words"]
-    source = bag_of(tmp_path / "bag", dict.fromkeys(names, "std_msgs/msg/String"))
+    source = bag_of(tmp_path / "bag", [(name, "std_msgs/msg/String") for name in names])
     process = start_command("play", source, "--wait", 60)
     ear.spin_until_quiet(process, words)
     out, err = process.communicate()
@@ -175,6 +175,16 @@ def test_odd_topic_names_are_left_out_and_the_others_played(ear, tmp_path):
     for name in names[:-1]:
         assert f"{name!r} is left out: ROS 2 does not allow this topic name." in err
     assert len(words) == 1
+
+
+def test_a_topic_with_two_types_is_left_out_and_the_others_played(ear, tmp_path):
+    words = ear.listen("/words", String)
+    types = [("/both", "std_msgs/msg/String"), ("/both", "std_msgs/msg/Char"), ("/words", "std_msgs/msg/String")]
+    process = start_command("play", bag_of(tmp_path / "bag", types), "--wait", 60)
+    ear.spin_until_quiet(process, words)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (0, "1 messages published on /words\n"), err
+    assert "left out: /both has messages of several types, std_msgs/msg/String and std_msgs/msg/Char" in err
 
 
 @pytest.mark.parametrize(
