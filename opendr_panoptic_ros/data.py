@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from opendr_panoptic_ros.image_header import read_image_file, refusal
+
 
 class Image:
     """An image, stored channels first in RGB order, as in OpenDR.
@@ -92,10 +94,11 @@ class Image:
 
         if not Path(filename).is_file():
             raise FileNotFoundError(f"There is no image file {filename}.")
-        data = np.fromfile(filename, np.uint8)  # OpenCV itself opens only names that are UTF-8
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        data = read_image_file(Path(filename))  # OpenCV itself opens only names that are UTF-8
+        reason = refusal(data)
+        bgr = None if reason else cv2.imdecode(data, cv2.IMREAD_COLOR)
         if bgr is None:
-            raise ValueError(f"{filename} is not an image that OpenCV can read.")
+            raise ValueError(f"{filename} is not an image that OpenCV can read{': ' if reason else ''}{reason}.")
         return cls(bgr)
 
     def __str__(self) -> str:

@@ -66,6 +66,8 @@ def open_regular(path: Path) -> BufferedReader:
         OSError: There is no such file, it cannot be read, or it is not a regular file.
     """
     refused = OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(path))
     if not stat.S_ISREG(path.stat().st_mode):
         raise refused
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")

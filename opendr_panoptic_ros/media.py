@@ -11,6 +11,7 @@ File names need not be UTF-8. OpenCV cannot open others, so images are read by P
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -24,8 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.codec.compressed import is_truncated_jpeg
 from opendr_panoptic_ros.errors import DatasetError, PanopticError
+from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS, read_image_file, refusal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,25 +77,26 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image file.
 
     Args:
-        path: A file of one of the formats in `IMAGE_SUFFIXES`, or of another one that OpenCV decodes.
+        path: A file of one of the formats in `IMAGE_SUFFIXES`, whatever its suffix is.
 
     Returns:
         The pixels, `(H, W, 3)` uint8 RGB. Values of 16 bits lose their low byte and an alpha channel is ignored.
 
     Raises:
-        DatasetError: If the file cannot be read, is not an image, or is truncated.
+        DatasetError: If the file cannot be read, is not an image, is truncated, or has more than `MAX_IMAGE_PIXELS`.
     """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        data = read_image_file(path)
     except OSError as error:
         raise DatasetError(f"{printable(path)} cannot be read: {error.strerror}.") from error
-    bgr = None
-    if data.size and not is_truncated_jpeg(data):
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    bgr, reason = None, refusal(data)
+    with contextlib.suppress(cv2.error):
+        if not reason:
+            bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if bgr is None:
         raise DatasetError(
-            f"{printable(path)} is not an image that OpenCV can read, or is truncated ({data.size} bytes). "
-            "Copy the file again, convert it to PNG, or remove it."
+            f"{printable(path)} is not an image that OpenCV can read, or is truncated ({data.size} bytes)"
+            f"{': ' if reason else ''}{reason}. Copy the file again, convert or resize it, or remove it."
         )
     return _rgb(bgr)
 
@@ -125,12 +127,18 @@ def open_video(path: Path) -> Video:
         The video.
 
     Raises:
-        DatasetError: If the file cannot be opened as a video.
+        DatasetError: If the file cannot be opened as a video, or its frames have more than `MAX_IMAGE_PIXELS`.
     """
     with utf8_name(path) as name:
         capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         raise DatasetError(f"{printable(path)} is not a video that OpenCV can read, or is truncated.")
+    width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_IMAGE_PIXELS:
+        capture.release()
+        raise DatasetError(
+            f"{printable(path)} has frames of {width}x{height} pixels, and the limit is {MAX_IMAGE_PIXELS} pixels."
+        )
     rate_hz, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     frame_count = count if count > 0 else None
     return Video(rate_hz if 1 <= rate_hz <= 240 else None, frame_count, _frames(path, capture, frame_count))

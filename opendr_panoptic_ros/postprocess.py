@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.errors import ConfigError, ImageEncodingError, quoted
+from opendr_panoptic_ros.image_header import read_image_file, refusal
 from opendr_panoptic_ros.media import printable
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 
@@ -77,8 +78,10 @@ def _read_pixels(path: str | Path) -> NDArray[Any] | None:
     with contextlib.suppress(OSError, RuntimeError, ValueError, cv2.error):  # names that no file can have included
         file = Path(path).expanduser()
         if file.is_file():  # not a pipe, which would block
-            pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-            return pixels
+            data = read_image_file(file)
+            if not refusal(data):
+                pixels: NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+                return pixels
     return None
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from opendr_panoptic_ros.codec.image import ImageFields, decode
 from opendr_panoptic_ros.errors import ImageEncodingError, quoted
+from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS, refusal
 
 
 class CompressedImageMessage(Protocol):
@@ -43,7 +44,12 @@ _COLOR_ENCODINGS = {f"{order}{bits}" for order in ("rgb", "bgr", "rgba", "bgra")
 }  # fmt: skip
 
 
-def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -> NDArray[np.uint8]:
+_FORMATS = ("PNG", "JPEG", "TIFF")  # image_transport writes no others
+
+
+def decode_compressed(
+    message: CompressedImageMessage | CompressedImageFields, *, max_pixels: int = MAX_IMAGE_PIXELS
+) -> NDArray[np.uint8]:
     """Return the pixels of a compressed image message.
 
     JPEG, PNG and TIFF are read, greyscale or colour. Values of 16 bits lose their low byte and an alpha channel is
@@ -61,12 +67,13 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
 
     Args:
         message: A message of ROS or of the rosbags library. It is not modified.
+        max_pixels: Largest number of pixels; a larger image is refused before memory is reserved for it.
 
     Returns:
         The pixels, `(H, W, 3)` uint8 RGB.
 
     Raises:
-        ImageEncodingError: If the data are not a picture of a camera, or are truncated.
+        ImageEncodingError: If the data are not a picture of a camera, are truncated, or hold too many pixels.
     """
     image_format = str(message.format)
     if "compressedDepth" in image_format:
@@ -76,14 +83,15 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
         )
     data = np.frombuffer(message.data, np.uint8)
     pixels: NDArray[Any] | None = None
+    reason = refusal(data, formats=_FORMATS, max_pixels=max_pixels)
     with contextlib.suppress(cv2.error):
-        if data.size and not is_truncated_jpeg(data):
+        if not reason:
             # Unchanged: neither rotated by EXIF, of which CameraInfo knows nothing, nor stretched to 8 bits.
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageEncodingError(
             f"The compressed image ({data.size} bytes, format {quoted(image_format)}) cannot be read; expected a whole "
-            "JPEG or PNG. The data may be cut short, or be of another kind."
+            f"JPEG or PNG, but {reason or 'its data are damaged'}."
         )
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
@@ -94,7 +102,7 @@ def decode_compressed(message: CompressedImageMessage | CompressedImageFields) -
         pixels = (pixels // 256).astype(np.uint8)
     height, width = pixels.shape[:2]
     encoding = _encoding_of(image_format, channels)
-    return decode(ImageFields(height, width, encoding, 0, width * channels, pixels.reshape(-1)))
+    return decode(ImageFields(height, width, encoding, 0, width * channels, pixels.reshape(-1)), max_pixels=max_pixels)
 
 
 def _encoding_of(image_format: str, channels: int) -> str:
@@ -110,22 +118,6 @@ def _encoding_of(image_format: str, channels: int) -> str:
     else:
         is_rgb = bool(separator) and original in _COLOR_ENCODINGS and not target.strip().startswith("bgr")
     return ("rgb" if is_rgb else "bgr") + ("a8" if channels == 4 else "8")
-
-
-def is_truncated_jpeg(data: NDArray[np.uint8]) -> bool:
-    """Return whether data are a JPEG without an end marker. OpenCV 4 fills the missing rows and reports success.
-
-    The marker is searched for behind the last scan, because a preview in the header has an end marker of its own.
-    Padding may follow it.
-
-    Args:
-        data: The bytes of a file or message, `(N,)` uint8.
-
-    Returns:
-        Whether it is truncated; False for other formats.
-    """
-    stored = data.tobytes()
-    return stored.startswith(b"\xff\xd8") and stored.rfind(b"\xff\xd9") < stored.rfind(b"\xff\xda")
 
 
 def encode_jpeg(pixels_rgb: NDArray[np.uint8], *, quality: int) -> CompressedImageFields:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_panoptic_ros.errors import ImageEncodingError, quoted
+from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
 
 Pixels = NDArray[np.uint8]
 
@@ -55,7 +56,7 @@ class ImageFields:
     data: NDArray[np.uint8]
 
 
-def decode(message: ImageMessage | ImageFields) -> Pixels:
+def decode(message: ImageMessage | ImageFields, *, max_pixels: int = MAX_IMAGE_PIXELS) -> Pixels:
     """Return the pixels of an image message.
 
     Values of 16 bits lose their low byte and an alpha channel is ignored. 8UC3, 8UC4, 16UC3 and 16UC4 are read as BGR
@@ -64,16 +65,20 @@ def decode(message: ImageMessage | ImageFields) -> Pixels:
     Args:
         message: A message of ROS or of the rosbags library, or `ImageFields`. It is not modified. Padded rows (`step`)
             and both byte orders (`is_bigendian`) are supported.
+        max_pixels: Largest number of pixels; a larger image is refused.
 
     Returns:
         The pixels, `(H, W, 3)` uint8 RGB; for the encodings rgb and rgba a read-only view into the data of the message.
 
     Raises:
-        ImageEncodingError: If the encoding is not in `ENCODINGS`, or the data do not fit the other fields.
+        ImageEncodingError: If the encoding is not in `ENCODINGS`, the data do not fit the other fields, or the image
+            has too many pixels.
     """
     height, width = int(message.height), int(message.width)
     if height < 1 or width < 1:
         raise ImageEncodingError(f"The image is {width}x{height} pixels; expected at least 1x1.")
+    if height * width > max_pixels:
+        raise ImageEncodingError(f"The image is {width}x{height} pixels; expected at most {max_pixels} pixels.")
     layout = (_BIG_ENDIAN if message.is_bigendian else _LITTLE_ENDIAN).get(message.encoding)
     if layout is None:
         raise ImageEncodingError(refusal(message.encoding))

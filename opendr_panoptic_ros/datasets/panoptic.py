@@ -22,6 +22,7 @@ from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.formats.panoptic import decode_mask
 from opendr_panoptic_ros.formats.panoptic_quality import panoptic_quality_of_files
+from opendr_panoptic_ros.image_header import read_image_file, refusal
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 from opendr_panoptic_ros.media import read_image
 
@@ -119,7 +120,8 @@ class PanopticDataset:
             raise DatasetError(f"{self.path} has no annotations.json, only images.")
         image = self._images[index]
         path = self.path / "stuffthingmaps" / f"{self.image_ids[index]}.png"
-        semantic = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.exists() else None
+        data = read_image_file(path) if path.exists() else np.zeros(0, np.uint8)
+        semantic = None if refusal(data) else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         if semantic is None or semantic.shape != (image["height"], image["width"]):
             raise DatasetError(
                 f"{path} is not a grey image of {image['width']}x{image['height']} pixels; prepare the dataset again."

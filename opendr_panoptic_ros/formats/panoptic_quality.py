@@ -200,7 +200,7 @@ def _require_equal_size(truth: Path, prediction: Path) -> None:
             with PilImage.open(path) as image:
                 sizes.append(image.size)
                 is_rgb = image.mode == "RGB"
-        except OSError as error:
+        except (OSError, PilImage.DecompressionBombError) as error:
             raise DatasetError(f"{path}: cannot be read: {error}") from error
         if not is_rgb:
             raise DatasetError(f"{path}: is no RGB image; expected ids encoded as R + 256 · G + 65536 · B")

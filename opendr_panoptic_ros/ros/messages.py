@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from opendr_panoptic_ros.codec.compressed import encode_jpeg
 from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode, refusal
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
+from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.outputs import CAMERA_INFOS, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
 
@@ -79,11 +80,12 @@ def jpeg_message(pixels_rgb: NDArray[np.uint8], header: Header, *, quality: int)
     return message
 
 
-def decode_image(message: Image) -> NDArray[np.uint8]:
+def decode_image(message: Image, *, max_pixels: int = MAX_IMAGE_PIXELS) -> NDArray[np.uint8]:
     """Return the pixels of an image message; an encoding that the codec does not know is passed to cv_bridge.
 
     Args:
         message: The message. It is not modified.
+        max_pixels: Largest number of pixels; a larger image is refused.
 
     Returns:
         The pixels, `(H, W, 3)` uint8 RGB.
@@ -94,7 +96,7 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
     """
     bridge = None if message.encoding in ENCODINGS else _cv_bridge()
     if bridge is None:
-        return decode(message)
+        return decode(message, max_pixels=max_pixels)
     try:
         return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
     except Exception as error:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.config import Thresholds
+from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
 
 ReadAt = Literal["start", "configure", "frame"]
 """When a value is read: once at the start, at each configure, or for each frame."""
@@ -181,6 +182,13 @@ class NodeParameters:
         "Transport of the camera's images: sensor_msgs/Image, or JPEG and PNG in sensor_msgs/CompressedImage. The "
         "topic of compressed images is the resolved name of the image topic with /compressed appended.",
         **_one_of("raw", "compressed"),
+    )
+    max_image_pixels: int = _parameter(
+        MAX_IMAGE_PIXELS,
+        "Maximum number of pixels of an image. Larger images are refused; of compressed images, this is decided by "
+        "the header, before memory is reserved.",
+        limits=(1, 2**30),
+        read_at="start",  # else every peer could remove the limit
     )
     max_rate_hz: float = _parameter(
         0.0,

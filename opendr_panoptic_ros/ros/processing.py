@@ -61,7 +61,8 @@ class FrameProcessor:
         """
         start_ns = time.monotonic_ns()
         settings = self._node.settings()
-        pending = [frame for frame in map(self._decode, deliveries) if frame is not None]
+        decoded = [self._decode(delivery, settings.max_image_pixels) for delivery in deliveries]
+        pending = [frame for frame in decoded if frame is not None]
         results = self._pipeline.process(
             [entry.frame for entry in pending],
             thresholds=settings.thresholds(),
@@ -72,7 +73,7 @@ class FrameProcessor:
         for entry, result in zip(pending, results, strict=True):
             self._finish(entry, result, settings, start_ns)
 
-    def _decode(self, delivery: tuple[Camera, Delivery]) -> _PendingFrame | None:
+    def _decode(self, delivery: tuple[Camera, Delivery], max_pixels: int) -> _PendingFrame | None:
         """Decode a frame. Return None if that fails, or if no output has a subscriber any more."""
         camera, (message, is_first) = delivery
         try:
@@ -83,7 +84,8 @@ class FrameProcessor:
                 camera.mailbox.count_dropped()
                 return None
             is_compressed = isinstance(message, CompressedImage)
-            image_rgb = decode_compressed(message) if is_compressed else decode_image(message)
+            read = decode_compressed if is_compressed else decode_image
+            image_rgb = read(message, max_pixels=max_pixels)
         except Exception as error:  # noqa: BLE001 - the frames of the other cameras must be processed
             self._fail(camera, error)
             return None

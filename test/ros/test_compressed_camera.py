@@ -51,6 +51,21 @@ def test_a_compressed_camera(bench, tiny_checkpoint, picture):
     assert np.array_equal(got, PanopticSegmenter(tiny_checkpoint)(picture).panoptic_ids)
 
 
+def test_images_above_the_limit_are_refused(bench, tiny_checkpoint, picture):
+    height, width = picture.shape[:2]
+    limits = ["--ros-args", "-p", f"max_image_pixels:={height * width}"]
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed", cli_args=limits)
+    received = bench.listen("panoptic/panoptic")
+    camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "image_raw/compressed", 10)
+    send(bench, camera, message(np.zeros((height + 1, width, 3), np.uint8)), stamp_ns=1)
+    bench.wait_for(lambda: node.counts[""].failed == 1, "the large image to be counted")
+    expected = f"it has {width}x{height + 1} pixels, and the limit is {height * width} pixels"
+    assert expected in node.cameras[0].mailbox.last_error
+    send(bench, camera, message(picture[:, :, ::-1].copy()), stamp_ns=2)
+    bench.wait_for(lambda: received, "the answer")
+    assert bench.stamp_ns(received[0]) == 2
+
+
 def test_remapping_the_image_applies_to_both_sides(bench, tiny_checkpoint, picture):
     remap = ["--ros-args", "-r", "image_raw:=/robot/eye/image", "-r", "panoptic/rgb_visualization:=/people/picture"]
     bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed", cli_args=remap)

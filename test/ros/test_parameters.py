@@ -104,7 +104,7 @@ def test_everything_is_described(make):
     for row in fields(NodeParameters):
         descriptor = node.describe_parameter(row.name)
         assert descriptor.description
-        assert descriptor.read_only == (row.name == "autostart")
+        assert descriptor.read_only == (row.name in {"autostart", "max_image_pixels"})
     assert "or -1" in node.describe_parameter("score_threshold").additional_constraints
 
 
