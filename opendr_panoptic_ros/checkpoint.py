@@ -23,8 +23,8 @@ from opendr_panoptic_ros.files import expand_user, is_file, read_small, write_wh
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import HEAD_CHANNELS, blocks_per_stage
+from opendr_panoptic_ros.weight_files.storages import StoredTensor
 from opendr_panoptic_ros.weight_files.stored import StoredWeights, open_weights, reading_errors, sha256
-from opendr_panoptic_ros.weight_files.torch_file import StoredTensor
 
 FORMAT = "opendr_panoptic_ros"
 FORMAT_VERSION = 1

@@ -285,9 +285,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     @override
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage,
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
         newurl: str,
-    ) -> urllib.request.Request | None:  # fmt: skip
+    ) -> urllib.request.Request | None:
         old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         if new.scheme not in {old.scheme, "https"}:
             raise DownloadError(f"{req.full_url} redirects to {plain(newurl, 100)}, which is not followed.")

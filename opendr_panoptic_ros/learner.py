@@ -204,9 +204,16 @@ class EfficientPsLearner:
         network = network_for(self.config, classes, start=self.model, seed=self.seed)
         new_folder = self.temp_path / f"{dt.datetime.now().astimezone():%Y%m%d_%H%M%S}"
         history = train(
-            network, dataset, val_dataset, work_dir=logging_path or new_folder, seed=self.seed, device=self.device,
-            num_workers=self.num_workers, resume_from=resume_from, silent=silent,
-        )  # fmt: skip
+            network,
+            dataset,
+            val_dataset,
+            work_dir=logging_path or new_folder,
+            seed=self.seed,
+            device=self.device,
+            num_workers=self.num_workers,
+            resume_from=resume_from,
+            silent=silent,
+        )
         self._hold(network)
         return history
 

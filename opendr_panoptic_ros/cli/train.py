@@ -99,9 +99,17 @@ def train(
             # Under torchrun each process gets Ctrl-C twice: from the terminal and from torchrun itself.
             with Interruption(held="WORLD_SIZE" in os.environ) as interruption:
                 history = train_network(
-                    network, images, val_images, work_dir=out, seed=seed, device=device, num_workers=workers,
-                    resume_from=resume_from, should_stop=lambda: interruption.came, silent=quiet,
-                )  # fmt: skip
+                    network,
+                    images,
+                    val_images,
+                    work_dir=out,
+                    seed=seed,
+                    device=device,
+                    num_workers=workers,
+                    resume_from=resume_from,
+                    should_stop=lambda: interruption.came,
+                    silent=quiet,
+                )
         except TrainingStopped as stopped:
             console.print(f"{stopped} Continue with the same command and --resume.", highlight=False)
             raise typer.Exit(INTERRUPTED) from None

@@ -40,8 +40,14 @@ class CompressedImageFields:
 
 # As isColor() of sensor_msgs/image_encodings.hpp.
 _COLOR_ENCODINGS = {f"{order}{bits}" for order in ("rgb", "bgr", "rgba", "bgra") for bits in (8, 16)} | {
-    "yuv422", "yuv422_yuy2", "uyvy", "yuyv", "nv12", "nv21", "nv24"
-}  # fmt: skip
+    "yuv422",
+    "yuv422_yuy2",
+    "uyvy",
+    "yuyv",
+    "nv12",
+    "nv21",
+    "nv24",
+}
 
 
 _FORMATS = ("PNG", "JPEG", "TIFF")  # image_transport writes no others

@@ -170,16 +170,30 @@ def _record(options: DemoOptions, source: FrameSource, work: Path, display: Disp
 
 def _node_arguments(options: DemoOptions) -> list[str]:
     return [
-        "--ros-args", "-r", f"__ns:={_NAMESPACE}", "-r", f"image_raw:={_IMAGE_TOPIC}",
-        "-p", f"checkpoint:={_yaml(options.checkpoint)}", "-p", f"device:={_yaml(options.device)}",
-    ]  # fmt: skip
+        "--ros-args",
+        "-r",
+        f"__ns:={_NAMESPACE}",
+        "-r",
+        f"image_raw:={_IMAGE_TOPIC}",
+        "-p",
+        f"checkpoint:={_yaml(options.checkpoint)}",
+        "-p",
+        f"device:={_yaml(options.device)}",
+    ]
 
 
 def _camera_arguments(options: DemoOptions, video: str, rate_hz: float) -> list[str]:
     arguments = [
-        "--ros-args", "-r", f"image_raw:={_IMAGE_TOPIC}", "-p", f"frames:={options.frames}",
-        "-p", f"rate_hz:={float(rate_hz)}", "-p", "subscribers:=2",
-    ]  # fmt: skip
+        "--ros-args",
+        "-r",
+        f"image_raw:={_IMAGE_TOPIC}",
+        "-p",
+        f"frames:={options.frames}",
+        "-p",
+        f"rate_hz:={float(rate_hz)}",
+        "-p",
+        "subscribers:=2",
+    ]
     return [*arguments, "-p", f"video:={_yaml(video)}"] if video else arguments
 
 

@@ -165,8 +165,11 @@ class TrainingRecord(Hook):
                 "The loss fell from %.3g to %.3g in %d epochs, but the best PQ is %.2f %%: the network has not been "
                 "trained long enough to segment anything, or the evaluated running mean of the weights lags behind. "
                 "Raise schedule.epochs, set schedule.ema_momentum=0, or start from other weights.",
-                losses[0], losses[-1], len(losses), 100 * max(runner.history.best_pq, 0.0),
-            )  # fmt: skip
+                losses[0],
+                losses[-1],
+                len(losses),
+                100 * max(runner.history.best_pq, 0.0),
+            )
 
 
 class CheckpointFiles(Hook):

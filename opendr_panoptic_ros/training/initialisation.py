@@ -212,6 +212,12 @@ def _from_efficientnet_pytorch(name: str, places: Sequence[str]) -> str:
     if place.startswith("0."):  # its first stage has no expansion
         layers = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     else:
-        layers = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
-                  "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
+        layers = {
+            "_expand_conv": "conv_pw",
+            "_bn0": "bn1",
+            "_depthwise_conv": "conv_dw",
+            "_bn1": "bn2",
+            "_project_conv": "conv_pwl",
+            "_bn2": "bn3",
+        }
     return f"backbone.blocks.{place}.{layers[match[2]]}.{tensor}" if match[2] in layers else name

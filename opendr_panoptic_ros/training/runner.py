@@ -118,9 +118,18 @@ def train(
             after_epoch = 0 if checkpoint is None else int(checkpoint["epoch"])
             history = History(work_dir / "history.json", after_epoch=after_epoch)
             runner = PanopticRunner(
-                network, images, val_images, work_dir=work_dir, seed=seed, device=found, num_workers=num_workers,
-                checkpoint=checkpoint, history=history, should_stop=should_stop, silent=silent,
-            )  # fmt: skip
+                network,
+                images,
+                val_images,
+                work_dir=work_dir,
+                seed=seed,
+                device=found,
+                num_workers=num_workers,
+                checkpoint=checkpoint,
+                history=history,
+                should_stop=should_stop,
+                silent=silent,
+            )
             try:
                 runner.train()
             finally:
@@ -223,8 +232,12 @@ class PanopticRunner(Runner):
             if configured != used:
                 self.logger.info(
                     "schedule.%s is %s, which does not fit %d epochs of %d batches; %s is used.",
-                    name, configured, schedule.epochs, len(loader), used,
-                )  # fmt: skip
+                    name,
+                    configured,
+                    schedule.epochs,
+                    len(loader),
+                    used,
+                )
 
     @override
     def wrap_model(self, model_wrapper_cfg: None, model: nn.Module) -> nn.Module:

@@ -44,8 +44,10 @@ def optim_wrapper(schedule: ScheduleConfig) -> dict[str, Any]:
         The configuration of an OptimWrapper.
     """
     optimizer: dict[str, Any] = {
-        "type": schedule.optimizer, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay
-    }  # fmt: skip
+        "type": schedule.optimizer,
+        "lr": schedule.learning_rate,
+        "weight_decay": schedule.weight_decay,
+    }
     if schedule.optimizer == "SGD":
         optimizer["momentum"] = schedule.momentum
     wrapper: dict[str, Any] = {"optimizer": optimizer, "accumulative_counts": schedule.accumulate}

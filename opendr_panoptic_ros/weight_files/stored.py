@@ -22,13 +22,22 @@ from torch import Tensor
 from opendr_panoptic_ros.errors import CheckpointError, PanopticError, plain
 from opendr_panoptic_ros.files import open_regular
 from opendr_panoptic_ros.weight_files.pickled import ForeignTypeError, Inert
-from opendr_panoptic_ros.weight_files.torch_file import StoredTensor, TorchFileError, load_torch_file, open_torch_file
+from opendr_panoptic_ros.weight_files.storages import StoredTensor, TorchFileError
+from opendr_panoptic_ros.weight_files.torch_file import load_torch_file, open_torch_file
 
 _MAX_HEADER_BYTES = 16 << 20  # of a safetensors file
 _SAFETENSORS_DTYPES = {
-    "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,16 @@ def reading_errors(path: Path) -> Iterator[None]:
             f"{path} cannot be read: {plain(str(error), 100)}. It is not a checkpoint, or not a complete one; fetch or "
             "save it again."
         ) from error
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
-            ValueError) as error:  # fmt: skip
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint: {plain(str(error), 100)}; fetch or save it again."
         ) from error

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from opendr_panoptic_ros.weight_files.pickled import ForeignTypeError, Inert, PickleError, read_pickle
-from opendr_panoptic_ros.weight_files.torch_file import StoredTensor, TorchFileError, load_torch_file, open_torch_file
+from opendr_panoptic_ros.weight_files.storages import StoredTensor, TorchFileError
+from opendr_panoptic_ros.weight_files.torch_file import load_torch_file, open_torch_file
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
 
