@@ -45,8 +45,8 @@ LAYERS = {
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(
-        "backends weight_files checkpoint inference tracking postprocess pipeline outputs visualize media download "
-        "codec points",
+        "backends weight_files checkpoint inference tracking postprocess pipeline outputs visualize media "
+        "connections download codec points",
         rf"{OPENMMLAB}|{ROS}",
     ),
     "datasets": Layer("formats datasets synthetic", ROS),
