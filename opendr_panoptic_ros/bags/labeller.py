@@ -46,6 +46,7 @@ class LabelReport:
         problems: One line for each image that could not be read or segmented. It was written without results.
         stopped_at_ns: Record time of the first message that was not written; None if all were, or none could be read.
         error: The error that ended the work early, or None.
+        damage: One line for each damaged place of the bag that was left out.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class LabelReport:
     problems: tuple[str, ...]
     stopped_at_ns: int | None
     error: Exception | None
+    damage: tuple[str, ...] = ()
 
 
 class Labeller:
@@ -81,7 +83,7 @@ class Labeller:
         *,
         keep_classes: Collection[str] = (),
     ) -> None:
-        self._pipeline, self._outputs = pipeline, list(outputs)
+        self._reader, self._pipeline, self._outputs = reader, pipeline, list(outputs)
         self._keep_classes = keep_classes
         self._prefixes = result_prefixes(topics)
         self._topics = [reader.topics[name] for name in topics]
@@ -127,6 +129,7 @@ class Labeller:
             problems=tuple(self._problems),
             stopped_at_ns=None if is_complete else self._first_unwritten_ns,
             error=error,
+            damage=tuple(self._reader.damage),
         )
 
     def _label(

@@ -20,6 +20,7 @@ from rosbags.interfaces import Connection, ConnectionExtRosbag2, Qos
 from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2 import Reader as StorageReader
 
+from opendr_panoptic_ros.bags.mcap_file import McapFile
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.errors import PanopticError
 
@@ -81,7 +82,8 @@ class BagReader:
     """A ROS 1 bag, or a rosbag2 folder or file (sqlite3, MCAP), as a context.
 
     In a rosbag2 folder, the storage files decide which messages there are. `metadata.yaml` gives the order of the
-    files; where it is missing, the files are taken in the order of their names.
+    files; where it is missing, the files are taken in the order of their names. Damaged places of MCAP files are left
+    out and listed in `damage`.
 
     Args:
         path: The bag.
@@ -107,14 +109,10 @@ class BagReader:
                 raise
             except Exception as error:  # damaged files make rosbags raise errors of any kind
                 reason = str(error).rstrip(".") or type(error).__name__
-                if "Profile" in reason or "ros1msg" in reason:
-                    raise PanopticError(
-                        f"{path} is MCAP, but not of ROS 2. For a recording of ROS 1, give the original .bag."
-                    ) from error
                 raise PanopticError(
                     f"{path} cannot be read as a bag: {reason}. Expected a ROS 1 .bag, a rosbag2 folder, a .mcap or a "
-                    ".db3 file, complete. One whose recording was cut off is repaired by `rosbag reindex` (.bag), by "
-                    "`mcap recover` (.mcap), or, without its metadata.yaml, by `ros2 bag reindex`."
+                    ".db3 file, complete. One whose recording was cut off is repaired by `rosbag reindex` (.bag) or, "
+                    "without its metadata.yaml, by `ros2 bag reindex`."
                 ) from error
             self._open_files = stack.pop_all()
         not_empty = [storage for storage in self._storages if storage.message_count]
@@ -130,6 +128,11 @@ class BagReader:
     def __exit__(self, *_details: object) -> None:
         self._open_files.close()
 
+    @property
+    def damage(self) -> list[str]:
+        """One line for each damaged place of MCAP files that was met and left out so far."""
+        return [line for storage in self._storages if isinstance(storage, McapFile) for line in storage.damage]
+
     def messages(
         self, topics: Collection[str], *, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Message]:
@@ -144,7 +147,7 @@ class BagReader:
             The messages.
 
         Raises:
-            PanopticError: The file is damaged, or a topic has messages of more than one type.
+            PanopticError: A ROS 1 bag or a database is damaged, or a topic has messages of more than one type.
         """
         for name in topics:
             if name in self.topics:
@@ -166,9 +169,9 @@ class BagReader:
             return [stack.enter_context(Ros1Reader(self._path))]
         if not self._path.is_dir():
             _check_file(self._path)
-            return [stack.enter_context(StorageReader(self._path))]
+            return [self._open_file(self._path, stack)]
         files, message_count = self._files_of_folder()
-        storages = [stack.enter_context(StorageReader(file)) for file in _decompressed(files, stack)]
+        storages = [self._open_file(file, stack) for file in _decompressed(files, stack)]
         found = sum(storage.message_count for storage in storages)
         if message_count is not None and found < message_count:
             self.warnings.append(
@@ -176,6 +179,13 @@ class BagReader:
                 "the recording may be incomplete."
             )
         return storages
+
+    def _open_file(self, path: Path, stack: ExitStack) -> Any:
+        if path.suffix != ".mcap":
+            return stack.enter_context(StorageReader(path))
+        file = stack.enter_context(McapFile(path))
+        self.warnings += file.warnings
+        return file
 
     def _files_of_folder(self) -> tuple[list[Path], int | None]:
         """Return the storage files of a rosbag2 folder in their order, and the message count of its metadata."""

@@ -10,13 +10,58 @@ import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from rosbags.interfaces import Connection, Qos
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from mcap.writer import Writer as McapWriter
+from rosbags.interfaces import Connection, MessageDefinitionFormat, Qos
+from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
 
 from opendr_panoptic_ros.bags.types import typestore
 from opendr_panoptic_ros.errors import PanopticError
 
 _RESERVE_BYTES = 16 * 2**20  # what the writer still holds, and the index at the end
+
+
+class _McapStorage:
+    """The storage file of a bag: chunks of 1 MiB, compressed with zstd, each with a CRC-32, and a summary with one.
+
+    Args:
+        folder: The folder of the bag, after which the file is named.
+    """
+
+    def __init__(self, folder: Path, _compression: CompressionMode) -> None:
+        self.path = folder / f"{folder.name}.mcap"
+        self._file = self.path.open("xb")
+        self._writer = McapWriter(self._file)
+        self._writer.start(profile="ros2", library="opendr_panoptic_ros")
+        self._schema_ids: dict[str, int] = {}
+        self._channel_ids: dict[int, int] = {}
+
+    def add_msgtype(self, connection: Connection) -> None:
+        encoding = "ros2msg" if connection.msgdef.format == MessageDefinitionFormat.MSG else "ros2idl"
+        self._schema_ids[connection.msgtype] = self._writer.register_schema(
+            connection.msgtype, encoding, connection.msgdef.data.encode()
+        )
+
+    def add_connection(self, connection: Connection, offered_qos_profiles: str) -> None:
+        schema_id = self._schema_ids[connection.msgtype]
+        metadata = {"offered_qos_profiles": offered_qos_profiles}
+        self._channel_ids[connection.id] = self._writer.register_channel(connection.topic, "cdr", schema_id, metadata)
+
+    def write(self, connection: Connection, timestamp: int, data: bytes | memoryview) -> None:
+        self._writer.add_message(self._channel_ids[connection.id], timestamp, bytes(data), timestamp)
+
+    def close(self, version: int, metadata: str) -> None:  # noqa: ARG002 - the interface of rosbags
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": metadata})
+        self._writer.finish()
+        self._file.close()
+
+    def abort(self) -> None:
+        self._file.close()
+
+
+class _Rosbag2Writer(Writer):
+    """rosbags' writer with a storage that writes checksums, which its own does not."""
+
+    STORAGE_PLUGINS = {StoragePlugin.MCAP: _McapStorage}  # noqa: RUF012 - overrides the table of rosbags
 
 
 class BagWriter:
@@ -40,8 +85,7 @@ class BagWriter:
         # The bag is a folder in this one, under its final name, which the names of its files are made of.
         self._bag = self.partial / path.name.removesuffix(".mcap")
         # Version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
-        self._writer = Writer(self._bag, version=8, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer = _Rosbag2Writer(self._bag, version=8, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections: dict[str, Connection] = {}
 

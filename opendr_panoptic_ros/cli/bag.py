@@ -19,6 +19,8 @@ from opendr_panoptic_ros.errors import PanopticError
 if TYPE_CHECKING:
     from opendr_panoptic_ros.bags.labeller import LabelReport
 
+_DAMAGE_LINES = 10  # damaged places of a bag that are printed
+
 
 def bag(
     source: Annotated[Path, typer.Argument(metavar="IN", help="ROS 1 .bag; rosbag2 folder, .mcap or .db3.")],
@@ -58,7 +60,8 @@ def bag(
     """Segment the images of a bag and write them with the results to a new MCAP bag.
 
     The input is not changed. Ctrl-C completes the bag with the frames done so far and prints how to continue; after a
-    kill, only OUT.partial is left. Status 1: some frames could not be segmented, or nothing was written.
+    kill, only OUT.partial is left. Damaged parts of an MCAP file are left out. Status 1: some frames could not be read
+    or segmented, or nothing was written.
     """
     with user_errors():
         from opendr_panoptic_ros.bags.labeller import Labeller, every_nth, grouped, image_topics
@@ -135,18 +138,22 @@ def _progress() -> Progress:
 def _print_report(report: LabelReport, bag_start_ns: int) -> None:
     """Print what was done.
 
-    Raises PanopticError when a frame could not be segmented, an error ended the work or nothing was written, and
-    `typer.Exit` after an interruption.
+    Raises PanopticError when a frame could not be read or segmented, an error ended the work or nothing was written,
+    and `typer.Exit` after an interruption.
     """
     place = f"results in {report.path}" if report.messages else "nothing was written"
     typer.echo(f"{report.frames} frames segmented, {place}")
     go_on = ""
     if report.stopped_at_ns is not None:
         go_on = f"Continue into another bag with --start {(report.stopped_at_ns - bag_start_ns) / 1e9:.9f}"
-    unread = ""
+    lines = []
     if report.problems:
         more = f" ({len(report.problems)} such frames)" if len(report.problems) > 1 else ""
-        unread = f"not segmented: {report.problems[0]}{more}"
+        lines.append(f"not segmented: {report.problems[0]}{more}")
+    lines += report.damage[:_DAMAGE_LINES]
+    if len(report.damage) > _DAMAGE_LINES:
+        lines.append(f"{len(report.damage)} such places")
+    unread = "\n".join(lines)
     if report.error is not None:
         known = isinstance(report.error, PanopticError)
         reason = f"{'' if known else f'{type(report.error).__name__}: '}{report.error}\n{go_on}"

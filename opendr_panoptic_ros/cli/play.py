@@ -73,6 +73,8 @@ def play(
             for publisher in publishers.values():
                 _wait_for_delivery(publisher)
             typer.echo(f"{count} messages published on {', '.join(publishers)}")
+            if reader.damage:
+                raise PanopticError("\n".join(reader.damage))
 
 
 def _publishers(node: Node, topics: list[Topic]) -> dict[str, Publisher[Any]]:

@@ -62,6 +62,7 @@ def test_damage_is_a_typed_error_wherever_it_is(make_bag, kind):
             try:
                 with BagReader(file) as reader:
                     list(reader.messages(list(reader.topics)))
+                    refused += reader.damage
             except PanopticError as error:
                 refused.append(str(error))
     assert len(refused) >= 3
