@@ -11,16 +11,15 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network.boxes import decode_boxes, multiclass_nms
 from opendr_panoptic_ros.network.layers import SeparableConv
+from opendr_panoptic_ros.network.roi_align import align_rois
 from opendr_panoptic_ros.network.rpn import STRIDES
 
 BOX_STDS = (0.1, 0.1, 0.2, 0.2)
 _FINEST_SCALE_PX = 56
-_SAMPLES = 2  # a side of each bin
 
 
 class Detections(NamedTuple):
@@ -52,29 +51,6 @@ def roi_levels(rois: Tensor) -> Tensor:
     return (size / _FINEST_SCALE_PX + 1e-6).log2().floor().clamp(0, len(STRIDES) - 1).long()
 
 
-def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) -> Tensor:
-    """Apply RoIAlign from x1 · scale to (x2 + 1) · scale, without half-pixel shift, with 2×2 samples in each bin.
-
-    torchvision widens a RoI smaller than one cell unless `aligned` is set. Therefore `aligned` is set, and the half
-    pixel that it subtracts is added first.
-
-    Args:
-        feature: `(B, C, h, w)`.
-        rois: `(N, 5)` float32 image index, x1, y1, x2, y2 in px.
-        scale: Cells of `feature` for each px, 1 / stride.
-        output_size: Side of the output in bins.
-
-    Returns:
-        `(N, C, output_size, output_size)`, of the dtype of `feature`.
-    """
-    half_cell = 0.5 / scale
-    low = rois[:, 1:3] + half_cell
-    high = torch.maximum(rois[:, 3:5] + (1 + half_cell), low)
-    aligned = torch.cat((rois[:, :1], low, high), dim=1)
-    # In half precision, coordinates would be wrong by whole pixels: this operator always runs in float32.
-    return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
-
-
 def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tensor:
     """Compute the features of each RoI from its level of the neck.
 
@@ -87,7 +63,8 @@ def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tenso
         `(N, C, output_size, output_size)`.
     """
     levels = roi_levels(rois)
-    features = fpn[0].new_zeros(len(rois), fpn[0].shape[1], output_size, output_size)
+    features = fpn[0].new_empty(len(rois), fpn[0].shape[1], output_size, output_size)
+    features = features.to(memory_format=torch.channels_last)
     for level, (feature, stride) in enumerate(zip(fpn, STRIDES, strict=True)):
         chosen = (levels == level).nonzero().squeeze(1)
         features.index_copy_(0, chosen, align_rois(feature, rois[chosen], 1 / stride, output_size))
