@@ -35,12 +35,12 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from opendr_panoptic_ros.demo.source import open_source
 from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.ros import context
 from opendr_panoptic_ros.ros.messages import image_message
 from opendr_panoptic_ros.ros.signals import StopSignals
 
@@ -142,7 +142,7 @@ def main() -> int:
 
 
 def _run() -> None:
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    context.init()
     try:
         camera = DemoCamera()
         executor = SingleThreadedExecutor()

@@ -18,11 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 from opendr_panoptic_ros.demo.dds import dds_environment, reserved_domain_id
 from opendr_panoptic_ros.demo.display import Display
@@ -35,8 +32,10 @@ from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import write_json
 from opendr_panoptic_ros.media import utf8_name
 from opendr_panoptic_ros.outputs import SEGMENTATION, VISUALIZATION, bytes_per_px
+from opendr_panoptic_ros.ros.context import ros_node
 
 if TYPE_CHECKING:
+    from rclpy.node import Node
     from rich.console import Console
 
     from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality
@@ -86,7 +85,7 @@ def run_demo(options: DemoOptions, out: Path, console: Console) -> tuple[DemoRes
 
     Raises:
         DatasetError: If the video cannot be read.
-        PanopticError: If the node does not run, or has no result for any frame.
+        PanopticError: If ROS cannot start, the node does not run, or has no result for any frame.
     """
     started_ns = time.time_ns()
     source = open_source(options.video, options.frames)
@@ -147,8 +146,8 @@ def _record(options: DemoOptions, source: FrameSource, work: Path, display: Disp
         camera = [sys.executable, "-m", "opendr_panoptic_ros.demo.camera"]
         children.start("camera", [*camera, *_camera_arguments(options, video, source.rate_hz)])
         with (
-            _ros_node() as (ros_node, spin_once),
-            closing(Recorder(ros_node, bag, image_topic=_IMAGE_TOPIC, outputs=_OUTPUTS)) as recorder,
+            _served_node() as (node, spin_once),
+            closing(Recorder(node, bag, image_topic=_IMAGE_TOPIC, outputs=_OUTPUTS)) as recorder,
         ):
             session = _Session(recorder, children, spin_once)
             session.wait_for_node()
@@ -315,19 +314,15 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _ros_node() -> Iterator[tuple[Node, Callable[[], None]]]:
+def _served_node() -> Iterator[tuple[Node, Callable[[], None]]]:
     """Yield a node, and a function that serves its next event or waits for one for a fraction of a second."""
-    context = rclpy.Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("demo_recorder", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    try:
-        yield node, lambda: executor.spin_once(timeout_sec=0.05)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+    with ros_node("demo_recorder") as node:
+        executor = SingleThreadedExecutor(context=node.context)
+        executor.add_node(node)
+        try:
+            yield node, lambda: executor.spin_once(timeout_sec=0.05)
+        finally:
+            executor.shutdown()
 
 
 def _installed_package() -> tuple[Path, Path]:

@@ -187,30 +187,6 @@ def test_a_topic_with_two_types_is_left_out_and_the_others_played(ear, tmp_path)
     assert "left out: /both has messages of several types, std_msgs/msg/String and std_msgs/msg/Char" in err
 
 
-@pytest.mark.parametrize(
-    ("variables", "reason"),
-    [
-        ({"HOME": None, "ROS_LOG_DIR": None}, "set HOME, or ROS_LOG_DIR"),
-        ({"HOME": "/proc", "ROS_LOG_DIR": None}, "set HOME, or ROS_LOG_DIR"),
-        ({"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID is 'abc'; expected a whole number from 0 to 232."),
-        ({"ROS_DOMAIN_ID": "999"}, "ROS_DOMAIN_ID is '999'; expected a whole number from 0 to 232."),
-        ({"ROS_DOMAIN_ID": "-1"}, "ROS_DOMAIN_ID is '-1'; expected a whole number from 0 to 232."),
-    ],
-    ids=["no HOME", "read-only HOME", "a word", "too large", "negative"],
-)
-def test_an_environment_in_which_ros_cannot_start_is_one_line(make_bag, monkeypatch, variables, reason):
-    monkeypatch.delenv("ROS_HOME", raising=False)
-    for name, value in variables.items():
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
-    code, _, err = run_command("play", make_bag(numbered(1)), "--wait", 0)
-    assert code == 1
-    assert reason in err
-    assert len(err.splitlines()) == 1, err
-
-
 def test_our_own_messages_are_played(ear, tmp_path):
     """As `bag` writes them, from a single file."""
     messages = pytest.importorskip("opendr_panoptic_ros.msg")

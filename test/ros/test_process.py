@@ -188,13 +188,6 @@ def test_an_error_at_the_start_is_reported(start_node):
         assert "Traceback" not in node.output
 
 
-def test_an_invalid_domain_id_is_one_line(start_node):
-    node = start_node({"checkpoint": "demo"}, ROS_DOMAIN_ID="1000")
-    assert node.exit_code() == 1
-    assert node.output.startswith("panoptic_node cannot start: ROS_DOMAIN_ID is '1000'; expected a whole number")
-    assert len(node.output.splitlines()) == 1
-
-
 def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint, picture, start_node):
     """A parameter of a type that does not exist, and a clock with negative seconds."""
     node = start_node({"checkpoint": tiny_checkpoint, "use_sim_time": "true"})
