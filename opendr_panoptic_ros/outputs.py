@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.codec import image
 from opendr_panoptic_ros.labels import moving_classes
+from opendr_panoptic_ros.lists import TypeOf, detection_array, image_annotations
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 
@@ -93,6 +94,26 @@ OUTPUTS: dict[str, ImageOutput] = {
 }
 """Image outputs by their topic below `panoptic/`."""
 
+
+@dataclass(frozen=True)
+class ListOutput:
+    """One output that lists the instances of a frame in a message of another package.
+
+    Attributes:
+        type_name: Name of its message type.
+        make: Makes the message of a prediction and of the image's header with the given message classes.
+    """
+
+    type_name: str
+    make: Callable[[PanopticPrediction, Any, TypeOf], Any]
+
+
+LISTS: dict[str, ListOutput] = {
+    "detections": ListOutput("vision_msgs/msg/Detection2DArray", detection_array),
+    "annotations": ListOutput("foxglove_msgs/msg/ImageAnnotations", image_annotations),
+}
+"""Lists of instances by their topic below `panoptic/`."""
+
 SEGMENTATION = "segmentation"
 """Topic below `panoptic/` of the segment map with its list of segments, a PanopticSegmentation message."""
 
@@ -104,6 +125,8 @@ CAMERA_INFOS = (CAMERA_INFO, "mask/camera_info")
 
 LABEL_INFO = "label_info"
 """Topic below `panoptic/` of the class names, a latched `vision_msgs/LabelInfo`."""
+
+LABEL_INFO_TYPE = "vision_msgs/msg/LabelInfo"
 
 COMPRESSED: dict[str, str] = {f"{topic}/compressed": topic for topic, output in OUTPUTS.items() if output.compressed}
 """Topics below `panoptic/` of the JPEG outputs, each with the topic of the image output that it holds."""

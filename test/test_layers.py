@@ -45,7 +45,7 @@ LAYERS = {
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(
-        "backends weight_files checkpoint inference tracking postprocess pipeline outputs visualize media "
+        "backends weight_files checkpoint inference tracking postprocess pipeline lists outputs visualize media "
         "connections download codec points",
         rf"{OPENMMLAB}|{ROS}",
     ),

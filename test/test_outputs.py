@@ -19,6 +19,7 @@ from opendr_panoptic_ros.outputs import (
     CAMERA_INFOS,
     COMPRESSED,
     LABEL_INFO,
+    LISTS,
     OUTPUTS,
     SEGMENTATION,
     VISUALIZATION,
@@ -94,10 +95,10 @@ def documented(page: str) -> set[str]:
     return {topic for row in rows for topic in re.findall(r"`[^`]*panoptic/([\w/]+)`", row)}
 
 
-@pytest.mark.parametrize("topic", [*OUTPUTS, *COMPRESSED, SEGMENTATION, *CAMERA_INFOS, LABEL_INFO])
+@pytest.mark.parametrize("topic", [*OUTPUTS, *COMPRESSED, SEGMENTATION, *LISTS, *CAMERA_INFOS, LABEL_INFO])
 def test_every_output_is_documented(topic: str) -> None:
     assert topic in documented("topics.md")
-    if topic in {*OUTPUTS, SEGMENTATION}:
+    if topic in {*OUTPUTS, *LISTS, SEGMENTATION}:
         assert topic in documented("bags.md")
 
 

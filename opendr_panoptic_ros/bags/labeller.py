@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
-from opendr_panoptic_ros.bags.results import TYPE_NAMES, BagFrame, read_frame, serialized
+from opendr_panoptic_ros.bags.results import TYPE_NAMES, BagFrame, read_frame, serialized, serialized_label_info
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
-from opendr_panoptic_ros.bags.writer import BagWriter
+from opendr_panoptic_ros.bags.writer import LATCHED, BagWriter
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
-from opendr_panoptic_ros.outputs import need_confidence
+from opendr_panoptic_ros.outputs import LABEL_INFO, need_confidence
 from opendr_panoptic_ros.pipeline import Frame, FramePipeline
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -87,6 +87,7 @@ class Labeller:
         self._keep_classes = keep_classes
         self._prefixes = result_prefixes(topics)
         self._topics = [reader.topics[name] for name in topics]
+        self._without_labels = set(topics) if LABEL_INFO in outputs else set()
         self._frames = 0
         self._problems: list[str] = []
         self._first_unwritten_ns: int | None = None
@@ -159,7 +160,8 @@ class Labeller:
         for topic in self._topics:
             self._writer.add_topic(topic.name, topic.type_name, topic.qos)
             for output in self._outputs:
-                self._writer.add_topic(f"{self._prefixes[topic.name]}/{output}", TYPE_NAMES[output])
+                qos = [LATCHED] if output == LABEL_INFO else []
+                self._writer.add_topic(f"{self._prefixes[topic.name]}/{output}", TYPE_NAMES[output], qos)
 
     def _results(self, group: Sequence[Message]) -> dict[int, tuple[BagFrame, PanopticPrediction]]:
         """Return frame and prediction by position in the group, for the messages that have one."""
@@ -191,6 +193,14 @@ class Labeller:
             f"{message.topic} at {message.time_ns} ns: {'' if known else f'{type(error).__name__}: '}{error}"
         )
 
+    def _label_info(self, frame: BagFrame) -> memoryview:
+        return serialized_label_info(
+            frame.header,
+            self._pipeline.classes,
+            score_threshold=self._pipeline.segmenter.config.test.score_threshold,
+            keep_classes=self._keep_classes,
+        )
+
     def _write(self, group: Sequence[Message], results: dict[int, tuple[BagFrame, PanopticPrediction]]) -> None:
         """Write each message followed by its results, all at the record time of the message."""
         for place, message in enumerate(group):
@@ -202,7 +212,11 @@ class Labeller:
                 data |= {
                     f"{prefix}/{output}": serialized(output, *results[place], mask_classes=mask_classes)
                     for output in self._outputs
+                    if output != LABEL_INFO
                 }
+                if message.topic in self._without_labels:
+                    data[f"{prefix}/{LABEL_INFO}"] = self._label_info(results[place][0])
+                    self._without_labels.remove(message.topic)
             self._writer.write(message.time_ns, data)
             self._frames += place in results
         self._first_unwritten_ns = group[-1].time_ns + 1

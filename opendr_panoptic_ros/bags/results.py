@@ -16,18 +16,35 @@ from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.codec.compressed import decode_compressed
 from opendr_panoptic_ros.codec.image import decode, encode
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, quoted
-from opendr_panoptic_ros.outputs import OUTPUTS, SEGMENTATION, VISUALIZATION, RenderContext
+from opendr_panoptic_ros.labels import ClassTable
+from opendr_panoptic_ros.lists import label_info
+from opendr_panoptic_ros.outputs import (
+    LABEL_INFO,
+    LABEL_INFO_TYPE,
+    LISTS,
+    OUTPUTS,
+    SEGMENTATION,
+    VISUALIZATION,
+    RenderContext,
+)
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 SEGMENTATION_TYPE = "opendr_panoptic_ros/msg/PanopticSegmentation"
 LABELS = (
     *(topic for topic, output in OUTPUTS.items() if output.audience == "machine" and output.in_bags),
     SEGMENTATION,
+    *LISTS,
+    LABEL_INFO,
 )
-"""Topics below `panoptic/` of labels and ids that a labelled bag has unless other outputs are chosen."""
+"""Topics below `panoptic/` of labels, ids and lists that a labelled bag has unless other outputs are chosen."""
 COLORS = tuple(topic for topic, output in OUTPUTS.items() if output.audience == "people" and topic != VISUALIZATION)
 """Topics below `panoptic/` of colour maps."""
-TYPE_NAMES = dict.fromkeys(OUTPUTS, IMAGE) | {SEGMENTATION: SEGMENTATION_TYPE}
+TYPE_NAMES = (
+    dict.fromkeys(OUTPUTS, IMAGE)
+    | {SEGMENTATION: SEGMENTATION_TYPE}
+    | {topic: output.type_name for topic, output in LISTS.items()}
+    | {LABEL_INFO: LABEL_INFO_TYPE}
+)
 """Message types of the outputs that a bag can hold, by topic below `panoptic/`."""
 
 
@@ -120,9 +137,11 @@ def serialized(
     Raises:
         PanopticError: If there is no such output.
     """
-    if output not in TYPE_NAMES:
-        raise PanopticError(f"There is no output panoptic/{output}; expected one of {', '.join(TYPE_NAMES)}.")
-    if output == SEGMENTATION:
+    if output not in TYPE_NAMES or output == LABEL_INFO:
+        raise PanopticError(f"A frame has no output panoptic/{output}; expected one of {', '.join(TYPE_NAMES)}.")
+    if output in LISTS:
+        message = LISTS[output].make(prediction, frame.header, _type_of)
+    elif output == SEGMENTATION:
         message = _segmentation(frame, prediction)
     else:
         row = OUTPUTS[output]
@@ -130,6 +149,28 @@ def serialized(
             frame, row.encoding, row.pixels(RenderContext(frame.image_rgb, prediction, mask_classes=mask_classes))
         )
     return typestore().serialize_cdr(message, TYPE_NAMES[output])
+
+
+def serialized_label_info(
+    header: Any, classes: ClassTable, *, score_threshold: float, keep_classes: Collection[str] = ()
+) -> memoryview:
+    """Serialize the names of the classes, which a bag holds once for each topic.
+
+    Args:
+        header: Header of the first frame.
+        classes: The classes of the results.
+        score_threshold: Minimum detection score, 0 to 1.
+        keep_classes: Names of the classes that are not filtered out; empty if all are kept.
+
+    Returns:
+        The message in CDR.
+    """
+    message = label_info(classes, header, _type_of, score_threshold=score_threshold, keep_classes=keep_classes)
+    return typestore().serialize_cdr(message, LABEL_INFO_TYPE)
+
+
+def _type_of(type_name: str) -> Any:
+    return typestore().types[type_name]
 
 
 def _image(frame: BagFrame, encoding: str, pixels: NDArray[Any]) -> Any:

@@ -11,13 +11,35 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mcap.writer import Writer as McapWriter
-from rosbags.interfaces import Connection, MessageDefinitionFormat, Qos
+from rosbags.interfaces import (
+    Connection,
+    MessageDefinitionFormat,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
 
 from opendr_panoptic_ros.bags.types import typestore
 from opendr_panoptic_ros.errors import PanopticError
 
 _RESERVE_BYTES = 16 * 2**20  # what the writer still holds, and the index at the end
+_UNLIMITED = QosTime(9223372036, 854775807)  # 2^63 - 1 ns
+LATCHED = Qos(
+    history=QosHistory.KEEP_LAST,
+    depth=1,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=_UNLIMITED,
+    lifespan=_UNLIMITED,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=_UNLIMITED,
+    avoid_ros_namespace_conventions=False,
+)
+"""Profile of topics whose last message is delivered to late subscribers as well."""
 
 
 class _McapStorage:

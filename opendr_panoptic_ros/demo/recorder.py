@@ -62,7 +62,9 @@ class Recorder:
         self._node = node
         self._image_topic = image_topic
         self._segmentation_topic = f"{outputs}/{SEGMENTATION}"
-        self._outputs = {f"{outputs}/{topic}": type_name for topic, type_name in TYPE_NAMES.items()}
+        self._outputs = {
+            f"{outputs}/{topic}": type_name for topic, type_name in TYPE_NAMES.items() if type_name in _TYPES
+        }
         self._writer = BagWriter(bag)
         self._subscriptions = [self._record(topic, type_name) for topic, type_name in self._outputs.items()]
         self._record(_DIAGNOSTICS, _DIAGNOSTICS_TYPE)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,8 +22,16 @@ from opendr_panoptic_ros.codec.compressed import encode_jpeg
 from opendr_panoptic_ros.codec.image import ENCODINGS, decode, encode, refusal
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
 from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
-from opendr_panoptic_ros.labels import ClassTable
-from opendr_panoptic_ros.outputs import CAMERA_INFOS, COMPRESSED, LABEL_INFO, OUTPUTS, SEGMENTATION, RenderContext
+from opendr_panoptic_ros.outputs import (
+    CAMERA_INFOS,
+    COMPRESSED,
+    LABEL_INFO,
+    LABEL_INFO_TYPE,
+    LISTS,
+    OUTPUTS,
+    SEGMENTATION,
+    RenderContext,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +161,35 @@ def _segmentation(context: MessageContext) -> Any:
     return message
 
 
+def ros_type(type_name: str) -> Any:
+    """Return the class of a message type.
+
+    Args:
+        type_name: Name of the type, such as `vision_msgs/msg/LabelInfo`.
+
+    Returns:
+        The class.
+
+    Raises:
+        ImportError: The package is not installed or has no such type, or cannot be loaded.
+    """
+    package, _, name = type_name.split("/")
+    module = importlib.import_module(f"{package}.msg")
+    if not hasattr(module, name):
+        raise ImportError(f"cannot import name {name!r} from {package}.msg")
+    return getattr(module, name)
+
+
+def _list(topic: str) -> Callable[[MessageContext], Any]:
+    return lambda context: LISTS[topic].make(context.prediction, context.header, ros_type)
+
+
 MAKE_MESSAGE: dict[str, Callable[[MessageContext], Any]] = {
     **{topic: _image(topic) for topic in OUTPUTS},
     **{compressed: _jpeg(topic) for compressed, topic in COMPRESSED.items()},
     **dict.fromkeys(CAMERA_INFOS, _camera_info),
     SEGMENTATION: _segmentation,
+    **{topic: _list(topic) for topic in LISTS},
 }
 """Makes the message of each topic below `panoptic/`, or None where there is nothing to publish."""
 
@@ -196,7 +229,7 @@ def message_types() -> MessageTypes:
 
     Returns:
         The types. `segmentation` is unavailable where the messages of this package are not built or not sourced,
-        `label_info` where vision_msgs is not installed.
+        `label_info` and `detections` where vision_msgs is not installed, `annotations` where foxglove_msgs is not.
     """
     outputs: dict[str, type] = dict.fromkeys(OUTPUTS, Image)
     outputs |= dict.fromkeys(COMPRESSED, CompressedImage) | dict.fromkeys(CAMERA_INFOS, CameraInfo)
@@ -208,36 +241,19 @@ def message_types() -> MessageTypes:
         outputs[SEGMENTATION] = PanopticSegmentation
     except Exception as error:  # noqa: BLE001 - not built, not sourced, or built for another Python
         unavailable[SEGMENTATION] = error
-    try:
-        from vision_msgs.msg import LabelInfo
-
-        serialize_message(LabelInfo())  # as above
-    except Exception as error:  # noqa: BLE001 - as above
-        unavailable[LABEL_INFO] = error
+    for topic, type_name in {LABEL_INFO: LABEL_INFO_TYPE, **{t: row.type_name for t, row in LISTS.items()}}.items():
+        reason = _loading_error(type_name)
+        if reason is not None:
+            unavailable[topic] = reason
+        elif topic in LISTS:
+            outputs[topic] = ros_type(type_name)
     return MessageTypes(outputs, unavailable)
 
 
-def label_info(
-    classes: ClassTable, *, keep_classes: Collection[str] = (), score_threshold: float, header: Header
-) -> Any:
-    """Return a `vision_msgs/LabelInfo` that names the values of `panoptic/semantic`. Needs vision_msgs.
-
-    Args:
-        classes: The classes of the results.
-        keep_classes: Names of the classes that are not filtered out; empty if all are kept.
-        score_threshold: Minimum detection score, 0 to 1.
-        header: Header of the message.
-
-    Returns:
-        The message.
-    """
-    from vision_msgs.msg import LabelInfo, VisionClass
-
-    message = LabelInfo(header=header, threshold=score_threshold)
-    # 255, void, is not listed: the message's definition keeps the largest value for pixels without a label.
-    message.class_map = [
-        VisionClass(class_id=class_id, class_name=name)
-        for class_id, name in zip(classes.ids, classes.names, strict=True)
-        if not keep_classes or name in keep_classes
-    ]
-    return message
+def _loading_error(type_name: str) -> Exception | None:
+    """Return the error of loading a message type of another package, or None if it can be published."""
+    try:
+        serialize_message(ros_type(type_name)())  # needs the compiled libraries, as publishing does
+    except Exception as error:  # noqa: BLE001 - not installed, or built for another Python
+        return error
+    return None

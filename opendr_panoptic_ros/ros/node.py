@@ -20,6 +20,7 @@ from typing_extensions import override
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.label_map import LabelMap
+from opendr_panoptic_ros.lists import label_info
 from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.pipeline import FramePipeline
 from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego_mask
@@ -29,7 +30,7 @@ from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, no
 from opendr_panoptic_ros.ros.errors import shorten
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
-from opendr_panoptic_ros.ros.messages import label_info, message_types
+from opendr_panoptic_ros.ros.messages import message_types, ros_type
 from opendr_panoptic_ros.ros.parameters import NodeParameters
 from opendr_panoptic_ros.ros.processing import FrameProcessor
 from opendr_panoptic_ros.ros.settings import declare_parameters, refusal
@@ -157,9 +158,10 @@ class PanopticNode(ManagedNode[NodeParameters]):
         test = self.pipeline.segmenter.config.test.with_thresholds(settings.thresholds())
         message = label_info(
             self.pipeline.classes,
-            keep_classes=settings.class_filter,
+            Header(stamp=self.get_clock().now().to_msg()),
+            ros_type,
             score_threshold=test.score_threshold,
-            header=Header(stamp=self.get_clock().now().to_msg()),
+            keep_classes=settings.class_filter,
         )
         for camera in self._cameras:
             camera.publish_label_info(message)

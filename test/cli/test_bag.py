@@ -28,8 +28,10 @@ from opendr_panoptic_ros.bags.types import IMAGE, typestore
 from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.label_map import LabelMap
+from opendr_panoptic_ros.labels import CITYSCAPES
 
 LABELS = ("semantic", "instance", "panoptic", "segmentation")
+LISTS = ("detections", "annotations")
 
 
 def content_of(path: Path) -> dict[str, tuple[str, int]]:
@@ -51,7 +53,9 @@ def test_every_kind_of_bag(run_bag, make_bag, tmp_path, tiny_checkpoint, kind):
 
     messages = read_bag(tmp_path / "out")
     outputs = [*LABELS, "semantic_color", "instance_color", "rgb_visualization"]
-    assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{output}" for output in outputs)}
+    assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{name}" for name in (*outputs, *LISTS, "label_info"))}
+    (labels,) = messages["/cam/panoptic/label_info"].values()
+    assert {entry.class_id: entry.class_name for entry in labels.class_map} == dict(enumerate(CITYSCAPES.names))
     segmenter = PanopticSegmenter(tiny_checkpoint)
     for _, time_ns, picture in sent:
         got = {output: messages[f"/cam/panoptic/{output}"][ORIGIN_NS + time_ns] for output in outputs}
@@ -69,6 +73,13 @@ def test_every_kind_of_bag(run_bag, make_bag, tmp_path, tiny_checkpoint, kind):
         assert np.array_equal(pixels(got["instance_color"]), visualize.instance_color(expected))
         assert np.array_equal(pixels(got["rgb_visualization"]), visualize.overlay(picture, expected))
         assert [got[output].encoding for output in LABELS[:3]] == ["mono8", "mono16", "32SC1"]
+        detections = messages["/cam/panoptic/detections"][ORIGIN_NS + time_ns]
+        annotations = messages["/cam/panoptic/annotations"][ORIGIN_NS + time_ns]
+        assert stamp_ns(detections) == ORIGIN_NS + time_ns - STAMP_NS
+        things = [s for s in expected.segments if s.is_thing]
+        assert [d.id for d in detections.detections] == [str(s.id) for s in things]
+        assert [d.results[0].hypothesis.class_id for d in detections.detections] == [s.label for s in things]
+        assert [t.text for t in annotations.texts] == [f"{s.label} {s.score:.2f} #{s.id}" for s in things]
         for info, s in zip(got["segmentation"].segments, expected.segments, strict=True):
             assert (info.id, info.class_id, info.label, info.is_thing) == (s.id, s.class_id, s.label, s.is_thing)
             assert (info.area_px, tuple(info.box_xyxy_px)) == (s.area_px, s.box_xyxy_px)
@@ -81,7 +92,7 @@ def test_a_single_file_in_and_out(run_bag, make_bag, tmp_path):
     assert code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.mcap"]
     messages = read_bag(tmp_path / "out.mcap")
-    assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{output}" for output in LABELS)}
+    assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{name}" for name in (*LABELS, *LISTS, "label_info"))}
     assert frames_in(messages, "/cam/panoptic/semantic") == [0, 1, 2]
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""`panoptic/label_info`: the class names, latched, where vision_msgs is installed."""
+"""`panoptic/label_info`, `detections` and `annotations`, where vision_msgs and foxglove_msgs are installed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.bags import pixels
 
+from opendr_panoptic_ros.bags.types import DEFINITIONS
 from opendr_panoptic_ros.labels import CITYSCAPES
 
 pytestmark = pytest.mark.ros
@@ -52,46 +55,89 @@ def test_label_info(bench, tiny_checkpoint):
     bench.wait_for(lambda: not bench.client.count_publishers("/rear/panoptic/label_info"), "the topics to go")
 
 
-VISION_MSGS = {
-    "package.xml": """<package format="3"><name>vision_msgs</name><version>4.1.1</version>
-<description>The two messages that the node uses, as the package vision_msgs defines them.</description>
-<maintainer email="nobody@example.com">nobody</maintainer><license>Apache-2.0</license>
+def test_detections_and_annotations(bench, tiny_checkpoint, picture):
+    """The lists of a frame where the packages are installed; else the node has no such topics."""
+    node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
+    if importlib.util.find_spec("vision_msgs") is None or importlib.util.find_spec("foxglove_msgs") is None:
+        assert not node.count_publishers("/panoptic/detections") * node.count_publishers("/panoptic/annotations")
+        assert node.count_publishers("/panoptic/semantic")
+        return
+    from foxglove_msgs.msg import ImageAnnotations
+    from vision_msgs.msg import Detection2DArray
+
+    detections = bench.listen("panoptic/detections", Detection2DArray)
+    annotations = bench.listen("panoptic/annotations", ImageAnnotations)
+    instances = bench.listen("panoptic/instance")
+    camera = bench.camera()
+    for stamp_ns in (7, 10**8):
+        bench.send(camera, picture, stamp_ns=stamp_ns)
+        bench.wait_for(lambda: detections and annotations and instances, "the lists")
+        (found,), (drawn,), (image,) = detections, annotations, instances
+        assert bench.stamp_ns(found) == stamp_ns
+        assert found.header == image.header
+        assert (drawn.timestamp.sec, drawn.timestamp.nanosec) == (0, stamp_ns)
+        assert found.detections
+        assert {int(detection.id) for detection in found.detections} == set(np.unique(pixels(image)).tolist()) - {0}
+        for detection, outline, text in zip(found.detections, drawn.points, drawn.texts, strict=True):
+            rows, columns = np.nonzero(pixels(image) == int(detection.id))
+            assert detection.bbox.size_x == columns.max() + 1 - columns.min()
+            assert detection.bbox.center.position.y == (rows.max() + 1 + rows.min()) / 2
+            assert (outline.points[0].x, outline.points[0].y) == (columns.min(), rows.min())
+            hypothesis = detection.results[0].hypothesis
+            assert hypothesis.class_id in CITYSCAPES.names[11:]
+            assert text.text == f"{hypothesis.class_id} {hypothesis.score:.2f} #{detection.id}"
+        for received in (detections, annotations, instances):
+            received.clear()
+
+
+PACKAGE_XML = """<package format="3"><name>{name}</name><version>0.0.1</version>
+<description>The messages that the node uses, as the package {name} defines them.</description>
+<maintainer email="maintainer@example.com">maintainer</maintainer><license>Apache-2.0</license>
 <buildtool_depend>ament_cmake</buildtool_depend><build_depend>rosidl_default_generators</build_depend>
-<depend>std_msgs</depend><exec_depend>rosidl_default_runtime</exec_depend>
-<member_of_group>rosidl_interface_packages</member_of_group><export><build_type>ament_cmake</build_type></export>
-</package>""",
-    "CMakeLists.txt": """cmake_minimum_required(VERSION 3.10)
-project(vision_msgs)
+<depend>std_msgs</depend><depend>geometry_msgs</depend><depend>builtin_interfaces</depend>
+<exec_depend>rosidl_default_runtime</exec_depend><member_of_group>rosidl_interface_packages</member_of_group>
+<export><build_type>ament_cmake</build_type></export></package>"""
+CMAKE_LISTS = """cmake_minimum_required(VERSION 3.10)
+project({name})
 find_package(ament_cmake REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
 find_package(std_msgs REQUIRED)
-rosidl_generate_interfaces(vision_msgs msg/LabelInfo.msg msg/VisionClass.msg DEPENDENCIES std_msgs)
+find_package(geometry_msgs REQUIRED)
+find_package(builtin_interfaces REQUIRED)
+rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs geometry_msgs builtin_interfaces)
 ament_package()
-""",
-    "msg/LabelInfo.msg": "std_msgs/Header header\nVisionClass[] class_map\nfloat32 threshold\n",
-    "msg/VisionClass.msg": "uint16 class_id\nstring class_name\n",
-}
+"""
+
+
+def write_packages(folder: Path) -> None:
+    """Write vision_msgs and foxglove_msgs with the messages that bags contain."""
+    for name in ("vision_msgs", "foxglove_msgs"):
+        messages = {key.split("/")[2]: text for key, text in DEFINITIONS.items() if key.startswith(f"{name}/")}
+        (folder / name / "msg").mkdir(parents=True)
+        for message, text in messages.items():
+            (folder / name / "msg" / f"{message}.msg").write_text(text)
+        files = " ".join(f"msg/{message}.msg" for message in messages)
+        (folder / name / "package.xml").write_text(PACKAGE_XML.format(name=name))
+        (folder / name / "CMakeLists.txt").write_text(CMAKE_LISTS.format(name=name, files=files))
 
 
 @pytest.mark.slow
-def test_label_info_where_vision_msgs_is_installed(tmp_path):
+def test_the_lists_where_their_packages_are_installed(tmp_path):
     """Run the test above with vision_msgs, which is built here because no package index has it."""
-    if importlib.util.find_spec("vision_msgs") is not None:
-        pytest.skip("vision_msgs is installed: test_label_info has shown it")
+    if importlib.util.find_spec("vision_msgs") is not None and importlib.util.find_spec("foxglove_msgs") is not None:
+        pytest.skip("vision_msgs and foxglove_msgs are installed: the tests above have used them")
     if shutil.which("colcon") is None:
-        pytest.skip("needs colcon to build vision_msgs")
-    for name, text in VISION_MSGS.items():
-        path = tmp_path / "src" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        pytest.skip("needs colcon to build the messages")
+    write_packages(tmp_path / "src")
     prefix = os.pathsep.join([sys.prefix, os.environ.get("AMENT_PREFIX_PATH", "")])
     environment = {**os.environ, "CMAKE_GENERATOR": "Ninja", "AMENT_PREFIX_PATH": prefix, "CMAKE_PREFIX_PATH": prefix}
     environment.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)  # the libraries' path changes below
     build = f"colcon build --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE={sys.executable}"
-    test = f"{sys.executable} -m pytest -q {__file__}::test_label_info"
+    tests = " ".join(f"{__file__}::{test.__name__}" for test in (test_label_info, test_detections_and_annotations))
+    test = f"{sys.executable} -m pytest -q {tests}"
     script = f"{build} && . install/local_setup.bash && cd {Path(__file__).parents[2]} && {test}"
     done = subprocess.run(
         ["bash", "-c", script], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert "2 passed" in done.stdout
