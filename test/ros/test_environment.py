@@ -18,7 +18,7 @@ pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")
 
 NO_LOGS = "failed to initialize logging: .* ROS needs a folder for its logs .*: set HOME, or ROS_LOG_DIR"
-ENVIRONMENTS = {
+ENVIRONMENTS: dict[str, tuple[dict[str, str | None], str]] = {
     "no HOME": ({"HOME": None}, NO_LOGS),
     "read-only HOME": ({"HOME": "/proc"}, NO_LOGS),
     "read-only ROS_LOG_DIR": ({"ROS_LOG_DIR": "/proc/logs"}, NO_LOGS),
