@@ -47,6 +47,7 @@ setup(
         "console_scripts": [
             f"opendr-panoptic = {NAME}.cli.main:main",
             f"panoptic_node = {NAME}.ros.main:main",
+            f"panoptic_points_node = {NAME}.ros.main:points_main",
         ]
     },
 )

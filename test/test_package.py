@@ -67,7 +67,7 @@ def test_the_same_source_runs_from_everywhere() -> None:
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize("name", ["panoptic_node", "opendr-panoptic"])
+@pytest.mark.parametrize("name", ["panoptic_node", "panoptic_points_node", "opendr-panoptic"])
 def test_colcon_installs_the_executables(name: str) -> None:
     in_new_shell("true")
     executable = PREFIX / "lib" / NAME / name
@@ -184,7 +184,7 @@ def test_pip_requires_any_version_where_the_marker_holds(pip_site: Path) -> None
 def test_the_commands_of_pip_exist(pip_site: Path) -> None:
     (distribution,) = importlib.metadata.distributions(path=[str(pip_site)])
     commands = distribution.entry_points
-    assert {command.name for command in commands} == {"opendr-panoptic", "panoptic_node"}
+    assert {command.name for command in commands} == {"opendr-panoptic", "panoptic_node", "panoptic_points_node"}
     assert all(callable(command.load()) for command in commands)
 
 

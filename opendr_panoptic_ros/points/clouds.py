@@ -52,7 +52,7 @@ def labelled_cloud(
     depth_m: NDArray[np.float32],
     camera: CameraModel,
     labels: NDArray[np.uint8],
-    instances: NDArray[np.uint16],
+    instances: NDArray[np.unsignedinteger[Any]],
     palette: NDArray[np.uint8],
 ) -> NDArray[Any]:
     """Return an organised cloud with one point for each pixel of the segmentation.
@@ -62,7 +62,7 @@ def labelled_cloud(
             and may have another size: the nearest depth pixel then counts.
         camera: Camera of the depth image. Its size must be that of the depth image.
         labels: `(H, W)` uint8, 255 where void.
-        instances: `(H, W)` uint16, 0 where there is no instance.
+        instances: `(H, W)` of an unsigned type, 0 where there is no instance.
         palette: `(256, 3)` uint8 RGB, the colour of each label.
 
     Returns:
@@ -105,18 +105,18 @@ def label_points(
     points: NDArray[np.floating[Any]],
     camera: CameraModel,
     labels: NDArray[np.uint8],
-    instances: NDArray[np.uint16],
+    instances: NDArray[np.unsignedinteger[Any]],
     *,
     occlusion_cell_px: int = 4,
     occlusion_tolerance: float = 0.05,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     """Return label and instance of each point of a cloud that a camera sees.
 
     Args:
         points: `(N, 3)` in the camera's optical frame, in metres.
         camera: The camera. The segmentation has the size of its images, or another one of the same view.
         labels: `(H, W)` uint8, 255 where void.
-        instances: `(H, W)` uint16, 0 where there is no instance.
+        instances: `(H, W)` of an unsigned type, 0 where there is no instance.
         occlusion_cell_px: Size of the cells of the depth buffer in px of the camera's image; 0 switches occlusion off.
             It should be at least the distance between neighbouring points.
         occlusion_tolerance: A point is hidden if it is farther away than the nearest point in its cell by more than
@@ -125,14 +125,22 @@ def label_points(
     Returns:
         Labels `(N,)` uint8, 255 where a point is behind the camera, outside the image, hidden or void; and instances
         `(N,)` uint16, 0 in these cases.
+
+    Raises:
+        ImageEncodingError: The segmentation has another aspect ratio than the camera.
     """
+    height, width = labels.shape
+    if abs(camera.width * height - width * camera.height) > max(width, camera.width):
+        raise ImageEncodingError(
+            f"The segmentation is {width}x{height} pixels, camera_info is for {camera.width}x{camera.height}: they "
+            "cannot belong to the same camera."
+        )
     pixels, is_seen = camera.project(points)
     if occlusion_cell_px:
         z = np.asarray(points, np.float64).reshape(-1, 3)[:, 2]
         is_seen &= ~_is_hidden(pixels, z, is_seen, camera, occlusion_cell_px, occlusion_tolerance)
     point_labels = np.full(len(pixels), VOID, np.uint8)
-    point_instances = np.zeros(len(pixels), np.uint16)
-    height, width = labels.shape
+    point_instances = np.zeros(len(pixels), np.uint32)
     scale = np.array([width / camera.width, height / camera.height])
     column, row = np.floor((pixels[is_seen] + 0.5) * scale).astype(np.intp).T
     column, row = np.minimum(column, width - 1), np.minimum(row, height - 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.publisher import Publisher
@@ -36,6 +37,16 @@ TRANSPORTS: dict[str, type] = {"raw": Image, "compressed": CompressedImage}
 
 HAS_MATCHED_EVENTS = "matched" in inspect.signature(PublisherEventCallbacks.__init__).parameters
 """Whether rclpy reports subscribers that join or leave. That of Humble does not; `update_subscriptions` is polled."""
+
+
+def matched_callbacks(callback: Callable[[Any], None]) -> PublisherEventCallbacks:
+    """Return the event callbacks of a publisher whose subscribers are observed.
+
+    Args:
+        callback: Called when a subscriber joins or leaves, unless `HAS_MATCHED_EVENTS` is false.
+    """
+    options: dict[str, Any] = {"matched": callback} if HAS_MATCHED_EVENTS else {}
+    return PublisherEventCallbacks(**options)
 
 
 def topic_prefix(name: str) -> str:
@@ -217,7 +228,6 @@ class Camera:
             self.infos.clear()  # a later subscriber must not receive outdated messages
 
     def _create_publisher(self, message_type: type, topic: str) -> Publisher[Any]:
-        events: dict[str, Any] = {"matched": self._on_matched} if HAS_MATCHED_EVENTS else {}
         name = f"{topic_prefix(self.name)}panoptic/{topic}"
         if name.endswith("/compressed"):  # as with the image topic
             name = self._node.resolve_topic_name(name.removesuffix("/compressed")) + "/compressed"
@@ -225,7 +235,7 @@ class Camera:
             message_type,
             name,
             qos.output_qos(),
-            event_callbacks=PublisherEventCallbacks(**events),
+            event_callbacks=matched_callbacks(self._on_matched),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 

@@ -78,7 +78,7 @@ class CameraDiagnostics:
             "last_error": last_error,
         }
         warnings = self._warnings(settings, timings, dropped_share) if camera.is_subscribed else []
-        return _status(
+        return make_status(
             f"{node_name}: {camera.topic}",
             node_name,
             "subscribed" if is_needed else idle,
@@ -143,7 +143,7 @@ def node_status(name: str, state: str, last_error: str, values: dict[str, Any]) 
     Returns:
         The status.
     """
-    return _status(name, name, state, [], last_error, {"state": state, **values, "last_error": last_error})
+    return make_status(name, name, state, [], last_error, {"state": state, **values, "last_error": last_error})
 
 
 def memory_mb(device: torch.device | None) -> dict[str, str]:
@@ -168,9 +168,22 @@ def memory_mb(device: torch.device | None) -> dict[str, str]:
     return values
 
 
-def _status(
+def make_status(
     name: str, hardware_id: str, message: str, warnings: list[str], last_error: str, values: dict[str, Any]
 ) -> DiagnosticStatus:
+    """Return a status: ERROR if there is an error, WARN if there are warnings, else OK.
+
+    Args:
+        name: Name of the status.
+        hardware_id: Name of the node.
+        message: Message of a status that is OK.
+        warnings: Descriptions of what is wrong.
+        last_error: Description of the present error, or an empty string.
+        values: Additional values.
+
+    Returns:
+        The status.
+    """
     level = DiagnosticStatus.ERROR if last_error else DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
     return DiagnosticStatus(
         level=level,

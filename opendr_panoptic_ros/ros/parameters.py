@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The table of the node's parameters, from which they are declared, read, checked (settings.py) and documented.
+"""The tables of the nodes' parameters, from which they are declared, read, checked (settings.py) and documented.
 
-The table needs no ROS, so that `opendr-panoptic parameters` prints it anywhere.
+The tables need no ROS, so that `opendr-panoptic parameters` prints it anywhere.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _CAMERA_NAME = re.compile(r"(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
 @dataclass(frozen=True)
 class NodeParameters:
-    """Values of all parameters of the node. The defaults are those of the node."""
+    """Values of all parameters of the panoptic node. The defaults are those of the node."""
 
     checkpoint: str = _parameter(
         "demo",
@@ -285,3 +285,74 @@ class NodeParameters:
     def masked(self) -> tuple[str, ...]:
         """Names of the classes in the mask; empty for the default."""
         return tuple(filter(None, self.mask_classes))
+
+
+def _is_transform(value: Any) -> bool:
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        return False
+    return numbers == [0] or (len(numbers) == 7 and all(map(math.isfinite, numbers)) and any(numbers[3:]))
+
+
+@dataclass(frozen=True)
+class PointsParameters:
+    """Values of all parameters of the points node. The defaults are those of the node."""
+
+    source: str = _parameter(
+        "depth",
+        "Origin of the points: a depth image that is aligned with the segmented camera, or the cloud of a LiDAR.",
+        **_one_of("depth", "lidar"),
+    )
+    stamp_tolerance_s: float = _parameter(
+        0.02,
+        "Largest difference between the stamps of the segmentation and of the depth image or cloud that belongs to it. "
+        "0 requires equal stamps.",
+        limits=OR_MORE,
+    )
+    sync_queue: int = _parameter(
+        30,
+        "Number of depth images or clouds that wait for their segmentation. They must cover its latency: 30 images at "
+        "30 Hz are one second.",
+        limits=(1, 1000),
+    )
+    transform: tuple[float, ...] = _parameter(
+        (0.0,),
+        "Pose of the LiDAR in the optical frame of the camera: x, y, z in metres and a quaternion x, y, z, w. A single "
+        "0 takes it from tf2.",
+        expected="seven numbers, or a single 0",
+        accepts=_is_transform,
+        loose=True,
+    )
+    occlusion_cell_px: int = _parameter(
+        4,
+        "Size of the cells, in pixels of the camera's image, in which a point of the LiDAR hides those behind it. 0 "
+        "labels hidden points too.",
+        limits=(0, 1000),
+        read_at="frame",
+    )
+    occlusion_tolerance: float = _parameter(
+        0.05,
+        "Share of its distance by which a point of the LiDAR may lie behind the nearest one of its cell before it is "
+        "hidden.",
+        limits=OR_MORE,
+        read_at="frame",
+    )
+    min_points: int = _parameter(
+        10,
+        "Smallest number of points of a thing that has a box in panoptic/detections_3d and panoptic/markers.",
+        limits=(1, 1_000_000),
+        read_at="frame",
+    )
+    warn_input_stopped_s: float = _parameter(
+        5.0,
+        "Diagnostics report a warning if an output has a subscriber and nothing has arrived on an input for this time. "
+        "0 disables the warning.",
+        limits=OR_MORE,
+        read_at="frame",
+    )
+    autostart: bool = _parameter(
+        True,
+        "Whether the node configures and activates itself at the start. If not, it waits for a lifecycle manager.",
+        read_at="start",
+    )
