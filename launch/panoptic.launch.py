@@ -5,6 +5,7 @@
 
 ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/camera/image_raw
 ros2 launch opendr_panoptic_ros panoptic.launch.py cameras:=front,rear image_topic:=/front/rgb,/rear/rgb
+ros2 launch opendr_panoptic_ros panoptic.launch.py points:=depth points_topic:=/camera/depth/image_rect
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ DEFAULT_IMAGE_TOPIC = "/image_raw"
 TOPIC = re.compile(r"~?/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 VIEWED = ("rgb_visualization", "semantic_color", "instance_color")
 """The outputs that config/panoptic.rviz shows, below /opendr/panoptic."""
+POINTS_TOPICS = {"depth": "depth/image_rect", "lidar": "points"}
+"""Input topic of the points node by value of the argument points."""
 
 OVERRIDES: dict[str, tuple[type, str]] = {
     "checkpoint": (str, "Network weights: a file, an OpenDR model folder, or a name."),
@@ -62,6 +65,11 @@ def generate_launch_description() -> LaunchDescription:
             "Parameter file of the node.",
         ),
         **{name: ("", f"{text} Empty: the value of the parameter file.") for name, (_, text) in OVERRIDES.items()},
+        "points": ("", "Also start the node of labelled points: depth or lidar. Empty: no."),
+        "points_topic": (
+            "",
+            "Depth image (with camera_info) or LiDAR cloud, one for each camera. Empty: depth/image_rect or points.",
+        ),
         "rviz": ("false", "Whether to open RViz on the first camera: true or false."),
         "log_level": ("info", "Log level: debug, info, warn, error or fatal; or LOGGER:=LEVEL."),
     }
@@ -110,11 +118,50 @@ def _actions(context: LaunchContext, arguments: set[str]) -> list[Any]:
         ros_arguments=["--log-level", given["log_level"]],
         output="screen",
     )
+    nodes = [node, *_points_nodes(given, cameras, topics)]
     if not _value(given, "rviz", bool):
-        return [node]
+        return nodes
     namespace = make_namespace_absolute(prefix_namespace(given.get("ros_namespace"), given["namespace"])).rstrip("/")
     sim_time = {name: parameters[name] for name in ("use_sim_time",) if name in parameters}
-    return [node, _rviz(namespace, cameras[0], topics[0], sim_time)]
+    return [*nodes, _rviz(namespace, cameras[0], topics[0], sim_time)]
+
+
+def _points_nodes(given: dict[str, str], cameras: list[str], image_topics: list[str]) -> list[Node]:
+    """Return a node of labelled points for each camera, if requested, or raise ValueError for wrong arguments."""
+    source = given["points"]
+    if not source:
+        return []
+    if source not in POINTS_TOPICS:
+        raise ValueError(f"points:={source}; expected depth, lidar or nothing.")
+    default = POINTS_TOPICS[source]
+    topics = [topic.strip() for topic in given["points_topic"].split(",")] if given["points_topic"] else []
+    _check_names("points_topic", given, topics, "a topic")
+    if topics and len(topics) != len(cameras):
+        raise ValueError(
+            f"points_topic:={given['points_topic']} names {len(topics)} topic(s) for {len(cameras)} camera(s); "
+            "expected one for each."
+        )
+    parameters: dict[str, Any] = {"source": source}
+    for name in ("autostart", "use_sim_time"):
+        if given[name]:
+            parameters[name] = _value(given, name, bool)
+    nodes = []
+    for camera, image_topic, topic in zip(cameras, image_topics, topics or [default] * len(cameras), strict=True):
+        beside = (topic if source == "depth" else image_topic).rpartition("/")
+        info = f"{beside[0]}{beside[1]}camera_info"
+        remappings = [(default, topic), ("depth/camera_info" if source == "depth" else "camera_info", info)]
+        nodes.append(
+            Node(
+                package=PACKAGE,
+                executable="panoptic_points_node",
+                namespace=f"{given['namespace']}/{camera}".rstrip("/"),
+                parameters=[given["params_file"], parameters],
+                remappings=[(name, actual) for name, actual in remappings if name != actual],
+                ros_arguments=["--log-level", given["log_level"]],
+                output="screen",
+            )
+        )
+    return nodes
 
 
 def _check_arguments(command_line: list[str], arguments: set[str]) -> None:

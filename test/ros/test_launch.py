@@ -131,6 +131,28 @@ def test_each_camera_has_its_topics(launch, bench, tiny_checkpoint, picture):
     assert node.interrupt() == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "inputs"),
+    [
+        (
+            {"points": "depth", "points_topic": "/cam/depth/image_rect"},
+            ["/opendr/panoptic/segmentation, /cam/depth/image_rect, /cam/depth/camera_info"],
+        ),
+        (
+            {"points": "depth", "cameras": "front,rear"},
+            [f"/opendr/{name}/panoptic/segmentation, /opendr/{name}/depth/image_rect" for name in ("front", "rear")],
+        ),
+    ],
+)
+def test_the_points_node_is_started_too(launch, bench, tiny_checkpoint, arguments, inputs):
+    nodes = launch("panoptic.launch.py", {"checkpoint": tiny_checkpoint, **arguments})
+    for topics in inputs:
+        bench.wait_for(lambda topics=topics: f"Active: {topics}" in nodes.output, "the points node")
+    bench.wait_for(lambda: "Active: /" in nodes.output, "the panoptic node")
+    assert nodes.interrupt() == 0
+    assert "Traceback" not in nodes.output
+
+
 def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, tiny_checkpoint, tmp_path):
     file = tmp_path / "my.yaml"
     file.write_text("/**:\n  ros__parameters: {checkpoint: /from/file.pth, autostart: false, cameras: [left]}\n")
@@ -163,6 +185,8 @@ def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, tiny_ch
         ({"score_threshold": "high"}, "score_threshold:=high; expected a number"),
         ({"min_stuff_area": "0.5"}, "min_stuff_area:=0.5; expected an integer"),
         ({"use_sim_time": "yes"}, "use_sim_time:=yes; expected true or false"),
+        ({"points": "stereo"}, "points:=stereo; expected depth, lidar or nothing"),
+        ({"points": "depth", "points_topic": "/a,/b"}, "points_topic:=/a,/b names 2 topic(s) for 1 camera(s)"),
         ({"image_topics": "/cam"}, "panoptic.launch.py has no argument image_topics; expected one of autostart, "),
     ],
 )
