@@ -29,7 +29,7 @@ from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 PACKAGE = "opendr_panoptic_ros"
 DEFAULT_IMAGE_TOPIC = "/image_raw"
 TOPIC = re.compile(r"~?/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
-VIEWED = ("rgb_visualization", "semantic_color", "instance_color")
+VIEWED = ("rgb_visualization", "semantic_color", "instance_color", "mask", "confidence")
 """The outputs that config/panoptic.rviz shows, below /opendr/panoptic."""
 POINTS_TOPICS = {"depth": "depth/image_rect", "lidar": "points"}
 """Input topic of the points node by value of the argument points."""
@@ -42,6 +42,8 @@ OVERRIDES: dict[str, tuple[type, str]] = {
     "score_threshold": (float, "Minimum detection score of an instance, 0 to 1."),
     "overlap_threshold": (float, "Maximum share of an instance covered by instances of higher score, 0 to 1."),
     "min_stuff_area": (int, "Minimum area of a stuff segment, in pixels at the network's input size."),
+    "label_map": (str, "Ids, names and groups of classes: a YAML file, identity, cityscapes_ids or navigation."),
+    "track_ids": (bool, "Whether instances keep their ids over the frames of a camera: true or false."),
     "autostart": (bool, "Whether the node configures and activates itself: true or false."),
     "use_sim_time": (bool, "Whether the time is taken from /clock: true or false."),
 }

@@ -25,6 +25,7 @@ SHOWN = {
     "Semantic": OUTPUTS + "semantic_color",
     "Instances": OUTPUTS + "instance_color",
 }
+SWITCHED_OFF = {"Mask": OUTPUTS + "mask", "Confidence": OUTPUTS + "confidence"}
 
 
 def is_published(topic: str) -> bool:
@@ -43,10 +44,10 @@ def foxglove() -> Any:
 
 def test_rviz_shows_four_pictures(rviz):
     displays = {display["Name"]: display for display in rviz["Visualization Manager"]["Displays"]}
-    assert {name: display["Topic"]["Value"] for name, display in displays.items()} == SHOWN
-    for display in displays.values():
+    assert {name: display["Topic"]["Value"] for name, display in displays.items()} == SHOWN | SWITCHED_OFF
+    for name, display in displays.items():
         assert display["Class"] == "rviz_default_plugins/Image"
-        assert display["Enabled"] is display["Value"] is True
+        assert display["Enabled"] is display["Value"] is (name in SHOWN)
         assert is_published(display["Topic"]["Value"])
 
 
@@ -78,6 +79,9 @@ def test_foxglove_shows_four_pictures_and_the_times(foxglove):
     panels = foxglove["configById"]
     pictures = [panel for name, panel in panels.items() if name.startswith("Image!")]
     assert {panel["foxglovePanelTitle"]: panel["imageMode"]["imageTopic"] for panel in pictures} == SHOWN
+    input_panel = next(panel for panel in pictures if panel["foxglovePanelTitle"] == "Input")
+    (annotations,) = [name for name, row in input_panel["imageMode"]["annotations"].items() if row["visible"]]
+    assert is_published(annotations)
     (plot,) = [panel for name, panel in panels.items() if name.startswith("Plot!")]
     paths = [path["value"] for path in plot["paths"] if path["enabled"]]
     assert paths == [f"{OUTPUTS}{name}.data" for name in (PROCESSING_TIME, PIPELINE_LATENCY)]
