@@ -72,6 +72,8 @@ def _table_row(row: Field[Any]) -> str:
 def _type(row: Field[Any]) -> str:
     if row.name == "inference_size":
         return "string or integer"
+    if row.name == "image_rotation":
+        return "integer or integer array"
     return {bool: "bool", int: "integer", float: "double", str: "string", tuple: "string array"}[type(row.default)]
 
 

@@ -10,10 +10,15 @@ Accepts the arguments of panoptic.launch.py too. The launch ends when one of its
 
 from __future__ import annotations
 
-from launch import LaunchDescription
+import os
+from pathlib import Path
+
+from ament_index_python.packages import get_package_prefix
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
+    OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
     Shutdown,
@@ -26,6 +31,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from opendr_panoptic_ros.demo.dds import profile_variable
+from opendr_panoptic_ros.ros.virtual_env import activation, find_virtual_env
 
 SHARE = FindPackageShare("opendr_panoptic_ros")
 
@@ -47,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
             *_dds_profile(),
             RegisterEventHandler(OnProcessExit(on_exit=[Shutdown(reason="a process of the demo has ended")])),
             IncludeLaunchDescription(PythonLaunchDescriptionSource([panoptic])),
-            _demo_camera(),
+            OpaqueFunction(function=_demo_camera),
         ]
     )
 
@@ -59,13 +65,17 @@ def _dds_profile() -> list[SetEnvironmentVariable]:
     return [SetEnvironmentVariable(variable, profile)] if variable else []
 
 
-def _demo_camera() -> Node:
+def _demo_camera(context: LaunchContext) -> list[Node]:
     """Return the node that publishes the video, on the topic `image_topic`."""
     video = ParameterValue(LaunchConfiguration("video"), value_type=str)
-    return Node(
+    prefix = Path(get_package_prefix("opendr_panoptic_ros"))
+    folder = find_virtual_env(context.launch_configurations.get("venv", ""), prefix, os.environ)
+    camera = Node(
         package="opendr_panoptic_ros",
         executable="demo_camera",
         remappings=[("image_raw", LaunchConfiguration("image_topic"))],
         parameters=[{"video": video, "loop": True}],
+        additional_env={} if folder is None else activation(folder, os.environ),
         output="screen",
     )
+    return [camera]

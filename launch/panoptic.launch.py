@@ -26,6 +26,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
+from opendr_panoptic_ros.ros.virtual_env import activation, find_virtual_env
+
 PACKAGE = "opendr_panoptic_ros"
 DEFAULT_IMAGE_TOPIC = "/image_raw"
 TOPIC = re.compile(r"~?/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
@@ -44,6 +46,7 @@ OVERRIDES: dict[str, tuple[type, str]] = {
     "min_stuff_area": (int, "Minimum area of a stuff segment, in pixels at the network's input size."),
     "label_map": (str, "Ids, names and groups of classes: a YAML file, identity, cityscapes_ids or navigation."),
     "track_ids": (bool, "Whether instances keep their ids over the frames of a camera: true or false."),
+    "image_rotation": (int, "Degrees clockwise that make the images upright: 0, 90, 180 or 270."),
     "autostart": (bool, "Whether the node configures and activates itself: true or false."),
     "use_sim_time": (bool, "Whether the time is taken from /clock: true or false."),
 }
@@ -71,6 +74,10 @@ def generate_launch_description() -> LaunchDescription:
         "points_topic": (
             "",
             "Depth image (with camera_info) or LiDAR cloud, one for each camera. Empty: depth/image_rect or points.",
+        ),
+        "venv": (
+            "",
+            "Virtual environment of the Python packages, or none. Empty: the active one, or .venv of the workspace.",
         ),
         "rviz": ("false", "Whether to open RViz on the first camera: true or false."),
         "log_level": ("info", "Log level: debug, info, warn, error or fatal; or LOGGER:=LEVEL."),
@@ -111,6 +118,7 @@ def _actions(context: LaunchContext, arguments: set[str]) -> list[Any]:
         prefix = f"{camera}/" if camera else ""
         folder, slash, _ = topic.rpartition("/")
         remappings += [(f"{prefix}image_raw", topic), (f"{prefix}camera_info", f"{folder}{slash}camera_info")]
+    environment = _environment(given["venv"])
     node = Node(
         package=PACKAGE,
         executable="panoptic_node",
@@ -118,9 +126,12 @@ def _actions(context: LaunchContext, arguments: set[str]) -> list[Any]:
         parameters=[given["params_file"], parameters],
         remappings=remappings,
         ros_arguments=["--log-level", given["log_level"]],
+        additional_env=environment,
         output="screen",
     )
-    nodes = [node, *_points_nodes(given, cameras, topics)]
+    nodes: list[Any] = [node, *_points_nodes(given, cameras, topics, environment)]
+    if environment and environment["VIRTUAL_ENV"] != os.environ.get("VIRTUAL_ENV"):
+        nodes.insert(0, LogInfo(msg=f"The node uses the virtual environment {environment['VIRTUAL_ENV']}."))
     if not _value(given, "rviz", bool):
         return nodes
     namespace = make_namespace_absolute(prefix_namespace(given.get("ros_namespace"), given["namespace"])).rstrip("/")
@@ -128,7 +139,9 @@ def _actions(context: LaunchContext, arguments: set[str]) -> list[Any]:
     return [*nodes, _rviz(namespace, cameras[0], topics[0], sim_time)]
 
 
-def _points_nodes(given: dict[str, str], cameras: list[str], image_topics: list[str]) -> list[Node]:
+def _points_nodes(
+    given: dict[str, str], cameras: list[str], image_topics: list[str], environment: dict[str, str]
+) -> list[Node]:
     """Return a node of labelled points for each camera, if requested, or raise ValueError for wrong arguments."""
     source = given["points"]
     if not source:
@@ -160,10 +173,17 @@ def _points_nodes(given: dict[str, str], cameras: list[str], image_topics: list[
                 parameters=[given["params_file"], parameters],
                 remappings=[(name, actual) for name, actual in remappings if name != actual],
                 ros_arguments=["--log-level", given["log_level"]],
+                additional_env=environment,
                 output="screen",
             )
         )
     return nodes
+
+
+def _environment(venv: str) -> dict[str, str]:
+    """Return the variables that activate the virtual environment for the node; none if there is no environment."""
+    folder = find_virtual_env(venv, Path(get_package_prefix(PACKAGE)), os.environ)
+    return {} if folder is None else activation(folder, os.environ)
 
 
 def _check_arguments(command_line: list[str], arguments: set[str]) -> None:

@@ -20,6 +20,7 @@ from opendr_panoptic_ros.label_map import LabelMap
 from opendr_panoptic_ros.labels import moving_classes
 from opendr_panoptic_ros.postprocess import EgoMask
 from opendr_panoptic_ros.prediction import PanopticPrediction
+from opendr_panoptic_ros.rotation import rotated, rotated_prediction
 from opendr_panoptic_ros.tracking import InstanceTracker
 
 
@@ -56,7 +57,7 @@ class FrameResult:
 
 
 class FramePipeline:
-    """Predicts, applies the label map, filters classes, applies the ego mask and tracks, in this order.
+    """Predicts upright images, applies the label map, filters classes, applies the ego mask and tracks, in this order.
 
     A pipeline keeps one tracker for each camera and must therefore be used by one thread at a time.
 
@@ -66,6 +67,8 @@ class FramePipeline:
         track_ids: Whether instances keep their ids over the consecutive frames of a camera.
         max_batch: Largest number of frames in one batch of the network, 1 or more; None means no limit.
         label_map: Label map for the classes of the segmenter; None keeps them.
+        rotations: Degrees clockwise, 90, 180 or 270, that make the images of a camera upright, by camera name. The
+            network gets upright images; predictions and ego masks are in the camera's own orientation.
 
     Attributes:
         segmenter: As given.
@@ -81,12 +84,14 @@ class FramePipeline:
         track_ids: bool = False,
         max_batch: int | None = None,
         label_map: LabelMap | None = None,
+        rotations: Mapping[str, int] | None = None,
     ) -> None:
         self.segmenter = segmenter
         self._label_map = label_map
         self.classes = segmenter.config.classes if label_map is None else label_map.classes
         self.moving_classes = moving_classes(self.classes) if label_map is None else label_map.moving_classes
         self._ego_masks = dict(ego_masks or {})
+        self._rotations = dict(rotations or {})
         self._track_ids = track_ids
         self._max_batch = max_batch
         self._trackers: dict[str, InstanceTracker] = {}
@@ -118,7 +123,9 @@ class FramePipeline:
         for index, frame in enumerate(frames):
             error = self._size_error(frame)
             if error is None:
-                by_size.setdefault(frame.image_rgb.shape, []).append(index)
+                shape = frame.image_rgb.shape
+                is_sideways = self._rotations.get(frame.camera, 0) in {90, 270}
+                by_size.setdefault(shape[1::-1] + shape[2:] if is_sideways else shape, []).append(index)
             else:
                 results[index] = FrameResult(frame, error=error)
         for indices in by_size.values():
@@ -149,11 +156,18 @@ class FramePipeline:
     def _predict(
         self, frames: Sequence[Frame], thresholds: Thresholds | None, with_confidence: bool
     ) -> list[FrameResult]:
-        """Predict frames of equal size. If several fail together, each of them is tried alone."""
+        """Predict frames of which the upright images have equal sizes. If several fail, each is tried alone."""
+        degrees = [self._rotations.get(frame.camera, 0) for frame in frames]
         try:
             predictions = self.segmenter(
-                [frame.image_rgb for frame in frames], thresholds=thresholds, with_confidence=with_confidence
+                [rotated(frame.image_rgb, turn) for frame, turn in zip(frames, degrees, strict=True)],
+                thresholds=thresholds,
+                with_confidence=with_confidence,
             )
+            predictions = [
+                rotated_prediction(prediction, -turn % 360)
+                for prediction, turn in zip(predictions, degrees, strict=True)
+            ]
         except Exception as error:  # noqa: BLE001 - a frame fails alone, whatever the reason
             # After running out of memory, the local variables in the traceback would hold the memory of the batch.
             traceback.clear_frames(error.__traceback__)

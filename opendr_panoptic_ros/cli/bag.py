@@ -47,6 +47,7 @@ def bag(
     label_map: options.LabelMapFile = None,
     classes: options.Classes = None,
     ego_mask: options.EgoMaskFiles = None,
+    image_rotation: options.ImageRotations = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames of one size that are segmented together.")] = 4,
     checkpoint: options.Checkpoint = "demo",
     config: options.Configuration = None,
@@ -69,6 +70,7 @@ def bag(
         from opendr_panoptic_ros.bags.results import COLORS, LABELS, output_names
         from opendr_panoptic_ros.bags.writer import BagWriter
         from opendr_panoptic_ros.outputs import VISUALIZATION
+        from opendr_panoptic_ros.rotation import rotations_of
 
         chosen = output_names(outputs or ())
         source, out = source.expanduser(), out.expanduser()
@@ -88,6 +90,7 @@ def bag(
                     "Choose another --start or --end."
                 )
             masks = options.ego_masks(ego_mask, topics)
+            rotations = rotations_of(image_rotation or (), topics, "--image-rotation")
 
             from opendr_panoptic_ros.inference import PanopticSegmenter
             from opendr_panoptic_ros.pipeline import FramePipeline
@@ -103,7 +106,14 @@ def bag(
                 min_stuff_area=min_stuff_area,
             )
             labels = options.label_map(label_map, segmenter.config.classes)
-            pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids, max_batch=batch, label_map=labels)
+            pipeline = FramePipeline(
+                segmenter,
+                ego_masks=masks,
+                track_ids=track_ids,
+                max_batch=batch,
+                label_map=labels,
+                rotations=rotations,
+            )
             keep_classes = options.class_names(classes, pipeline.classes.names)
             # The bag's own times may leave out messages that were recorded late: only a time that was given counts.
             messages = every_nth(

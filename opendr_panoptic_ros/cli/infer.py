@@ -41,6 +41,7 @@ def infer(
     label_map: options.LabelMapFile = None,
     classes: options.Classes = None,
     ego_mask: options.EgoMaskFile = None,
+    image_rotation: options.ImageRotation = 0,
     config: options.Configuration = None,
     device: options.Device = "auto",
     backend: options.Backend = "auto",
@@ -60,6 +61,7 @@ def infer(
         from opendr_panoptic_ros.inference import PanopticSegmenter
         from opendr_panoptic_ros.pipeline import Frame, FramePipeline
         from opendr_panoptic_ros.postprocess import read_ego_mask
+        from opendr_panoptic_ros.rotation import rotations_of
 
         if label_map and ResultFormat.CITYSCAPES in (formats or ()):
             raise PanopticError("--format cityscapes is for the network's own classes; leave out --label-map.")
@@ -81,8 +83,9 @@ def infer(
         )
         names = {"", *_names(files).values()}
         masks = {} if mask is None else dict.fromkeys(names, mask)
+        rotations = rotations_of([image_rotation] * len(names), list(names), "--image-rotation")
         labels = options.label_map(label_map, segmenter.config.classes)
-        pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids, label_map=labels)
+        pipeline = FramePipeline(segmenter, ego_masks=masks, track_ids=track_ids, label_map=labels, rotations=rotations)
         keep_classes = options.class_names(classes, pipeline.classes.names)
         console = Console(stderr=True)
         count = 0

@@ -58,6 +58,11 @@ EgoMaskFile = Annotated[
     Path | None,
     typer.Option("--ego-mask", help="PNG of the images' size; pixels that are not black become void."),
 ]
+_ROTATION_HELP = "Degrees clockwise that make the images upright: 0, 90, 180, 270. Results keep their orientation."
+ImageRotation = Annotated[int, typer.Option("--image-rotation", help=_ROTATION_HELP)]
+ImageRotations = Annotated[
+    list[int] | None, typer.Option("--image-rotation", help=f"{_ROTATION_HELP} May be repeated. [default: 0]")
+]
 LabelMapFile = Annotated[
     str | None,
     typer.Option(

@@ -35,6 +35,7 @@ from opendr_panoptic_ros.ros.parameters import NodeParameters
 from opendr_panoptic_ros.ros.processing import FrameProcessor
 from opendr_panoptic_ros.ros.settings import declare_parameters, refusal
 from opendr_panoptic_ros.ros.worker import Worker
+from opendr_panoptic_ros.rotation import rotations_of
 
 if TYPE_CHECKING:
     from rclpy.parameter import Parameter
@@ -104,6 +105,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
     @override
     def _configure(self, settings: NodeParameters) -> None:
         ego_masks = _read_ego_masks(settings)
+        rotations = rotations_of(settings.image_rotation, settings.cameras, "image_rotation")
         resolved = [
             self.resolve_topic_name(f"{camera_module.topic_prefix(name)}image_raw") for name in settings.cameras
         ]
@@ -120,6 +122,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
             track_ids=settings.track_ids,
             max_batch=settings.max_batch,
             label_map=label_map,
+            rotations=rotations,
         )
         check_class_names(settings.class_filter, pipeline.classes.names)
         check_class_names(settings.masked, pipeline.classes.names, "mask_classes")

@@ -18,6 +18,7 @@ from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.config import Thresholds
 from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
+from opendr_panoptic_ros.rotation import ROTATIONS
 
 ReadAt = Literal["start", "configure", "frame"]
 """When a value is read: once at the start, at each configure, or for each frame."""
@@ -73,6 +74,15 @@ def are_strings(value: Any) -> bool:
         value: Any value.
     """
     return isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
+
+
+def as_integers(value: Any) -> tuple[Any, ...]:
+    """Return a value as a tuple: its elements, or the value itself if it has none.
+
+    Args:
+        value: An integer, or a list or array of them.
+    """
+    return (value,) if isinstance(value, int) else tuple(value)
 
 
 _SHARE_OR_CONFIG: dict[str, Any] = {
@@ -201,6 +211,17 @@ class NodeParameters:
         "Maximum number of frames of several cameras that run through the network in one batch. A larger batch needs "
         "more memory.",
         limits=(1, 64),
+    )
+    image_rotation: tuple[int, ...] = _parameter(
+        (0,),
+        "Rotation that makes the images of a camera upright, in degrees clockwise, for cameras that are mounted "
+        "sideways or upside down. The network gets the upright image; every output has the camera's own orientation. "
+        "One value for each camera, in the order of cameras, or one for all.",
+        expected="0, 90, 180 or 270, or a list of them",
+        accepts=lambda value: (
+            not isinstance(value, bool | str | float | bytes | None) and set(as_integers(value)) <= set(ROTATIONS)
+        ),
+        loose=True,
     )
     ego_mask: tuple[str, ...] = _parameter(
         ("",),

@@ -14,7 +14,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.postprocess import check_class_names
-from opendr_panoptic_ros.ros.parameters import OR_MORE, are_strings
+from opendr_panoptic_ros.ros.parameters import OR_MORE, are_strings, as_integers
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -112,6 +112,8 @@ def refusal(
 def _typed(row: Field[Any], value: Any) -> Any:
     """Convert a legal value to the type of the row's default."""
     default: Any = row.default
+    if row.name == "image_rotation":
+        return as_integers(value)
     return value if row.name == "inference_size" else type(default)(value)
 
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ class Launch:
     @property
     def output(self) -> str:
         return self.log.read_text()
+
+    def children(self) -> list[int]:
+        """Return the processes that the launch has started."""
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def wait(self) -> int:
         """Wait until it ends by itself and return its exit code."""
@@ -184,6 +190,8 @@ def test_what_is_left_empty_comes_from_the_parameter_file(launch, bench, tiny_ch
         ({"namespace": "1bad"}, "namespace:=1bad has '1bad', which cannot be a topic"),
         ({"score_threshold": "high"}, "score_threshold:=high; expected a number"),
         ({"min_stuff_area": "0.5"}, "min_stuff_area:=0.5; expected an integer"),
+        ({"venv": "/no/such"}, "venv:=/no/such: it is not a virtual environment"),
+        ({"image_rotation": "left"}, "image_rotation:=left; expected an integer"),
         ({"use_sim_time": "yes"}, "use_sim_time:=yes; expected true or false"),
         ({"points": "stereo"}, "points:=stereo; expected depth, lidar or nothing"),
         ({"points": "depth", "points_topic": "/a,/b"}, "points_topic:=/a,/b names 2 topic(s) for 1 camera(s)"),
@@ -211,6 +219,7 @@ def test_overrides_reach_the_node(launch, bench, tiny_checkpoint):
         "score_threshold": 1.0,
         "overlap_threshold": 0.25,
         "min_stuff_area": 7,
+        "image_rotation": 90,
         "use_sim_time": True,
     }
     arguments = values | {"score_threshold": "1"}  # an integer is accepted
@@ -220,6 +229,27 @@ def test_overrides_reach_the_node(launch, bench, tiny_checkpoint):
     answer = asked.call_async(GetParameters.Request(names=list(values)))
     bench.wait_for(answer.done, "the node's parameters")
     assert [parameter_value_to_python(value) for value in answer.result().values] == list(values.values())
+    assert node.interrupt() == 0
+
+
+@pytest.fixture
+def environment(tmp_path) -> Path:
+    """A virtual environment, not active, which sees the packages of the present one."""
+    folder = tmp_path / "packages"
+    venv.create(folder, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "present.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    return folder
+
+
+def test_a_virtual_environment_that_is_not_active(launch, bench, environment):
+    """Without it, `python3` would be the system's, which has no PyTorch."""
+    path = os.pathsep.join(["/usr/bin", "/bin"])
+    node = launch("panoptic.launch.py", {"autostart": "false", "venv": environment}, PATH=path, VIRTUAL_ENV="")
+    bench.wait_for(lambda: "autostart is off" in node.output, "the node")
+    assert f"The node uses the virtual environment {environment}." in node.output
+    commands = [Path(f"/proc/{pid}/environ") for pid in node.children()]
+    assert any(f"VIRTUAL_ENV={environment}".encode() in command.read_bytes() for command in commands)
     assert node.interrupt() == 0
 
 
