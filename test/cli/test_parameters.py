@@ -42,7 +42,9 @@ def test_what_is_printed_is_a_parameter_file_with_every_default(written: dict[st
     assert result.exit_code == 0
     assert result.stdout == written["config/panoptic_node.yaml"]
     (node,) = yaml.safe_load(result.stdout).values()
-    defaults = {row.name: list(row.default) if row.default == ("",) else row.default for row in fields(NodeParameters)}
+    defaults = {
+        row.name: list(row.default) if isinstance(row.default, tuple) else row.default for row in fields(NodeParameters)
+    }
     assert node["ros__parameters"] == defaults
     assert max(map(len, result.stdout.splitlines())) <= 120
 

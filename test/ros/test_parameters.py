@@ -52,6 +52,11 @@ def test_integers_stand_for_floats(make):
     assert values.thresholds() == Thresholds(score_threshold=1.0, overlap_threshold=0.0)
 
 
+@pytest.mark.parametrize(("given", "meant"), [(0, (0,)), (90, (90,)), ([180], (180,)), ([0, 270], (0, 270))])
+def test_image_rotation(make, given, meant):
+    assert read_parameters(make(image_rotation=given), NodeParameters).image_rotation == meant
+
+
 @pytest.mark.parametrize(
     ("given", "meant"), [("", None), (0, None), ("0", None), ("native", "native"), (640, 640), ("640", 640)]
 )
@@ -86,6 +91,10 @@ def test_inference_size(make, given, meant):
         ("jpeg_quality", 80.0, "an integer: 1 to 100"),
         ("visualization", 3, "a string: one of 'overlay', 'detailed'"),
         ("track_ids", 1, "true or false: a value such as False"),
+        ("image_rotation", 45, "0, 90, 180 or 270, or a list of them"),
+        ("image_rotation", [0, 45], "0, 90, 180 or 270"),
+        ("image_rotation", True, "0, 90, 180 or 270"),
+        ("image_rotation", ["90"], "0, 90, 180 or 270"),
         ("max_rate_hz", math.inf, "0 or more, finite"),
     ],
 )

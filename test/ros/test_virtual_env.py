@@ -39,9 +39,7 @@ def test_the_order_of_the_search(workspace, tmp_path, prefix):
 
 def test_an_environment_that_cannot_be_used(workspace, tmp_path):
     prefix = workspace / "install"
-    with pytest.raises(
-        ValueError, match=r"venv:=/no/such: it is not a virtual environment \(there is no"
-    ):
+    with pytest.raises(ValueError, match="venv:=/no/such: it is not a virtual environment"):
         find_virtual_env("/no/such", prefix, {})
     configuration = workspace / ".venv" / "pyvenv.cfg"
     configuration.write_text("version = 3.1.4\n")
