@@ -94,7 +94,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _actions(context: LaunchContext, arguments: set[str]) -> list[Any]:
-    """Return the node and, if requested, RViz or a message that says why it does not open."""
+    """Return the node and, if requested, RViz or a message with the reason why it does not open."""
     given = context.launch_configurations
     _check_arguments(sys.argv, arguments)
     if not Path(given["params_file"]).is_file():  # launch would only warn and start the node with its defaults

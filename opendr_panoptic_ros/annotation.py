@@ -46,7 +46,7 @@ class PanopticAnnotation(PanopticPrediction):
 
     Attributes:
         crowd_ids: Ids of the segments that are groups of things without an outline for each. They have a class, which
-            `semantic_map` shows, but are no instances: training ignores detections there, and evaluation does not
+            `semantic_map` shows, but are not instances: training ignores detections there, and evaluation does not
             count them.
     """
 

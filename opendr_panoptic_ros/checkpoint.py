@@ -273,7 +273,9 @@ def _config_from_weights(tensors: Mapping[str, StoredTensor], class_names: tuple
             num_things=num_things,
         )
     except (KeyError, IndexError, ConfigError) as error:
-        raise CheckpointError(f"{path} does not look like EfficientPS weights: {error} is missing or odd.") from error
+        raise CheckpointError(
+            f"{path} does not hold weights of EfficientPS: {error} is missing or has an unexpected shape."
+        ) from error
     config = Config.for_model(model)
     published = path.stem.removeprefix("model_")
     if config.name != "custom" and published in PRESETS:

@@ -51,7 +51,7 @@ SHOWN_CHARACTERS = 40
 
 
 def quoted(value: object, limit: int = SHOWN_CHARACTERS) -> str:
-    """Return foreign content as it may stand in a message: one line of printable ASCII, cut short.
+    """Return foreign content in a form that is safe in a message: one line of printable ASCII, truncated.
 
     Args:
         value: Anything; a large or deeply nested value is not formatted as a whole.

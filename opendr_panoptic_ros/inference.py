@@ -124,7 +124,7 @@ class PanopticSegmenter:
             One prediction, or a list of predictions in the order of the images.
 
         Raises:
-            TypeError: An image is no uint8 array.
+            TypeError: An image is not a uint8 array.
             ValueError: An image has another shape.
             ConfigError: A threshold is outside its range.
         """
@@ -161,7 +161,7 @@ class PanopticSegmenter:
             Semantic logits `(classes, height, width)` float32 and the detections, both on the device.
 
         Raises:
-            TypeError: The image is no uint8 array.
+            TypeError: The image is not a uint8 array.
             ValueError: The image has another shape.
         """
         x, fitted = self._input([_checked(image)])

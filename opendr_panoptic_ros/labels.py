@@ -45,7 +45,7 @@ class ClassTable:
         count = len(self.names)
         if not all(isinstance(name, str) and name for name in self.names):
             raise ConfigError(
-                f"classes.names has an entry that is no word: {quoted(self.names)}; put numbers in quotes."
+                f"classes.names has an entry that is not a string: {quoted(self.names)}; put numbers in quotes."
             )
         if not 0 < count < VOID or len(set(self.names)) != count:
             raise ConfigError(f"classes.names has {count} entries, some may be equal; expected 1 to 254 unique names.")
@@ -80,7 +80,7 @@ class ClassTable:
         """Test whether a class is a thing.
 
         Args:
-            class_id: Id of the class in predictions; 255 (void) and unknown ids are no things.
+            class_id: Id of the class in predictions; 255 (void) and unknown ids are not things.
 
         Returns:
             Whether instances of the class are separate segments.

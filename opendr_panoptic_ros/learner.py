@@ -305,7 +305,7 @@ class EfficientPsLearner:
         """
         try:
             network = load_checkpoint(path)
-        except (PanopticError, OSError, RuntimeError, TypeError, ValueError) as error:  # the last three: odd paths
+        except (PanopticError, OSError, RuntimeError, TypeError, ValueError) as error:  # the last three: invalid paths
             _LOG.error("Could not load %s: %s", path, error)
             return False
         self._hold(network)

@@ -204,7 +204,7 @@ def _frames(path: Path, capture: cv2.VideoCapture, frame_count: int | None) -> I
             yield _rgb(bgr)
     finally:
         capture.release()
-    # Either alone is no proof: some recorders write wrong sizes, and the count is an estimate in some formats.
+    # Neither alone is sufficient: some recorders write wrong sizes, and the count is an estimate in some formats.
     if frame_count is not None and read < frame_count and _is_truncated(path):
         raise DatasetError(
             f"{printable(path)} is truncated: {read} of {frame_count} frames can be read. Copy the file again."

@@ -143,6 +143,6 @@ def need_confidence(topics: Collection[str]) -> bool:
     """Return whether one of some outputs needs predictions with a `confidence_map`.
 
     Args:
-        topics: Topics below `panoptic/`; those that are no image outputs do not need it.
+        topics: Topics below `panoptic/`; those that are not image outputs do not need it.
     """
     return any(OUTPUTS[topic].with_confidence for topic in topics if topic in OUTPUTS)

@@ -34,7 +34,7 @@ def test_measured(annotation):
 
 
 def test_maps(annotation):
-    """A crowd region has a class but is no instance; its dataset id has no number, and it does not use one up."""
+    """A crowd region has a class but is not an instance; its dataset id has no number, and it does not use one up."""
     assert annotation.semantic_map.tolist() == [[0, 0, 13, 13], [255, 13, 13, 11], [13, 13, 255, 11]]
     assert annotation.instance_map.tolist() == [[0, 0, 2, 2], [0, 5, 2, 0], [5, 5, 0, 0]]
     assert annotation.panoptic_ids.tolist() == [

@@ -239,7 +239,7 @@ def test_files_without_weights(tmp_path: Path, content: object) -> None:
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": torch.nn.Linear(2, 2).state_dict()}, tmp_path / "linear.pth")
-    with pytest.raises(CheckpointError, match="does not look like EfficientPS"):
+    with pytest.raises(CheckpointError, match="does not hold weights of EfficientPS"):
         load_checkpoint(tmp_path / "linear.pth")
 
 
@@ -251,7 +251,7 @@ def test_newer_file_is_refused(network: EfficientPS, tmp_path: Path) -> None:
 
 
 def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is downloaded by name; a missing file says where it is looked for."""
+    """Nothing is downloaded by name; the error of a missing file names where it is looked for."""
     monkeypatch.setenv("OPENDR_PANOPTIC_HOME", str(tmp_path))
     with pytest.raises(CheckpointError, match=r"model_cityscapes\.pth.*opendr-panoptic download cityscapes"):
         load_checkpoint("cityscapes")
@@ -379,7 +379,7 @@ def test_a_crafted_numpy_type_is_never_built(
     meta = {"CLASSES": crafted, "best": Pickled(scalar, (crafted, b"\x41" * 8), None)}
     torch.save({"state_dict": {"a": torch.zeros(2)}, "meta": meta}, tmp_path / "crafted.pth",
                _use_new_zipfile_serialization=zipped)  # fmt: skip
-    assert "does not look like EfficientPS" in refusal(tmp_path / "crafted.pth")
+    assert "does not hold weights of EfficientPS" in refusal(tmp_path / "crafted.pth")
 
 
 def deflated(path: Path) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The weights in the package: small, and as good as docs/demo_model.md says."""
+"""The weights in the package: small, and as accurate as docs/demo_model.md states."""
 
 from __future__ import annotations
 

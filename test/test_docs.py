@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The Markdown pages: links and paths lead to files that exist, lines are at most 120 characters long."""
+"""The Markdown pages: links and paths name files that exist, lines are at most 120 characters long."""
 
 from __future__ import annotations
 

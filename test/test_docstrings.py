@@ -92,7 +92,7 @@ def _lacking(
 
 
 def source_files() -> list[Path]:
-    """Return the Python files of the repository that git knows or that are new."""
+    """Return the Python files of the repository that git tracks, or that are new."""
     listed = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard"], check=True, capture_output=True, text=True
     ).stdout.splitlines()

@@ -42,7 +42,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 class HttpServer:
     """Serves CONTENT under any path that ends in .pth. `requests`: the Range of each request, None for the whole.
 
-    break_after: the next answer ends after so many bytes. ranges: whether starting in the middle is understood.
+    break_after: the next response ends after this many bytes. ranges: whether range requests are supported.
     etag: the version of the file. answer: called instead, for a server that misbehaves.
     """
 
@@ -235,7 +235,7 @@ def test_a_progress_bar_is_drawn(http_server, tmp_path: Path, capsys):
 
 
 def answer(body: bytes, status: int = 200, **headers: str) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
-    """What a server sends instead of the file; names of headers have _ for -."""
+    """A response of the server other than the file; names of headers have _ for -."""
 
     def send(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.send_response(status)

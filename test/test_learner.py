@@ -50,7 +50,7 @@ def scene(seed: int, classes: ClassTable = CITYSCAPES) -> tuple[Image, PanopticA
 
 @pytest.fixture
 def learner():
-    """With a network that says something."""
+    """A learner whose network yields detections."""
     learner = EfficientPsLearner(SMALL, device="cpu", num_workers=0, seed=1)
     network = EfficientPS.from_config(SMALL)
     seed_weights_(network, 7)

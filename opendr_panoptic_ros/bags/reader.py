@@ -161,7 +161,7 @@ class BagReader:
                     yield Message(connection.topic, connection.msgtype, time_ns, self._as_cdr(connection, data))
             except Exception as error:  # damaged files make rosbags raise errors of any kind
                 reason = str(error) or type(error).__name__
-                raise PanopticError(f"{self._path} cannot be read on: {reason}") from error
+                raise PanopticError(f"{self._path} cannot be read further: {reason}") from error
 
     def _open(self, stack: ExitStack) -> list[Any]:
         """Return the open readers of the bag's files in their order; `stack` closes them."""
@@ -242,7 +242,7 @@ class BagReader:
     def _as_cdr(self, connection: Connection, data: Any) -> Any:
         if self._is_ros1:
             return typestore().ros1_to_cdr(data, connection.msgtype)
-        # `ros2 bag record --compression-mode message`, told by the data: the metadata may be missing.
+        # `ros2 bag record --compression-mode message`, detected from the data, because the metadata may be missing.
         return zstd.decompress(data) if bytes(data[:4]) == _ZSTD_MAGIC else data
 
 

@@ -114,8 +114,9 @@ def read_frame(message: Message) -> BagFrame:
     content: Any
     try:
         content = typestore().deserialize_cdr(message.data, message.type_name)
-    except Exception as error:  # rosbags raises errors of any kind for bytes that are no such message
-        raise ImageEncodingError(f"{len(message.data)} bytes are no {message.type_name}, or were cut short.") from error
+    except Exception as error:  # rosbags raises errors of any kind for bytes that are not such a message
+        size = len(message.data)
+        raise ImageEncodingError(f"{size} bytes are not a valid {message.type_name}, or are truncated.") from error
     read = decode_compressed if message.type_name == COMPRESSED_IMAGE else decode
     return BagFrame(message, content.header, read(content))
 

@@ -119,7 +119,7 @@ class BagWriter:
             path: Where the bag is to be.
 
         Raises:
-            PanopticError: Something is there already, or the folder cannot be written to.
+            PanopticError: The path or its `.partial` exists already, or the folder is not writable.
         """
         if path.suffix == ".bag":
             raise PanopticError(f"{path} has the ending of ROS 1 bags; the result is MCAP: a folder, or a file .mcap.")
@@ -127,10 +127,12 @@ class BagWriter:
             raise PanopticError(f"{path} exists; choose another name, or remove it.")
         partial = path.with_name(f"{path.name}.partial")
         if partial.exists():
-            raise PanopticError(f"{partial} exists, from a run that was killed or still goes on; remove it.")
+            raise PanopticError(
+                f"{partial} exists: a run is still writing it, or was killed. In the latter case, remove it."
+            )
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
-            raise PanopticError(f"{path} cannot be written: {parent} is no folder that may be written to.")
+            raise PanopticError(f"{path} cannot be written: {parent} is not a writable folder.")
 
     def add_topic(self, name: str, type_name: str, qos: Collection[Qos] = ()) -> None:
         """Add a topic; to be called before its first message.

@@ -175,4 +175,4 @@ def _print_report(report: LabelReport, bag_start_ns: int) -> None:
     if unread:
         raise PanopticError(unread)
     if not report.messages:
-        raise PanopticError("There are no frames in this time.")
+        raise PanopticError("There are no frames in this time range.")

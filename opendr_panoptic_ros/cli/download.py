@@ -22,7 +22,7 @@ def download(
         typer.Option(help="Folder on a server.", envvar="OPENDR_PANOPTIC_WEIGHTS_URL"),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="Checksum of the file. Without it, plain FTP trusts everyone on the way.")
+        str | None, typer.Option(help="Checksum of the file. Without it, a transfer by FTP is not authenticated.")
     ] = None,
 ) -> None:
     """Download the released weights and print the path of the file; call again to resume an interrupted transfer."""

@@ -54,7 +54,7 @@ def infer(
     """Segment images and videos, and write the results as files.
 
     With --track-ids, the frames of a video are consecutive, and so are the images, in the order given.
-    Status 1: an input could not be read or segmented; the others are done.
+    Exit status 1: an input could not be read or segmented; the others are done.
     """
     with user_errors():
         from opendr_panoptic_ros.formats.results import ResultFolder

@@ -59,7 +59,7 @@ def decode_compressed(
     """Return the pixels of a compressed image message.
 
     JPEG, PNG and TIFF are read, greyscale or colour. Values of 16 bits lose their low byte and an alpha channel is
-    ignored. The kind of the data is detected from the data. `format` tells the order of the channels and a Bayer
+    ignored. The kind of the data is detected from the data. `format` states the order of the channels and a Bayer
     pattern; every text that image_transport's plugin "compressed" has written since ROS 1 is supported:
 
     - "jpeg", "png": BGR, as OpenCV orders the channels, which makes a file that other programs show correctly.
@@ -92,7 +92,7 @@ def decode_compressed(
     reason = refusal(data, formats=_FORMATS, max_pixels=max_pixels)
     with contextlib.suppress(cv2.error):
         if not reason:
-            # Unchanged: neither rotated by EXIF, of which CameraInfo knows nothing, nor stretched to 8 bits.
+            # Unchanged: neither rotated by EXIF, which CameraInfo does not describe, nor stretched to 8 bits.
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageEncodingError(

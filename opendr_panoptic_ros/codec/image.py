@@ -93,7 +93,7 @@ def decode(message: ImageMessage | ImageFields, *, max_pixels: int = MAX_IMAGE_P
     if len(data) < step * num_rows:
         raise ImageEncodingError(
             f"data holds {len(data)} bytes; {num_rows} rows of step {step} take {step * num_rows}. "
-            "The message was cut short, or its height or step is wrong."
+            "The message is truncated, or its height or step is wrong."
         )
     rows = data[: step * num_rows].reshape(num_rows, step)
     rows.flags.writeable = False
@@ -256,7 +256,7 @@ _REFUSED = {  # the other encodings of sensor_msgs/image_encodings.hpp
     r"(32|64)FC1": "one floating-point channel, such as a depth image; it has no defined brightness",
     r"(32|64)FC[234]": "floating-point channels without a defined range and order of colours",
     r"(8|16|32)SC[1234]": "signed values, such as labels or disparities",
-    r"(8|16)UC2": "two channels, which are no colours",
+    r"(8|16)UC2": "two channels, which are not colours",
 }
 
 _ENCODABLE: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {

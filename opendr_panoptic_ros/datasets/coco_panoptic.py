@@ -50,7 +50,7 @@ def read_coco_panoptic(root: Path, splits: Sequence[str] = SPLITS) -> RawDataset
         images[split], categories[split] = listed
     if not categories:
         found = "\n  ".join(problem for split in splits for problem in problems[split])
-        raise DatasetError(f"{root} is no COCO panoptic dataset:\n  {found}")
+        raise DatasetError(f"{root} is not a COCO panoptic dataset:\n  {found}")
     (first, reference), *others = categories.items()
     for split, found_there in others:
         differing = set(found_there) ^ set(reference)

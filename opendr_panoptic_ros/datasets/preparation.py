@@ -72,7 +72,7 @@ def prepare_dataset(
         raise DatasetError(f"splits is {list(splits)}; expected {' or '.join(SPLITS)}, or both.")
     if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DatasetError(
-            f"{output} exists and is not empty. Pass resume=True to go on with an earlier preparation, "
+            f"{output} exists and is not empty. Pass resume=True to continue an earlier preparation, "
             "or choose another output_path."
         )
     raw = reader(source, splits)
@@ -111,7 +111,7 @@ def _is_finished(folder: Path, images: Sequence[RawImage], *, with_truth: bool) 
             content = json.loads(annotations.read_text(encoding="utf-8"))
             done = {Path(image["file_name"]).stem for image in content["images"]}
         except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{annotations} cannot be read: {error!r}. Remove it to have it made again.") from error
+            raise DatasetError(f"{annotations} cannot be read: {error!r}. Remove it to create it again.") from error
         if done != {image.image_id for image in images}:
             raise DatasetError(f"{folder} holds the images of another dataset; choose another output_path.")
     finished = annotations.exists() and (not with_truth or (folder / "panoptic_gt.json").exists())

@@ -178,7 +178,7 @@ def _read_annotations(path: Path) -> dict[Any, dict[str, Any]]:
     """Return the entry of each image, by image id, of a JSON file or of all JSON files of a folder."""
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files or not files[0].exists():
-        raise DatasetError(f"{path} is no JSON file of predictions, nor a folder with such files.")
+        raise DatasetError(f"{path} is neither a JSON file of predictions nor a folder of such files.")
     return {entry["image_id"]: entry for file in files for entry in _read_entries(file)}
 
 
@@ -203,7 +203,7 @@ def _require_equal_size(truth: Path, prediction: Path) -> None:
         except (OSError, PilImage.DecompressionBombError) as error:
             raise DatasetError(f"{path}: cannot be read: {error}") from error
         if not is_rgb:
-            raise DatasetError(f"{path}: is no RGB image; expected ids encoded as R + 256 · G + 65536 · B")
+            raise DatasetError(f"{path}: is not an RGB image; expected ids encoded as R + 256 · G + 65536 · B")
     if sizes[0] != sizes[1]:
         raise DatasetError(
             f"{prediction}: is {sizes[1][0]}x{sizes[1][1]} pixels, the truth {sizes[0][0]}x{sizes[0][1]}; "

@@ -215,7 +215,7 @@ def _timing_warnings(timings: Sequence[Timing], warn_latency_ms: float) -> list[
     if stamps.count("zero") > _MANY * len(stamps):
         warnings.append("the stamps of the camera are zero, its driver does not set them; the latency is unknown")
     if stamps.count("invalid") > _MANY * len(stamps):
-        warnings.append("the stamps of the camera are no valid times; the latency is unknown")
+        warnings.append("the stamps of the camera are not valid times; the latency is unknown")
     return warnings
 
 

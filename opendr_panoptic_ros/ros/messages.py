@@ -217,7 +217,7 @@ class MessageTypes(NamedTuple):
 
     Attributes:
         outputs: Message type by topic below `panoptic/`, for the outputs made of each frame that can be published.
-        unavailable: The topics below `panoptic/` that cannot be published, with the exception that tells why.
+        unavailable: The topics below `panoptic/` that cannot be published, with the exception that is the reason.
     """
 
     outputs: dict[str, type]

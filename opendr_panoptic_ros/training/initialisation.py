@@ -131,7 +131,7 @@ def start_from_(network: EfficientPS, path: str | Path) -> StartingWeights:
         found = efficientnet
     taken = _copy_fitting(network, found)
     if taken.taken == 0:
-        raise CheckpointError(f"Nothing in {path} fits the network; it is of another width or another kind.")
+        raise CheckpointError(f"No tensor in {path} fits the network, which has another width or architecture.")
     return taken
 
 

@@ -28,7 +28,7 @@ def install() -> None:
     """Make `import mmdet` work: without the compiled module `mmcv._ext`, install the stand-in.
 
     Raises:
-        ImportError: mmcv, mmengine or mmdet is missing; the message says what to install.
+        ImportError: mmcv, mmengine or mmdet is missing; the message names what to install.
     """
     missing = [name for name in ("mmcv", "mmengine", "mmdet") if importlib.util.find_spec(name) is None]
     if missing:

@@ -101,7 +101,7 @@ def read_pickle(
         find_persistent: Maps a persistent id, a plain value, to the object it stands for.
 
     Returns:
-        What the pickle holds: numbers, text, bytes, lists, tuples, dicts, `Inert`s, and what the builders return.
+        The value: numbers, text, bytes, lists, tuples, dicts, `Inert`s, and what the builders return.
 
     Raises:
         PickleError: The bytes are damaged, are not a pickle, or use an operation that is not supported.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""What a file of weights holds: names, types and shapes first, elements when they are asked for."""
+"""Contents of a file of weights: names, types and shapes are read first, elements on request."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class StoredWeights:
 
     Attributes:
         tensors: The tensors by their names in the file; keys of other types occur in damaged files.
-        metadata: What the file tells about its format: in files of this package `format`, `format_version`, `sha256`.
+        metadata: Metadata of the format: in files of this package `format`, `format_version`, `sha256`.
         config: The configuration as a plain value, unchecked; None where there is none.
         config_text: The configuration as it is written in a safetensors file.
         class_names: Names of the thing classes, where a file of the original has them.
@@ -68,7 +68,7 @@ def open_weights(path: Path, *, trust: bool = False) -> Iterator[StoredWeights]:
         trust: Read a `.pth` with Python's own unpickler, which runs any code that the file contains.
 
     Yields:
-        What the file holds; its tensors can be read until the context ends.
+        The contents; the tensors can be read until the context ends.
     """
     if path.suffix == ".safetensors":
         _check_header(path)

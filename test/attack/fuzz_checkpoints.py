@@ -192,7 +192,7 @@ def child(first: int, count: int) -> None:
 
 
 class Outcome:
-    """What happened to the files. counts: of each result. faults: seeds and results that must not be."""
+    """The outcome of a run. counts: number of files by result. faults: seeds and results of errors in the reader."""
 
     def __init__(self) -> None:
         self.counts: collections.Counter[str] = collections.Counter()

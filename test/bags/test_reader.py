@@ -103,7 +103,7 @@ def test_the_types_are_those_of_the_msg_files():
 
 
 def test_the_types_have_the_hashes_of_the_built_messages():
-    """By which ROS 2 knows whether two types are one."""
+    """ROS 2 compares types by these hashes."""
     built = ROOT / "install" / "opendr_panoptic_ros" / "share" / "opendr_panoptic_ros" / "msg"
     for name in bag_types.DEFINITIONS:
         description = built / f"{name.rpartition('/')[2]}.json"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Bags whose parts disagree or are incomplete: all messages are read, or the error says what to do."""
+"""Bags whose parts disagree or are incomplete: all messages are read, or the error states the remedy."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_log_beside_the_database_is_named(tmp_path, suffix):
 
 
 def test_the_advised_command_merges_the_log(tmp_path):
-    """What the error about a -wal file advises gives all messages."""
+    """The remedy in the error about a -wal file recovers all messages."""
     bag = recorded(tmp_path / "in", StoragePlugin.SQLITE3)
     (file,) = bag.glob("*.db3")
     recorder = sqlite3.connect(file)
@@ -247,6 +247,6 @@ def test_what_is_not_a_bag(tmp_path, spoil, reason):
 
 
 def test_a_drive_is_unchanged(make_bag):
-    """The plain case beside all these."""
+    """The regular case, for comparison."""
     with BagReader(make_bag(drive(3), "sqlite3")) as reader:
         assert (len(list(reader.messages(["/cam/image_raw"]))), reader.warnings) == (3, [])

@@ -292,13 +292,13 @@ def test_what_cannot_be_done_leaves_nothing(run_bag, make_bag, tmp_path):
     before = content_of(tmp_path)
     for arguments, reason in {
         (source, "there"): "there exists",
-        (source, "killed"): "killed.partial exists, from a run that was killed",
+        (source, "killed"): "killed.partial exists: a run is still writing it, or was killed",
         (source, source / "out"): "is inside the input",
         ("missing", "out"): "missing cannot be read as a bag",
         ("text.mcap", "out"): "text.mcap cannot be read as a bag",
         (source, "out.bag"): "out.bag has the ending of ROS 1 bags; the result is MCAP",
-        (source, "text.mcap/out"): "text.mcap is no folder that may be written to",
-        (source, "out", "--topic", "/nobody"): "no images on /nobody, but on: /cam/image_raw (2 sensor_msgs/msg/Image)",
+        (source, "text.mcap/out"): "text.mcap is not a writable folder",
+        (source, "out", "--topic", "/none"): "no images on /none, but on: /cam/image_raw (2 sensor_msgs/msg/Image)",
         (source, "out", "--start", "7"): "the bag lasts 0.100 s",
         (make_bag([("/chatter", 0, "hello")], "mcap", "words"), "out"): "The bag has no images. Its topics: /chatter",
         (source, "out", "--start", "0.01", "--end", "0.02"): "There are no frames in this time",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The commands prepare, train, evaluate, infer, download: what they write, print, and return as status."""
+"""The commands prepare, train, evaluate, infer, download: their files, output and exit status."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_infer_keeps_classes_masks_and_tracks(run, tmp_path, network_file, pictu
 
 
 def test_infer_reads_what_is_whole_and_names_the_rest(run, tmp_path, network_file, picture):
-    """A JPEG of which a third arrived, and a picture whose name is not UTF-8."""
+    """A JPEG of which a third is present, and a picture whose name is not UTF-8."""
     bgr = read_image(picture)[:, :, ::-1].copy()
     data = cv2.imencode(".jpg", bgr)[1].tobytes()
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 3])

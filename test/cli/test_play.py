@@ -39,7 +39,7 @@ PATIENCE_S = 90.0
 
 
 class Ear:
-    """A node that keeps what it hears."""
+    """A node that stores the messages it receives."""
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
@@ -127,11 +127,9 @@ def test_chosen_topics_and_types_that_are_not_installed(ear, make_bag):
     assert "/odd is left out: unheard_msgs/msg/Of is not installed." in err
     assert "There is nothing to publish" in err
 
-    code, _, err = run_command("play", source, "--topic", "/nobody")
+    code, _, err = run_command("play", source, "--topic", "/none")
     assert code == 1
-    assert (
-        "The bag has no /nobody that can be published, but: /cam/image_raw (2 sensor_msgs/msg/Image), /chatter" in err
-    )
+    assert "The bag has no /none that can be published, but: /cam/image_raw (2 sensor_msgs/msg/Image), /chatter" in err
 
 
 def bag_of(path, topics):

@@ -211,7 +211,7 @@ def test_semi_planar_yuv(encoding, size, padding):
     assert rgb.shape == (*size, 3)
     assert np.abs(rgb.astype(int) - expected).max() <= 2
     image.data.pop()
-    with pytest.raises(ImageEncodingError, match=f"data holds {len(image.data)} bytes; .* The message was cut short"):
+    with pytest.raises(ImageEncodingError, match=f"data holds {len(image.data)} bytes; .* The message is truncated"):
         decode(image)
 
 
@@ -224,7 +224,7 @@ def test_semi_planar_yuv(encoding, size, padding):
         ("32FC3", "floating-point channels without a defined range"),
         ("16SC1", "signed values"),
         ("32SC1", "signed values, such as labels"),
-        ("8UC2", "two channels, which are no colours"),
+        ("8UC2", "two channels, which are not colours"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_a_reason(encoding, reason, big_endian):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The parts of the demo that need no process of their own: its source, its report, its page, its room for images."""
+"""The parts of the demo that need no process of their own: its source, its report, its page, its shared memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The demo's recorder: what it keeps of diagnostics, and the quality of service in its bag."""
+"""The demo's recorder: the diagnostics it keeps, and the quality of service in its bag."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_statu
 
 @pytest.mark.parametrize(
     ("stamp", "words"),
-    [((0, 0), "the stamps of the camera are zero"), ((-5, 0), "the stamps of the camera are no valid times")],
+    [((0, 0), "the stamps of the camera are zero"), ((-5, 0), "the stamps of the camera are not valid times")],
     ids=["zero", "negative"],
 )
 def test_stamps_that_are_not_set_or_invalid(bench, tiny_checkpoint, picture, camera_status, stamp, words):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The launch files, run by launch: what they start, what is logged, and how they end."""
+"""The launch files, run by launch: the processes they start, their log, and their end."""
 
 from __future__ import annotations
 

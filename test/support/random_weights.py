@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 # Standard deviation of a weight times the square root of its fan-in; the first ending that matches counts. Signals keep
-# their size through the blocks, and the last layers spread far enough for several classes to win somewhere.
+# their size through the blocks, and the last layers spread far enough for several classes to win pixels.
 _GAINS = (
     ("conv_pwl", 0.5),
     ("conv_pw", 1.15),

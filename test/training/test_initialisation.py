@@ -174,7 +174,7 @@ def test_what_is_no_start(network, b0, tmp_path):
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         start_from_(network, tmp_path / "nothing.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="does not look like EfficientPS"):
+    with pytest.raises(CheckpointError, match="does not hold weights of EfficientPS"):
         start_from_(network, tmp_path / "other.pth")
     torch.save({"conv_stem.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "wide.pth")
     with pytest.raises(CheckpointError, match=r"Nothing in .*wide.pth fits"):

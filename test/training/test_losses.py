@@ -74,7 +74,7 @@ def test_rpn_losses_are_means_over_the_chosen_anchors():
 def test_box_losses_use_column_0_for_background_and_the_class_own_deltas():
     class_logits = torch.tensor([[0.0, 0, 3], [4, 0, 0]])
     deltas = torch.zeros(2, 12)
-    deltas[0, 8:] = torch.tensor([2.0, 0, 0, 0])  # class 1 says dx 2; the truth is dx 0.1
+    deltas[0, 8:] = torch.tensor([2.0, 0, 0, 0])  # class 1 predicts dx 2; the truth is dx 0.1
     deltas[0, :8] = 99
     chosen = [sampled([[0, 0, 9, 9], [20, 20, 29, 29]], [0])]
     classes, boxes = box_losses(class_logits, deltas, chosen, [truth(boxes=[[1, 0, 10, 9]], labels=[1])], TARGETS)

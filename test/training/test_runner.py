@@ -75,7 +75,7 @@ def test_what_a_training_leaves(with_schedule, toy_scenes, tmp_path):
     assert load_checkpoint(tmp_path / "last.safetensors").config == network.config
     assert not network.training
 
-    # The file, run as anybody would run it, predicts bit for bit what was evaluated.
+    # The file, run in the usual way, predicts bit for bit what was evaluated.
     from_file, in_memory = PanopticSegmenter(tmp_path / "last.safetensors"), PanopticSegmenter(network)
     for image, _ in scenes:
         pixels = image.convert("channels_last")
@@ -120,7 +120,7 @@ def test_resume_is_exact(with_schedule, toy_scenes, tmp_path, schedule):
 
 
 class StopAfter:
-    """Asks a training to stop once it has been asked so many times."""
+    """Requests a training to stop at the n-th check."""
 
     def __init__(self, times: int) -> None:
         self._left = times

@@ -15,7 +15,7 @@ from opendr_panoptic_ros.synthetic.render.palette import BLACK, STEEL, Rgb, hsv,
 
 
 class Signal(IntEnum):
-    """What a traffic light shows."""
+    """The state of a traffic light."""
 
     GREEN = 0
     YELLOW = 1
@@ -124,7 +124,7 @@ def traffic_light(rng: np.random.Generator, *, reach: float, signal: Signal) -> 
     Args:
         rng: Random number generator.
         reach: Length in metres of an arm over the road towards -x with a second signal head; 0 for no arm.
-        signal: What it shows.
+        signal: Its state.
     """
     color, case = (
         _metal_color(rng),

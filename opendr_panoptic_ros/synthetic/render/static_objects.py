@@ -210,7 +210,7 @@ class StaticObjectFactory:
             z: Position along the street, metres.
             yaw: Heading in radians; 0 faces -z.
             reach: Length in metres of its arm over the road; 0 for no arm.
-            signal: What it shows by time in seconds.
+            signal: Its state by time in seconds.
         """
         seed = int(self.rng.integers(2**32))
 

@@ -32,7 +32,7 @@ class StaticObjectPlacer:
         rng: Random number generator.
         street: Layout of the street.
         light: Light of the scene.
-        signal: What the traffic lights show by time in seconds; None for a random signal that does not change.
+        signal: State of the traffic lights by time in seconds; None for a random signal that does not change.
     """
 
     def __init__(

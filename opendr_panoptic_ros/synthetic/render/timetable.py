@@ -57,7 +57,7 @@ class Timetable:
         return cls(lambda time_s: float(np.interp(time_s, times, way)), red, float(way[-1]))
 
     def signal(self, time_s: float) -> Signal:
-        """Return what the traffic lights of the main street show.
+        """Return the state of the traffic lights of the main street.
 
         Args:
             time_s: Time in seconds.
