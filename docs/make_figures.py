@@ -3,10 +3,11 @@
 
 """Writes the figures of the README and of docs/demo_model.md to docs/images, with the weights in the package.
 
-python docs/make_figures.py [--page demo_out/index.html]
+python docs/make_figures.py [--page demo_out/index.html] [--video vtest.avi]
 
-`--page` also takes a screenshot of the page that `make demo` writes; it requires Chromium. The training curves show
-docs/demo_training.json, the concatenated `history.json` of both parts of the training.
+`--video` also writes the comparison of the fusion rules; the video is a sample of OpenCV (Debian package opencv-doc,
+licence Apache-2.0). `--page` also takes a screenshot of the page that `make demo` writes; it requires Chromium. The
+training curves show docs/demo_training.json, the concatenated `history.json` of both parts of the training.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,12 +26,14 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from PIL import Image as PilImage
+from PIL import ImageDraw
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.demo.source import synthetic_drive
 from opendr_panoptic_ros.formats.panoptic_quality import PanopticQualityCounter
 from opendr_panoptic_ros.inference import PanopticSegmenter
+from opendr_panoptic_ros.media import open_video
 from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 from opendr_panoptic_ros.tracking import InstanceTracker
 
@@ -41,6 +45,7 @@ NUM_FAILURES = 6
 DRIVE_LENGTH = 100  # as in `make demo`: another length gives another street
 DRIVE_FRAMES = range(0, 80, 2)
 FRAME_MS = 200
+VIDEO_FRAME = 20
 PAGE_SIZE_PX = (1100, 1330)
 CHROMIUM = (
     "--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-sync --disable-quic "
@@ -52,6 +57,7 @@ def main() -> None:
     """Write the figures and print their sizes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, help="page of the demo to take a screenshot of")
+    parser.add_argument("--video", type=Path, help="OpenCV's sample vtest.avi, to compare the fusion rules on")
     options = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     segmenter = PanopticSegmenter("demo", device="cpu")
@@ -61,6 +67,8 @@ def main() -> None:
     write_curve()
     if options.page is not None:
         write_page(options.page)
+    if options.video is not None:
+        write_contained(options.video)
     for file in sorted(IMAGES.iterdir()):
         print(f"{file.stat().st_size / 1000:8.0f} kB  {file}")
 
@@ -103,6 +111,24 @@ def write_drive(segmenter: PanopticSegmenter) -> None:
 def _save_animation(frames: list[NDArray[np.uint8]], path: Path) -> None:
     first, *others = (PilImage.fromarray(frame) for frame in frames)
     first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0, quality=60, method=6)
+
+
+def write_contained(video: Path) -> None:
+    """Write a frame with the boxes of its things: by the published rule on the left, contained on the right.
+
+    Args:
+        video: Path of vtest.avi.
+    """
+    pixels = next(islice(open_video(video).frames, VIDEO_FRAME, None))
+    pictures = []
+    for contained in (False, True):
+        prediction = PanopticSegmenter("demo", device="cpu", contain_instances=contained)(pixels)
+        picture = PilImage.fromarray(visualize.overlay(pixels, prediction))
+        for segment in (segment for segment in prediction.segments if segment.is_thing):
+            left, top, right, bottom = segment.box_xyxy_px
+            ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline="yellow", width=3)
+        pictures.append(np.asarray(picture.resize((picture.width // 2, picture.height // 2), PilImage.Resampling.BOX)))
+    PilImage.fromarray(np.hstack(pictures)).save(IMAGES / "contained.jpg", quality=85, optimize=True)
 
 
 def write_failures(segmenter: PanopticSegmenter) -> None:

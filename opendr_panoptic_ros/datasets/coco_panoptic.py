@@ -145,7 +145,10 @@ def _checked_categories(categories: list[Any], path: Path) -> _Categories:
         if not isinstance(name, str) or not name:
             fault = f"name is {name!r}; expected a word"
         elif isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 1000:
-            fault = f"id is {number!r}; expected an integer from 1 to 999, because 0 is void; renumber the categories"
+            fault = (
+                f"id is {number!r}; expected an integer from 1 to 999: 0 is void, and panoptic ids leave room for "
+                "three digits; renumber the categories"
+            )
         elif "isthing" not in values:
             fault = "isthing is missing; add 1 for a thing or 0 for stuff"
         elif is_thing not in (0, 1):  # true and false are equal to these

@@ -160,7 +160,7 @@ FAULTS = {
     "isthing is null": (2, {"isthing": None}, r"'floor' \(id 100\): isthing is None; expected 1"),
     "isthing is a list": (2, {"isthing": []}, r"'floor' \(id 100\): isthing is \[\]; expected 1"),
     "isthing is 2": (2, {"isthing": 2}, r"'floor' \(id 100\): isthing is 2; expected 1"),
-    "id 0": (0, {"id": 0}, r"'rug' \(id 0\): id is 0; expected an integer from 1 to 999, because 0 is void"),
+    "id 0": (0, {"id": 0}, r"'rug' \(id 0\): id is 0; expected an integer from 1 to 999: 0 is void, and"),
     "id -1": (0, {"id": -1}, r"'rug' \(id -1\): id is -1; expected"),
     "id 1000": (0, {"id": 1000}, r"'rug' \(id 1000\): id is 1000; expected"),
     "id is a word": (0, {"id": "3"}, r"'rug' \(id '3'\): id is '3'; expected"),
