@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from opendr_panoptic_ros.config import find_yaml, read_yaml
 from opendr_panoptic_ros.errors import ConfigError, plain, quoted
 from opendr_panoptic_ros.labels import VOID, ClassTable, moving_classes
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
+from opendr_panoptic_ros.yaml_files import find_yaml, read_yaml
 
 LABEL_MAPS = ("identity", "cityscapes_ids", "navigation")
 """Names of the label maps that are part of the package."""

@@ -40,7 +40,8 @@ class Layer(NamedTuple):
 # From top to bottom, as in CONTRIBUTING.md.
 LAYERS = {
     "values": Layer(
-        "__init__ data labels prediction annotation config config_section label_map errors files image_header",
+        "__init__ data labels prediction annotation config config_section label_map errors files "
+        "yaml_files image_header",
         rf"torch|torchvision|{OPENMMLAB}|{ROS}",
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),

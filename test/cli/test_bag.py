@@ -241,7 +241,7 @@ def test_classes_and_ego_mask(run_bag, make_bag, tmp_path, tiny_checkpoint):
         assert np.array_equal(pixels(message), np.where(kept, prediction.semantic_map, 255))
     for options, reason in {
         ("--classes", "car,unicorn"): "--classes has 'unicorn'; expected some of ",
-        ("--ego-mask", "missing.png"): "There is no ego_mask missing.png",
+        ("--ego-mask", "missing.png"): "The ego_mask missing.png is not a file that contains an image",
         ("--ego-mask", "ego.png", "--ego-mask", "ego.png"): "--ego-mask is given 2 times for 1 topics",
     }.items():
         code, _, err = run_bag(source, "other", *options)
