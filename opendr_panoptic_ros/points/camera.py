@@ -83,6 +83,29 @@ class CameraModel:
         matrix = self.p if self.p[0, 0] > 0 else self.k
         return float(matrix[0, 0]), float(matrix[1, 1]), float(matrix[0, 2]), float(matrix[1, 2])
 
+    def slopes(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the viewing directions of pixels of the raw image.
+
+        Args:
+            u: `(W,)` columns in px, where 0 is the centre of the first pixel.
+            v: `(H,)` rows in px.
+
+        Returns:
+            x / z and y / z, each `(H, W)`.
+        """
+        pixels = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 1, 2)
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-7)
+        if self.distortion_model == "equidistant" and self.d.any():
+            found = cv2.fisheye.undistortPoints(pixels, self.k, self.d, criteria=criteria)
+        else:
+            iterate: Any = getattr(cv2, "undistortPointsIter", None)  # OpenCV 4; only version 5 has the keyword
+            if iterate is None:
+                found = cv2.undistortPoints(pixels, self.k, self.d, criteria=criteria)
+            else:
+                found = iterate(pixels, self.k, self.d, np.eye(3), np.eye(3), criteria)
+        x, y = found.astype(np.float32).reshape(len(v), len(u), 2).transpose(2, 0, 1)
+        return x, y
+
     def project(self, points: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Project points into the raw image.
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,16 +55,19 @@ def labelled_cloud(
     labels: NDArray[np.uint8],
     instances: NDArray[np.unsignedinteger[Any]],
     palette: NDArray[np.uint8],
+    *,
+    is_rectified: bool = True,
 ) -> NDArray[Any]:
     """Return an organised cloud with one point for each pixel of the segmentation.
 
     Args:
-        depth_m: Rectified depth image in metres, NaN where there is none. It shows the same view as the segmentation,
+        depth_m: Depth image in metres, NaN where there is none. It shows the same view as the segmentation,
             and may have another size: the nearest depth pixel then counts.
         camera: Camera of the depth image. Its size must be that of the depth image.
         labels: `(H, W)` uint8, 255 where void.
         instances: `(H, W)` of an unsigned type, 0 where there is no instance.
         palette: `(256, 3)` uint8 RGB, the colour of each label.
+        is_rectified: Whether the depth image is rectified. If not, the distortion of the camera is undone.
 
     Returns:
         `(H, W)` of `CLOUD_DTYPE`; x, y and z are NaN where there is no depth.
@@ -83,22 +87,36 @@ def labelled_cloud(
             f"The depth image is {depth_width}x{depth_height} pixels, the segmentation {width}x{height}: they cannot "
             "show the same view. Register the depth to the colour camera."
         )
-    fx, fy, cx, cy = camera.rectified
-    # Centres of the segmentation's pixels in coordinates of the depth image.
-    u = (np.arange(width) + 0.5) * depth_width / width - 0.5
-    v = (np.arange(height) + 0.5) * depth_height / height - 0.5
+    u, v = _pixel_centers(camera, width, height)
     if (height, width) != depth_m.shape:
         columns = np.clip(np.round(u), 0, depth_width - 1).astype(np.intp)
         rows = np.clip(np.round(v), 0, depth_height - 1).astype(np.intp)
         depth_m = depth_m[rows[:, None], columns]
+    if is_rectified:
+        fx, fy, cx, cy = camera.rectified
+        x, y = ((u - cx) / fx).astype(np.float32), ((v - cy) / fy).astype(np.float32)[:, None]
+    else:
+        x, y = _raw_slopes(camera, width, height)
     cloud = np.empty((height, width), CLOUD_DTYPE)
-    cloud["x"] = depth_m * ((u - cx) / fx).astype(np.float32)
-    cloud["y"] = depth_m * ((v - cy) / fy).astype(np.float32)[:, None]
+    cloud["x"] = depth_m * x
+    cloud["y"] = depth_m * y
     cloud["z"] = depth_m
     cloud["rgba"] = packed_colors(palette)[labels]
     cloud["label"] = labels
     cloud["instance"] = instances
     return cloud
+
+
+def _pixel_centers(camera: CameraModel, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return columns and rows of the pixels of a segmentation, in coordinates of the camera's image."""
+    u = (np.arange(width) + 0.5) * camera.width / width - 0.5
+    v = (np.arange(height) + 0.5) * camera.height / height - 0.5
+    return u, v
+
+
+@lru_cache(maxsize=4)  # finding the directions takes longer than all the rest
+def _raw_slopes(camera: CameraModel, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return camera.slopes(*_pixel_centers(camera, width, height))
 
 
 def label_points(

@@ -325,6 +325,11 @@ class PointsParameters:
         "Origin of the points: a depth image that is aligned with the segmented camera, or the cloud of a LiDAR.",
         **_one_of("depth", "lidar"),
     )
+    depth_is_rectified: bool = _parameter(
+        True,
+        "Whether the depth images are rectified. If not, the distortion in depth/camera_info is undone for the points.",
+        read_at="frame",
+    )
     stamp_tolerance_s: float = _parameter(
         0.02,
         "Largest difference between the stamps of the segmentation and of the depth image or cloud that belongs to it. "

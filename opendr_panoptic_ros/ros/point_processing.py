@@ -105,7 +105,8 @@ class PointProcessor:
     ) -> PointMessages:
         maps = _maps_of(segmentation)
         depth_m = depth_in_metres(decode_values(depth, "16UC1", "mono16", "32FC1"))
-        cloud = labelled_cloud(depth_m, camera, maps.labels, maps.instances, maps.palette)
+        rectified = settings.depth_is_rectified
+        cloud = labelled_cloud(depth_m, camera, maps.labels, maps.instances, maps.palette, is_rectified=rectified)
         messages: dict[str, Any] = {}
         if POINTS in topics:
             messages[POINTS] = cloud_message(encode_cloud(cloud), segmentation.header)

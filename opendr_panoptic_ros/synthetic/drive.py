@@ -6,7 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.points import Box3D, CameraModel, SegmentMaps, boxes_of_things, labelled_cloud
 from opendr_panoptic_ros.synthetic.render.drive import draw_drive
 from opendr_panoptic_ros.synthetic.render.rng import Purpose, rng_for
 from opendr_panoptic_ros.synthetic.samples import Pair, Sample, check_size, checked_seed, make_sample, to_pair
@@ -37,6 +42,7 @@ class SyntheticDrive:
         if num_frames < 1 or not fps > 0:
             raise ValueError(f"num_frames is {num_frames} and fps {fps}; expected at least 1 frame and fps above 0.")
         self.seed, self.num_frames, self.fps = checked_seed(seed), num_frames, fps
+        self._size_px = width, height
         self._world, self._camera, self._lens = draw_drive(self.seed, num_frames / fps, height=height, width=width)
 
     def __len__(self) -> int:
@@ -62,3 +68,41 @@ class SyntheticDrive:
         image, ids = self._lens.distort(*self._world.paint(self._camera(time_s), time_s))
         image = self._lens.expose(image, rng_for(self.seed, Purpose.SENSOR, frame))
         return make_sample(image, ids, self._world.class_of)
+
+    @cached_property
+    def camera(self) -> CameraModel:
+        """The camera with its distortion, in the model plumb_bob. The images and depths are not rectified."""
+        width, height = self._size_px
+        focal_px, (k1, k2, k3) = self._lens.radial_coefficients(self._camera(0.0).focal_px, height, width)
+        k = np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
+        d = np.array([k1, k2, 0, 0, k3])
+        return CameraModel(width, height, k, d, "plumb_bob", np.column_stack([k, np.zeros(3)]))
+
+    def depth(self, index: int, /) -> NDArray[np.float32]:
+        """Return the depth of each pixel of a frame, along the optical axis.
+
+        Args:
+            index: Number of the frame; negative numbers count from the end.
+
+        Returns:
+            `(height, width)` float32 in metres, NaN for the sky and the hood of the camera's own car.
+        """
+        time_s = range(self.num_frames)[index] / self.fps
+        depth_m = self._lens.distort_map(self._world.depth(self._camera(time_s), time_s))
+        return np.where(depth_m > 0, depth_m, np.float32(np.nan))
+
+    def boxes(self, index: int, /) -> dict[int, Box3D]:
+        """Return the boxes of the visible parts of the things in a frame, from exact depths and masks.
+
+        Args:
+            index: Number of the frame; negative numbers count from the end.
+
+        Returns:
+            The boxes by segment id, in the optical frame of the camera.
+        """
+        _, truth = self.sample(index)
+        maps = SegmentMaps.of(truth.segment_map, truth.segments)
+        cloud = labelled_cloud(
+            self.depth(index), self.camera, maps.labels, maps.instances, maps.palette, is_rectified=False
+        )
+        return boxes_of_things(cloud)

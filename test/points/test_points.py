@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import cv2
@@ -154,6 +155,23 @@ def test_distortion_models_against_opencv(model, d) -> None:
     assert np.array_equal(is_seen, inside)
     assert np.allclose(pixels[is_seen], expected[is_seen])
     assert np.isnan(pixels[~is_seen]).all()
+
+
+@pytest.mark.parametrize(("model", "d"), MODELS.values(), ids=MODELS)
+def test_a_raw_depth_image_projects_back_onto_its_pixels(model, d) -> None:
+    camera = camera_of(64, 48, f=40, d=d, model=model)
+    depth_m = np.random.default_rng(0).uniform(1, 9, (24, 32)).astype(np.float32)
+    labels, raw = np.zeros((48, 64), np.uint8), dataclasses.replace(camera, width=32, height=24)
+    for size, used in (((48, 64), camera), ((24, 32), raw)):
+        depth = np.resize(depth_m, size)
+        cloud = labelled_cloud(
+            depth, used, labels[: size[0], : size[1]], labels[: size[0], : size[1]], PALETTE, is_rectified=False
+        )
+        xyz = np.stack([cloud[axis].ravel() for axis in "xyz"], axis=1)
+        pixels, is_seen = used.project(xyz)
+        v, u = np.divmod(np.arange(depth.size), size[1])
+        assert is_seen.mean() > 0.9
+        assert pixels[is_seen] == pytest.approx(np.stack([u, v], axis=1)[is_seen], abs=0.02)
 
 
 def test_points_far_outside_are_not_folded_back_into_the_image() -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.synthetic.render.arrays import FloatArray, PixelArray
+from opendr_panoptic_ros.synthetic.render.arrays import Float32Array, FloatArray, PixelArray
 from opendr_panoptic_ros.synthetic.render.camera import NEAR_M, Camera
 from opendr_panoptic_ros.synthetic.render.light import Light
 from opendr_panoptic_ros.synthetic.render.mesh import Mesh
@@ -28,18 +28,20 @@ class Canvas:
     """An image and an id map of the same geometry.
 
     `image` is `(H, W, 3)` uint8 RGB, anti-aliased. `ids` is `(H, W)` int32, not anti-aliased, 0 where nothing was
-    painted.
+    painted. `depth_m` is `(H, W)` float32, the depth of what `ids` shows, 0 where it has none; or None.
 
     Args:
         camera: The camera that sees the scene.
         light: The light of the scene.
+        with_depth: Whether to paint the depth too.
     """
 
-    def __init__(self, camera: Camera, light: Light) -> None:
+    def __init__(self, camera: Camera, light: Light, *, with_depth: bool = False) -> None:
         shape = (camera.height_px, camera.width_px)
         self.camera, self.light = camera, light
         self.image = np.zeros((*shape, 3), np.uint8)
         self.ids = np.zeros(shape, np.int32)
+        self.depth_m: Float32Array | None = np.zeros(shape, np.float32) if with_depth else None
         self._contact, self._sun_shadow = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
 
     def shaded(self, colors: FloatArray, normals: FloatArray, depth_m: FloatArray) -> FloatArray:
@@ -52,18 +54,54 @@ class Canvas:
         """
         return self.light.through_haze(np.minimum(colors * self.light.shade(normals), 255.0), depth_m)
 
-    def fill_polygon(self, pixels: FloatArray, color: Sequence[float], segment_id: int | None) -> None:
+    def fill_polygon(
+        self, pixels: FloatArray, color: Sequence[float], segment_id: int | None, depth_m: float = 0.0
+    ) -> None:
         """Fill a polygon in the image and in the id map.
 
         Args:
             pixels: `(n, 2)` pixel coordinates.
             color: RGB, 0 to 255.
-            segment_id: Id of the pixels; None leaves the id map as it is.
+            segment_id: Id of the pixels; None leaves the id map and the depth as they are.
+            depth_m: Depth of the pixels in metres; 0 for none.
         """
         points = fixed_point(pixels)
         cv2.fillPoly(self.image, [points], color, cv2.LINE_AA, _SHIFT)
         if segment_id is not None:
             cv2.fillPoly(self.ids, [points], segment_id, cv2.LINE_8, _SHIFT)
+            if self.depth_m is not None:
+                cv2.fillPoly(self.depth_m, [points], depth_m, cv2.LINE_8, _SHIFT)
+
+    def _fill_depth(self, outline: NDArray[np.int32], corners: FloatArray) -> None:
+        """Paint the depth of a flat polygon: 1 / depth is linear in the pixel coordinates.
+
+        Args:
+            outline: `(n, 2)` fixed-point pixel coordinates of its corners.
+            corners: `(n, 3)` its corners in camera axes.
+        """
+        if self.depth_m is None:
+            return
+        height, width = self.depth_m.shape
+        pixels = outline / (1 << _SHIFT)
+        x0, y0 = np.clip(np.floor(pixels.min(axis=0)).astype(int) - 1, 0, (width, height))
+        x1, y1 = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 2, 0, (width, height))
+        if x1 <= x0 or y1 <= y0:
+            return
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        cv2.fillPoly(mask, [outline - np.array([x0 << _SHIFT, y0 << _SHIFT], np.int32)], (1,), cv2.LINE_8, _SHIFT)
+        after = np.roll(corners, -1, axis=0)
+        normal = np.cross(corners, after).sum(axis=0)
+        distance = float(normal @ corners.mean(axis=0))
+        focal = self.camera.focal_px
+        x = (np.arange(x0, x1) + 0.5 - 0.5 * width) / focal
+        y = (0.5 * height - 0.5 - np.arange(y0, y1)) / focal
+        near, far = corners[:, 2].min(), corners[:, 2].max()
+        if abs(distance) > 1e-9:
+            inverse = (normal[0] * x + (normal[1] * y + normal[2])[:, None]) / distance
+            depth = 1 / np.clip(inverse, 1 / far, 1 / near)
+        else:  # seen exactly from the side
+            depth = np.full(mask.shape, corners[:, 2].mean())
+        cv2.copyTo(depth.astype(np.float32), mask, self.depth_m[y0:y1, x0:x1])
 
     def draw_mesh(self, mesh: Mesh, pose: Pose, ids: Sequence[int], *, haze: bool = True) -> None:
         """Draw the faces of a mesh that face the camera, in their order.
@@ -98,12 +136,11 @@ class Canvas:
         image, id_map = self.image, self.ids
         for i in np.flatnonzero(visible):
             begin, end = mesh.starts[i], mesh.starts[i + 1]
-            if whole[i]:
-                outline = fixed[begin:end]
-            else:
-                outline = fixed_point(camera.to_pixels(clip_near(points[begin:end])))
+            corners = points[begin:end] if whole[i] else clip_near(points[begin:end])
+            outline = fixed[begin:end] if whole[i] else fixed_point(camera.to_pixels(corners))
             cv2.fillPoly(image, [outline], rows[i], cv2.LINE_AA, _SHIFT)
             cv2.fillPoly(id_map, [outline], ids[mesh.slots[i]], cv2.LINE_8, _SHIFT)
+            self._fill_depth(outline, corners)
 
     def add_shadow(self, points: FloatArray, strength: float, *, contact: bool) -> None:
         """Darken the ground inside the hull of points that lie on it.
@@ -188,6 +225,7 @@ class Canvas:
         weight = mask if warped.shape[2] == 3 else cv2.multiply(mask, warped[..., 3], scale=1 / 255)
         _blend(self.image[y0:y1, x0:x1], warped, weight)
         cv2.fillPoly(self.ids[y0:y1, x0:x1], [local], segment_id, cv2.LINE_8, _SHIFT)
+        self._fill_depth(fixed_point(pixels), outline)
 
     def draw_billboard(
         self, draw: Callable[[], PixelArray], base: FloatArray, width_m: float, height_m: float, segment_id: int
@@ -228,6 +266,8 @@ class Canvas:
         alpha = cut[..., 3]
         _blend(self.image[y0:y1, x0:x1], self._shaded(cut, _TOWARDS_CAMERA, point[2], None), alpha)
         self.ids[y0:y1, x0:x1][alpha >= 128] = segment_id
+        if self.depth_m is not None:
+            self.depth_m[y0:y1, x0:x1][alpha >= 128] = point[2]
 
     def _shaded(self, texture: PixelArray, normal: FloatArray, depth_m: float, glow: PixelArray | None) -> PixelArray:
         """Return a texture with shading and haze; alpha is kept."""

@@ -86,9 +86,9 @@ class Figure:
         order = [(d, 0, i) for i, d in enumerate(depth)] + [(wheel[0], 1, i) for i, wheel in enumerate(wheels)]
         for _, kind, i in sorted(order, reverse=True):
             if kind:
-                _paint_wheel(canvas, wheels[i][1], wheels[i][2], wheels[i][3], ids[self._wheels[i][4]])
+                _paint_wheel(canvas, *wheels[i], ids[self._wheels[i][4]])
                 continue
-            canvas.fill_polygon(outlines[i], body[i].tolist(), ids[self._limbs[i][5]])
+            canvas.fill_polygon(outlines[i], body[i].tolist(), ids[self._limbs[i][5]], depth[i])
             if radius_px[i].max() > 1.5:
                 canvas.fill_polygon(inner[i], bright[i].tolist(), None)
 
@@ -105,7 +105,9 @@ def _place_wheel(
     return depth + 0.02, canvas.camera.to_pixels(points), shaded, canvas.camera.focal_px * 0.045 / depth
 
 
-def _paint_wheel(canvas: Canvas, rim: FloatArray, color: FloatArray, tyre_px: float, segment_id: int) -> None:
+def _paint_wheel(
+    canvas: Canvas, depth_m: float, rim: FloatArray, color: FloatArray, tyre_px: float, segment_id: int
+) -> None:
     """Paint a wheel as a half-transparent disc with spokes and a tyre."""
     low = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(rim.max(axis=0)).astype(int) + 3
@@ -113,7 +115,7 @@ def _paint_wheel(canvas: Canvas, rim: FloatArray, color: FloatArray, tyre_px: fl
     if view.size == 0:
         return
     behind = view.copy()
-    canvas.fill_polygon(rim, np.minimum(color * 0.5 + 70, 255).tolist(), segment_id)
+    canvas.fill_polygon(rim, np.minimum(color * 0.5 + 70, 255).tolist(), segment_id, depth_m)
     cv2.addWeighted(behind, 0.5, view.copy(), 0.5, 0, dst=behind)
     view[:] = behind
     fixed = np.rint((rim - 0.5) * 16).astype(np.int32)
@@ -122,6 +124,8 @@ def _paint_wheel(canvas: Canvas, rim: FloatArray, color: FloatArray, tyre_px: fl
         cv2.polylines(canvas.image, spokes, False, np.minimum(color + 80, 255).tolist(), 1, cv2.LINE_AA, 4)
     cv2.polylines(canvas.image, [fixed], True, color.tolist(), max(round(tyre_px), 1), cv2.LINE_AA, 4)
     cv2.polylines(canvas.ids, [fixed], True, segment_id, max(round(tyre_px), 1), cv2.LINE_8, 4)
+    if canvas.depth_m is not None:
+        cv2.polylines(canvas.depth_m, [fixed], True, depth_m, max(round(tyre_px), 1), cv2.LINE_8, 4)
 
 
 def _capsules(a: FloatArray, b: FloatArray, radius_px: FloatArray) -> FloatArray:

@@ -47,6 +47,8 @@ class Ground:
         below = (depth < 399.0).view(np.uint8)
         cv2.copyTo(np.full_like(canvas.image[top:], self.base), below, canvas.image[top:])
         cv2.copyTo(np.full_like(canvas.ids[top:], TERRAIN_ID), below, canvas.ids[top:])
+        if canvas.depth_m is not None:
+            cv2.copyTo(depth, below, canvas.depth_m[top:])
         canvas.draw_mesh(self.mesh, Pose(0, 0), GROUND_IDS, haze=False)
         _texture(canvas, x, z, depth, top)
 

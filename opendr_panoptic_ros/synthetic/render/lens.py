@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.synthetic.render.arrays import PixelArray
+from opendr_panoptic_ros.synthetic.render.arrays import Float32Array, PixelArray
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,56 @@ class Lens:
             image: `(H, W, 3)` uint8.
             ids: `(H, W)` int32 segment ids.
         """
-        if abs(self.distortion) < 1e-3:
+        if not self.bends:
             return image, ids
-        height, width = ids.shape
+        map_x, map_y = self._maps(*ids.shape)
+        bent = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return bent, self.distort_map(ids)
+
+    @property
+    def bends(self) -> bool:
+        """Whether the lens has a radial distortion."""
+        return abs(self.distortion) >= 1e-3
+
+    def distort_map(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return ids or depths with the radial distortion of the lens, by nearest neighbour.
+
+        Args:
+            values: `(H, W)` of any type.
+        """
+        if not self.bends:
+            return values
+        height, width = values.shape
+        map_x, map_y = self._maps(height, width)
+        rows, columns = np.rint(map_y).astype(np.intp), np.rint(map_x).astype(np.intp)
+        return values[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+
+    def radial_coefficients(self, focal_px: float, height: int, width: int) -> tuple[float, NDArray[np.float64]]:
+        """Return the distortion in the model plumb_bob.
+
+        Args:
+            focal_px: Focal length without the lens, in pixels.
+            height: Height of the image in pixels.
+            width: Width of the image in pixels.
+
+        Returns:
+            The focal length at the centre of the image in pixels; and k1, k2 and k3, fitted to better than 0.1 px.
+        """
+        if not self.bends:
+            return focal_px, np.zeros(3)
+        zoom = max(1.0, 1 + self.distortion)
+        bent = np.linspace(0.01, 1.0, 200)  # radius in the image, as a share of that of the corners
+        straight = bent * (1 + self.distortion * bent**2) / zoom
+        corner = 0.5 * np.hypot(width, height)
+        slope = straight * corner / focal_px
+        growth = bent / straight / zoom - 1
+        # Weighted by the radius, so that the error in pixels is minimised.
+        powers = np.stack([slope**2, slope**4, slope**6], axis=1) * straight[:, None]
+        k, *_ = np.linalg.lstsq(powers, growth * straight, rcond=None)
+        return focal_px * zoom, np.asarray(k, np.float64)
+
+    def _maps(self, height: int, width: int) -> tuple[Float32Array, Float32Array]:
+        """Return x and y of each pixel in the image without distortion, in OpenCV's coordinates."""
         x = (np.arange(width, dtype=np.float32) + 0.5 - 0.5 * width)[None]
         y = (np.arange(height, dtype=np.float32) + 0.5 - 0.5 * height)[:, None]
         r2 = (x * x + y * y) / (0.25 * (width * width + height * height))
@@ -85,9 +133,7 @@ class Lens:
         factor = (1 + k * r2) / max(1.0, 1 + self.distortion)
         map_x = (x * factor + (0.5 * width - 0.5)).astype(np.float32)
         map_y = (y * factor + (0.5 * height - 0.5)).astype(np.float32)
-        bent = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        rows, columns = np.rint(map_y).astype(np.intp), np.rint(map_x).astype(np.intp)
-        return bent, ids[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+        return map_x, map_y
 
     def expose(self, image: PixelArray, rng: np.random.Generator) -> PixelArray:
         """Return the image as the camera outputs it, `(H, W, 3)` uint8. The geometry does not change.

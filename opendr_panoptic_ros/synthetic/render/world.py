@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.synthetic.render.arrays import FloatArray, PixelArray
+from opendr_panoptic_ros.synthetic.render.arrays import Float32Array, FloatArray, PixelArray
 from opendr_panoptic_ros.synthetic.render.camera import Camera
 from opendr_panoptic_ros.synthetic.render.canvas import Canvas
 from opendr_panoptic_ros.synthetic.render.ground import Ground
@@ -52,7 +52,22 @@ class World:
             camera: The camera that sees the world.
             time_s: Time in seconds.
         """
-        canvas = Canvas(camera, self.light)
+        canvas = self._painted(camera, time_s, with_depth=False)
+        return canvas.image, canvas.ids
+
+    def depth(self, camera: Camera, time_s: float = 0.0) -> Float32Array:
+        """Return the depth of each pixel in metres, `(H, W)` float32, 0 for the sky and the hood.
+
+        Args:
+            camera: The camera that sees the world.
+            time_s: Time in seconds.
+        """
+        depth_m = self._painted(camera, time_s, with_depth=True).depth_m
+        assert depth_m is not None  # noqa: S101 - it was asked for
+        return depth_m
+
+    def _painted(self, camera: Camera, time_s: float, *, with_depth: bool) -> Canvas:
+        canvas = Canvas(camera, self.light, with_depth=with_depth)
         paint_sky(canvas, rng_for(self.seed, Purpose.SKY))
         boxes = np.array([obj.footprint(time_s) for obj in self.objects])
         z = camera.position_m[2]
@@ -70,7 +85,7 @@ class World:
             _reflect(canvas.image, is_wet, sum(camera.horizon_px) / 2, self.light.wetness)
         if self.hood is not None:
             _paint_hood(canvas, self.hood)
-        return canvas.image, canvas.ids
+        return canvas
 
 
 def _paint_hood(canvas: Canvas, color: Rgb) -> None:
