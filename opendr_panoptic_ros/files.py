@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,99 @@ def read_small(path: Path, *, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise OSError(errno.EFBIG, f"Larger than {limit_bytes} bytes", os.fspath(path))
     return content
+
+
+def read_json(path: Path) -> Any:
+    """Read a regular file as JSON.
+
+    Args:
+        path: The path; links are followed.
+
+    Returns:
+        The content.
+
+    Raises:
+        OSError: The file cannot be read, or is not a regular file.
+        ValueError: The content is not JSON in UTF-8, or is nested too deeply.
+    """
+    with open_regular(path) as file:
+        content = file.read()
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def stays_inside(name: str) -> bool:
+    """Return whether a file name of foreign data, joined to a folder, names something inside this folder.
+
+    Args:
+        name: A relative path, which may contain subfolders.
+
+    Returns:
+        False for absolute paths, for paths that contain `..`, and for those without a name.
+    """
+    path = PurePath(name)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+class WorkFolder:
+    """A folder for unfinished work, locked while its process lives. What a process left that was killed is replaced.
+
+    Args:
+        path: The folder to make.
+
+    Raises:
+        OSError: Another process works in the folder, it has content that is not from such work, or it cannot be made.
+    """
+
+    _LOCK = ".lock"
+
+    def __init__(self, path: Path) -> None:
+        self.check(path)
+        self._path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(path / self._LOCK)
+        for entry in path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != self._LOCK:
+                entry.unlink()
+
+    @classmethod
+    def check(cls, path: Path) -> None:
+        """Check that the folder can be used.
+
+        Args:
+            path: The folder; it need not exist.
+
+        Raises:
+            OSError: Another process works in the folder, or it has content that is not from such work.
+        """
+        if not os.path.lexists(path):
+            return
+        lock = path / cls._LOCK
+        if path.is_symlink() or not path.is_dir() or not (is_file(lock) or not any(path.iterdir())):
+            raise FileExistsError(errno.EEXIST, "it exists and is not a folder of unfinished work", os.fspath(path))
+        if lock.exists():
+            _locked(lock).close()
+
+    def remove(self) -> None:
+        """Remove the folder and end the lock."""
+        shutil.rmtree(self._path)
+        self._lock.close()
+
+
+def _locked(path: Path) -> BufferedReader:
+    """Open and lock a file, which is made if it is missing. Closing it, or the end of the process, ends the lock."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644), "rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        reason = "another process is writing to it" if isinstance(error, BlockingIOError) else str(error.strerror)
+        raise OSError(error.errno, reason, os.fspath(path.parent)) from error
+    return file
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

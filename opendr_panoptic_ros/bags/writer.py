@@ -25,6 +25,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
 
 from opendr_panoptic_ros.bags.types import typestore
 from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.files import WorkFolder
 
 _RESERVE_BYTES = 16 * 2**20  # what the writer still holds, and the index at the end
 _UNLIMITED = QosTime(9223372036, 854775807)  # 2^63 - 1 ns
@@ -87,7 +88,7 @@ class _Rosbag2Writer(Writer):
 
 
 class BagWriter:
-    """A new MCAP bag. Until `close` it lies in the folder `partial`.
+    """A new MCAP bag. Until `close` it lies in the folder `partial`, which replaces that of a killed process.
 
     Args:
         path: A rosbag2 folder to make, or a single file if it ends in .mcap.
@@ -96,7 +97,7 @@ class BagWriter:
         count: Number of messages written.
 
     Raises:
-        PanopticError: `path` or `path.partial` exists, or `path` cannot be written.
+        PanopticError: `path` exists, another process writes it, or it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,6 +105,10 @@ class BagWriter:
         self.count = 0
         self.partial = path.with_name(f"{path.name}.partial")
         self.check_free(path)
+        try:
+            self._folder = WorkFolder(self.partial)
+        except OSError as error:
+            raise PanopticError(f"{self.partial} cannot be made: {error.strerror}.") from error
         # The bag is a folder in this one, under its final name, which the names of its files are made of.
         self._bag = self.partial / path.name.removesuffix(".mcap")
         # Version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
@@ -119,17 +124,19 @@ class BagWriter:
             path: Where the bag is to be.
 
         Raises:
-            PanopticError: The path or its `.partial` exists already, or the folder is not writable.
+            PanopticError: The path exists already, another process writes the bag, or the folder is not writable.
         """
         if path.suffix == ".bag":
             raise PanopticError(f"{path} has the ending of ROS 1 bags; the result is MCAP: a folder, or a file .mcap.")
+        if path.is_symlink() and not path.exists():
+            raise PanopticError(f"{path} is a link to {path.readlink()}, which is missing; choose another name.")
         if path.exists():
             raise PanopticError(f"{path} exists; choose another name, or remove it.")
         partial = path.with_name(f"{path.name}.partial")
-        if partial.exists():
-            raise PanopticError(
-                f"{partial} exists: a run is still writing it, or was killed. In the latter case, remove it."
-            )
+        try:
+            WorkFolder.check(partial)
+        except OSError as error:
+            raise PanopticError(f"{partial} cannot be replaced: {error.strerror}. Choose another name.") from error
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise PanopticError(f"{path} cannot be written: {parent} is not a writable folder.")
@@ -169,4 +176,4 @@ class BagWriter:
         if self.count:
             whole = self._bag / f"{self._bag.name}.mcap" if self.path.suffix == ".mcap" else self._bag
             whole.rename(self.path)
-        shutil.rmtree(self.partial)
+        self._folder.remove()

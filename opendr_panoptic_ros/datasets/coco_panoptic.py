@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from opendr_panoptic_ros.annotation import crowd_id
 from opendr_panoptic_ros.datasets.panoptic import ConvertibleDataset
 from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage
-from opendr_panoptic_ros.errors import ConfigError, DatasetError
+from opendr_panoptic_ros.errors import ConfigError, DatasetError, plain, quoted
+from opendr_panoptic_ros.files import read_json, stays_inside
 from opendr_panoptic_ros.formats.image_files import read_pixels
 from opendr_panoptic_ros.formats.panoptic import ids_to_rgb, rgb_to_ids, segments_info
 from opendr_panoptic_ros.labels import ClassTable
@@ -102,13 +102,15 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
         names = ", ".join(path.name for path in found) or "none"
         raise DatasetError(f"{root / 'annotations'}: expected one file panoptic_{split}*.json, got {names}")
     try:
-        content = json.loads(found[0].read_text(encoding="utf-8"))
+        content = read_json(found[0])
         file_names = {image["id"]: str(image["file_name"]) for image in content["images"]}
         listed = list(content["categories"])
         entries = [(a["image_id"], str(a["file_name"]), tuple(a["segments_info"])) for a in content["annotations"]]
         named = [image_id in file_names for image_id, _, _ in entries]  # TypeError where an id is a list
+    except OSError as error:
+        raise DatasetError(f"{found[0]}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{found[0]}: is not COCO's panoptic JSON: {error!r}") from error
+        raise DatasetError(f"{found[0]}: is not COCO's panoptic JSON: {plain(repr(error), 100)}") from error
     categories = _checked_categories(listed, found[0])
     labels_folder = found[0].with_suffix("")
     image_folder = root / found[0].stem.removeprefix("panoptic_")
@@ -122,6 +124,10 @@ def _list_split(root: Path, split: str, problems: list[str]) -> tuple[list[RawIm
     for (coco_id, labels_name, segments), is_named in zip(entries, named, strict=True):
         if not is_named:
             problems.append(f"{found[0]}: image_id {coco_id} is not among the images")
+            continue
+        outside = [name for name in (file_names[coco_id], labels_name) if not stays_inside(name)]
+        if outside:
+            problems.append(f"{found[0]}: file_name {quoted(outside[0])} leads out of the folder of the images")
             continue
         image_id = Path(file_names[coco_id]).stem
         if image_id in images:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +19,8 @@ from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.data import Image
 from opendr_panoptic_ros.datasets.preparation import WORK_FOLDER, prepare_dataset
 from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset
-from opendr_panoptic_ros.errors import DatasetError
+from opendr_panoptic_ros.errors import DatasetError, plain, quoted
+from opendr_panoptic_ros.files import read_json, stays_inside
 from opendr_panoptic_ros.formats.panoptic import decode_mask
 from opendr_panoptic_ros.formats.panoptic_quality import panoptic_quality_of_files
 from opendr_panoptic_ros.image_header import read_image_file, refusal
@@ -53,13 +54,10 @@ class PanopticDataset:
         self.classes: ClassTable = CITYSCAPES
         self._annotations: list[list[dict[str, Any]]] | None = None
         if (self.path / "annotations.json").exists():
-            content = _read_json(self.path / "annotations.json")
-            self._images: list[dict[str, Any]] = content["images"]
-            self.classes = _class_table(content["categories"])
-            self._annotations = [[] for _ in self._images]
-            place = {image["id"]: index for index, image in enumerate(self._images)}
-            for annotation in content["annotations"]:
-                self._annotations[place[annotation["image_id"]]].append(annotation)
+            content = _read_annotations(self.path / "annotations.json")
+            self._images: list[dict[str, Any]] = content.images
+            self.classes = content.classes
+            self._annotations = content.annotations
         else:
             names = sorted(p.name for p in (self.path / "images").iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
             self._images = [{"file_name": name} for name in names]
@@ -120,8 +118,10 @@ class PanopticDataset:
             raise DatasetError(f"{self.path} has no annotations.json, only images.")
         image = self._images[index]
         path = self.path / "stuffthingmaps" / f"{self.image_ids[index]}.png"
-        data = read_image_file(path) if path.exists() else np.zeros(0, np.uint8)
-        semantic = None if refusal(data) else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        semantic = None
+        with contextlib.suppress(OSError, cv2.error):
+            data = read_image_file(path)
+            semantic = None if refusal(data) else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         if semantic is None or semantic.shape != (image["height"], image["width"]):
             raise DatasetError(
                 f"{path} is not a grey image of {image['width']}x{image['height']} pixels; prepare the dataset again."
@@ -132,7 +132,11 @@ class PanopticDataset:
         segment_map = table[semantic]
         crowd_ids = set()
         for segment_id, thing in enumerate(self._annotations[index], start=self.classes.num_stuff + 1):
-            segment_map[decode_mask(thing["segmentation"])] = segment_id
+            try:
+                segment_map[decode_mask(thing["segmentation"])] = segment_id
+            except (ValueError, IndexError, TypeError) as error:
+                file = self.path / "annotations.json"
+                raise DatasetError(f"{file}: a mask of {path.stem} is damaged; prepare the dataset again.") from error
             class_ids[segment_id] = thing["category_id"]
             if thing["iscrowd"]:
                 crowd_ids.add(segment_id)
@@ -232,22 +236,77 @@ def _find_split(path: Path) -> Path:
     return path
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+class _Annotations(NamedTuple):
+    """The content of `annotations.json`: its images, the things of each of them, and the classes."""
+
+    images: list[dict[str, Any]]
+    annotations: list[list[dict[str, Any]]]
+    classes: ClassTable
+
+
+def _read_annotations(path: Path) -> _Annotations:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}; prepare the dataset again.") from error
-    if not {"images", "annotations", "categories"} <= content.keys():
+        raise DatasetError(f"{path} is not JSON: {plain(str(error), 100)}; prepare the dataset again.") from error
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         raise DatasetError(f"{path} lacks images, annotations or categories; prepare the dataset again.")
-    return content
+    try:
+        classes = _class_table(content["categories"])
+        images: list[dict[str, Any]] = content["images"]
+        for image in images:
+            _check_image(image)
+        annotations: list[list[dict[str, Any]]] = [[] for _ in images]
+        place = {image["id"]: index for index, image in enumerate(images)}
+        for thing in content["annotations"]:
+            index = place[thing["image_id"]]
+            _check_thing(thing, images[index], classes)
+            annotations[index].append(thing)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = f"lacks {plain(str(error))}" if isinstance(error, LookupError) else plain(str(error), 100)
+        raise DatasetError(f"{path} is damaged ({reason}); prepare the dataset again.") from error
+    if len(place) < len(images):
+        raise DatasetError(f"{path} is damaged (two images have one id); prepare the dataset again.")
+    return _Annotations(images, annotations, classes)
+
+
+def _check_image(image: dict[str, Any]) -> None:
+    """Check an image of `annotations.json`; ValueError, KeyError or TypeError when it is malformed."""
+    name = image["file_name"]
+    if not isinstance(name, str) or PurePath(name).name != name or not stays_inside(name):
+        raise ValueError(f"file_name is {quoted(name)}; expected the name of a file in the folder images")
+    for key in ("id", "width", "height"):
+        if type(image[key]) is not int or image[key] < 1:
+            raise ValueError(f"{key} of an image is {quoted(image[key])}; expected an integer above 0")
+    if type(image.get("truth_id", 0)) not in (int, str):
+        raise TypeError(f"truth_id is {quoted(image['truth_id'])}; expected a number or a name")
+
+
+def _check_thing(thing: dict[str, Any], image: dict[str, Any], classes: ClassTable) -> None:
+    """Check an annotation of `annotations.json`; ValueError, KeyError or TypeError when it is malformed."""
+    category = thing["category_id"]
+    if type(category) is not int or not classes.num_stuff <= category < len(classes):
+        raise ValueError(f"category_id of an annotation is {quoted(category)}; expected the train id of a thing")
+    if thing["iscrowd"] not in (0, 1):
+        raise ValueError(f"iscrowd is {quoted(thing['iscrowd'])}; expected 0 or 1")
+    mask = thing["segmentation"]
+    if mask["size"] != [image["height"], image["width"]] or not isinstance(mask["counts"], str):
+        raise ValueError(f"a segmentation of {quoted(image['file_name'])} does not have the size of the image")
 
 
 def _class_table(categories: list[dict[str, Any]]) -> ClassTable:
     ordered = sorted(categories, key=lambda category: category["id"])
+    if [category["id"] for category in ordered] != list(range(len(ordered))):
+        raise ValueError("the ids of the categories are not train ids from 0")
+    is_thing = [bool(category["isthing"]) for category in ordered]
+    if is_thing != sorted(is_thing):
+        raise ValueError("the categories are not stuff first, then things")
     return ClassTable.from_dict(
         {
             "names": [category["name"] for category in ordered],
-            "num_stuff": sum(not category["isthing"] for category in ordered),
+            "num_stuff": is_thing.count(False),
             "colors": [category["color"] for category in ordered],
             "dataset_ids": [category["dataset_id"] for category in ordered],
         }

@@ -9,8 +9,8 @@ files are assembled from the records, `annotations.json` last; then the work fol
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendr_panoptic_ros.datasets.raw_dataset import SPLITS, RawDataset, RawImage, Reader
-from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.files import write_json, write_png, write_whole
+from opendr_panoptic_ros.errors import DatasetError, plain
+from opendr_panoptic_ros.files import read_json, write_json, write_png, write_whole
 from opendr_panoptic_ros.formats.image_files import read_pixels
 from opendr_panoptic_ros.formats.panoptic import categories, instance_annotations, semantic_map
 from opendr_panoptic_ros.labels import ClassTable
@@ -70,6 +70,8 @@ def prepare_dataset(
         raise ValueError(f"num_workers is {num_workers}; expected at least 1.")
     if not splits or not set(splits) <= set(SPLITS):
         raise DatasetError(f"splits is {list(splits)}; expected {' or '.join(SPLITS)}, or both.")
+    if output.is_symlink() and not output.exists():
+        raise DatasetError(f"{output} is a link to {output.readlink()}, which is missing; choose another output_path.")
     if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DatasetError(
             f"{output} exists and is not empty. Pass resume=True to continue an earlier preparation, "
@@ -108,10 +110,10 @@ def _is_finished(folder: Path, images: Sequence[RawImage], *, with_truth: bool) 
     annotations = folder / "annotations.json"
     if annotations.exists() and images:  # without images the raw split is missing, which is reported elsewhere
         try:
-            content = json.loads(annotations.read_text(encoding="utf-8"))
-            done = {Path(image["file_name"]).stem for image in content["images"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{annotations} cannot be read: {error!r}. Remove it to create it again.") from error
+            done = {Path(image["file_name"]).stem for image in read_json(annotations)["images"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = plain(repr(error), 100)
+            raise DatasetError(f"{annotations} cannot be read: {reason}. Remove it to create it again.") from error
         if done != {image.image_id for image in images}:
             raise DatasetError(f"{folder} holds the images of another dataset; choose another output_path.")
     finished = annotations.exists() and (not with_truth or (folder / "panoptic_gt.json").exists())
@@ -171,8 +173,8 @@ def _prepare_image(raw: RawDataset, image: RawImage, folder: Path, *, with_truth
     """Write the files of one image and return its record; DatasetError when the image cannot be used."""
     labels_name = f"{image.image_id}.png"
     record_path = folder / WORK_FOLDER / f"{image.image_id}.json"
-    if record_path.exists():
-        done: Record = json.loads(record_path.read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: the image is made again
+        done: Record = read_json(record_path)
         if not with_truth or done["segments"] is not None:
             return done
 

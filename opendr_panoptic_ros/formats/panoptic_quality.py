@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +15,16 @@ from typing import Any
 from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import PQStat, pq_compute_single_core
 from PIL import Image as PilImage
 
-from opendr_panoptic_ros.errors import DatasetError
-from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.errors import DatasetError, plain, quoted
+from opendr_panoptic_ros.files import open_regular, read_json, stays_inside, write_png
 from opendr_panoptic_ros.formats.panoptic import categories, ids_to_rgb, segments_info
 from opendr_panoptic_ros.formats.silence import without_prints
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 _count = without_prints(pq_compute_single_core)
+
+_MAX_SEGMENT_ID = 2**24  # ids are stored as colours
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,16 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
     Raises:
         DatasetError: A prediction is missing, unreadable, of another size, or names unknown classes.
     """
-    truth = json.loads(truth_json.read_text(encoding="utf-8"))
+    try:
+        truth = read_json(truth_json)
+        class_by_id = {category["id"]: category for category in truth["categories"]}
+        if not all(isinstance(category["name"], str) and "isthing" in category for category in class_by_id.values()):
+            raise ValueError("a category lacks its name or isthing")
+        for annotation in truth["annotations"]:
+            _check_entry(annotation)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{truth_json} is damaged: {plain(str(error), 100)}; prepare the dataset again.") from error
     truth_folder = truth_json.with_suffix("")
-    class_by_id = {category["id"]: category for category in truth["categories"]}
     predicted = _read_annotations(prediction_json)
     # Results for COCO's images have its integer ids, or the names of the files.
     keys = [a["image_id"] if a["image_id"] in predicted else Path(a["file_name"]).stem for a in truth["annotations"]]
@@ -166,6 +174,11 @@ def panoptic_quality_of_files(truth_json: Path, prediction_folder: Path, predict
             return _count(0, [(annotation, prediction)], str(truth_folder), str(prediction_folder), class_by_id)
         except (KeyError, OSError) as error:  # the script checks JSON against PNG with KeyErrors
             raise DatasetError(f"{prediction_folder / prediction['file_name']}: {error.args[0]}") from error
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise DatasetError(
+                f"{prediction_folder / prediction['file_name']}: its entry, or that of {truth_json}, is damaged: "
+                f"{plain(str(error), 100)}"
+            ) from error
 
     stat = PQStat()
     with ThreadPoolExecutor() as executor:
@@ -184,20 +197,35 @@ def _read_annotations(path: Path) -> dict[Any, dict[str, Any]]:
 
 def _read_entries(file: Path) -> list[dict[str, Any]]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         entries = content.get("annotations", [content])
+        for entry in entries:
+            _check_entry(entry)
         return [{key: entry[key] for key in ("image_id", "file_name", "segments_info")} for entry in entries]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            f"{file} is not in COCO's panoptic result format (image_id, file_name, segments_info): {error!r}"
+            f"{file} is not in COCO's panoptic result format (image_id, file_name, segments_info): "
+            f"{plain(repr(error), 100)}"
         ) from error
+
+
+def _check_entry(entry: dict[str, Any]) -> None:
+    """Check an entry of a panoptic JSON; ValueError, KeyError or TypeError when it is malformed."""
+    if not isinstance(entry["file_name"], str) or not stays_inside(entry["file_name"]):
+        raise ValueError(f"file_name {quoted(entry['file_name'])} is no path inside the folder")
+    if not isinstance(entry["image_id"], str | int):
+        raise TypeError(f"image_id is {quoted(entry['image_id'])}; expected a number or a name")
+    for segment in entry["segments_info"]:
+        numbers = segment["id"], segment["category_id"]
+        if not all(isinstance(number, int) and 0 <= number < _MAX_SEGMENT_ID for number in numbers):
+            raise ValueError(f"a segment has id and category_id {quoted(numbers)}; expected integers below 2^24")
 
 
 def _require_equal_size(truth: Path, prediction: Path) -> None:
     sizes = []
     for path in (truth, prediction):
         try:
-            with PilImage.open(path) as image:
+            with open_regular(path) as file, PilImage.open(file) as image:
                 sizes.append(image.size)
                 is_rgb = image.mode == "RGB"
         except (OSError, PilImage.DecompressionBombError) as error:

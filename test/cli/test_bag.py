@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -288,11 +289,14 @@ def test_what_cannot_be_done_leaves_nothing(run_bag, make_bag, tmp_path):
     source = make_bag(drive(2))
     (tmp_path / "there").mkdir()
     (tmp_path / "text.mcap").write_text("no bag")
-    (tmp_path / "killed.partial").mkdir()
+    (tmp_path / "foreign.partial").mkdir()
+    (tmp_path / "foreign.partial" / "thesis.txt").write_text("mine")
+    (tmp_path / "link").symlink_to("missing")
     before = content_of(tmp_path)
     for arguments, reason in {
         (source, "there"): "there exists",
-        (source, "killed"): "killed.partial exists: a run is still writing it, or was killed",
+        (source, "foreign"): "foreign.partial cannot be replaced: it exists and is not a folder of unfinished work",
+        (source, "link"): "link is a link to missing, which is missing; choose another name",
         (source, source / "out"): "is inside the input",
         ("missing", "out"): "missing cannot be read as a bag",
         ("text.mcap", "out"): "text.mcap cannot be read as a bag",
@@ -311,6 +315,29 @@ def test_what_cannot_be_done_leaves_nothing(run_bag, make_bag, tmp_path):
     assert {path: after[path] for path in before} == before
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.timeout(120)
+def test_pipes_and_devices_do_not_hang_the_command(run_bag, make_bag, tmp_path):
+    source = make_bag(drive(2))
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe.mcap", "pipe.db3", "pipe.bag"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "zero.mcap").symlink_to("/dev/zero")
+    for name, replaced in (("inside", "in.mcap"), ("metadata", "metadata.yaml")):
+        shutil.copytree(source, tmp_path / name)
+        (tmp_path / name / replaced).unlink()
+        os.mkfifo(tmp_path / name / replaced)
+    for arguments in (
+        *(("pipe",), ("pipe.mcap",), ("pipe.db3",), ("pipe.bag",), ("zero.mcap",), ("/dev/zero",), ("inside",)),
+        (source, "pipe"),
+        (source, "out", "--ego-mask", "pipe"),
+        (source, "out", "--config", "pipe"),
+    ):
+        code, _, err = run_bag(*arguments, *(["out"] if len(arguments) == 1 else []))
+        assert (code, "Traceback" in err) == (1, False), (arguments, err)
+        assert not (tmp_path / "out").exists()
+    assert run_bag("metadata", "out")[0] == 0, "a folder without metadata.yaml is read, too"
 
 
 def test_the_page_names_the_options_that_there_are():

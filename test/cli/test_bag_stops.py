@@ -168,10 +168,16 @@ def test_ctrl_c_closes_the_bag_and_says_how_to_go_on(make_bag, tmp_path, tiny_ch
 
 
 @pytest.mark.slow
-def test_a_kill_leaves_only_the_partial_bag(make_bag, tmp_path, tiny_checkpoint):
-    source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * 30)])
+def test_a_kill_leaves_only_the_partial_bag_which_the_next_run_replaces(make_bag, tmp_path, tiny_checkpoint):
+    source = make_bag([("/image", i * STEP_NS, picture) for i, picture in enumerate(pictures(20) * 100)])
     process = start_command("bag", source, tmp_path / "out", "--checkpoint", tiny_checkpoint)
     wait_until_it_writes(process, tmp_path / "out.partial")
+    code, _, err = run_command("bag", source, tmp_path / "out", "--checkpoint", tiny_checkpoint)
+    assert (code, "out.partial cannot be replaced: another process is writing to it" in err) == (1, True), err
     process.kill()
     process.communicate()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.partial"]
+    code, _, err = run_command("bag", source, tmp_path / "out", "--checkpoint", tiny_checkpoint, "--end", 0.3)
+    assert code == 0, err
+    assert frames_in(read_bag(tmp_path / "out"), "/image") == [0, 1, 2]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]

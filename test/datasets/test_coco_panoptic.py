@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,44 @@ def test_image_ids_of_other_kinds(tmp_path):
         _write(tmp_path / "raw", split, IDS, SEGMENTS, **changes)
     CocoPanopticDataset.prepare_data(tmp_path / "raw", tmp_path / "out", num_workers=1)
     assert CocoPanopticDataset(tmp_path / "out" / "val").truth_ids == ["a"]
+
+
+@pytest.mark.parametrize("name", ["../../secret.png", "/etc/secret.png", "sub/../../secret.png", "..", "a\0b.png"])
+@pytest.mark.parametrize("place", ["images", "annotations"])
+def test_a_file_name_that_leaves_its_folder_is_refused(raw, tmp_path, name, place):
+    write_png(tmp_path / "secret.png", np.full((*IDS.shape, 3), 77, np.uint8))
+    file = raw / "annotations" / "panoptic_val.json"
+    content = json.loads(file.read_text())
+    content[place][0]["file_name"] = name
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"panoptic_val.json: file_name .* leads out of the folder of the images"):
+        CocoPanopticDataset.prepare_data(raw, tmp_path / "out", num_workers=1)
+    assert not (tmp_path / "out" / "val").exists()
+    assert (tmp_path / "out" / "train" / "annotations.json").exists()
+
+
+def test_images_in_subfolders(raw, tmp_path):
+    (raw / "val" / "sub").mkdir()
+    (raw / "val" / "room.png").rename(raw / "val" / "sub" / "room.png")
+    file = raw / "annotations" / "panoptic_val.json"
+    content = json.loads(file.read_text())
+    content["images"][0]["file_name"] = "sub/room.png"
+    file.write_text(json.dumps(content))
+    CocoPanopticDataset.prepare_data(raw, tmp_path / "out", num_workers=1)
+    assert CocoPanopticDataset(tmp_path / "out" / "val").image_ids == ["room"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["val/room.png", "annotations/panoptic_val/room.png", "annotations/panoptic_val.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_among_the_files_is_named(raw, tmp_path, name, kind):
+    (raw / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(raw / name)
+    else:
+        (raw / name).symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match=f"{name}: cannot be read.*Not a regular file"):
+        CocoPanopticDataset.prepare_data(raw, tmp_path / "out", num_workers=1)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

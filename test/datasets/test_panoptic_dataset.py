@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import random
 import shutil
 import subprocess
 import sys
@@ -123,6 +126,66 @@ def test_broken_files(root, tmp_path):
     (tmp_path / "val" / "annotations.json").write_text("{}")
     with pytest.raises(DatasetError, match="lacks images, annotations or categories"):
         CityscapesDataset(tmp_path / "val")
+
+
+def _changed(content: object, rng: random.Random) -> object:
+    """The content with one value anywhere replaced, removed or repeated."""
+    values: list[object] = [None, -1, 0, 1, 10**30, 0.5, True, "", "../x.png", "/etc/passwd", "\0", [], {}, [[]]]
+    copy = json.loads(json.dumps(content))
+    place = copy
+    while True:
+        key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if isinstance(place[key], dict | list) and place[key] and rng.random() < 0.9:
+            place = place[key]
+            continue
+        kind = rng.randrange(4)
+        if kind == 0:
+            del place[key]
+        elif kind == 1 and isinstance(place, list):
+            place.append(place[key])
+        else:
+            place[key] = rng.choice(values)
+        return copy
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "panoptic_gt.json"])
+def test_damaged_json_is_a_dataset_error_wherever_it_is(root, tmp_path, name):
+    """Changed values and changed bytes: what cannot be used is named, and nothing outside of the folder is read."""
+    folder, rng = tmp_path / "val", random.Random(7)
+    shutil.copytree(root / "out" / "val", folder)
+    whole = (folder / name).read_bytes()
+    refused = 0
+    for number in range(600):
+        if number % 2:
+            data = json.dumps(_changed(json.loads(whole), rng)).encode()
+        else:
+            changed = bytearray(whole)
+            for _ in range(rng.choice((1, 1, 5))):
+                changed[rng.randrange(len(whole))] = rng.randrange(256)
+            data = bytes(changed[: rng.randrange(len(whole))] if number % 10 == 0 else changed)
+        (folder / name).write_bytes(data)
+        try:
+            dataset = CityscapesDataset(folder)
+            for i in range(len(dataset)):
+                assert (folder / "images").resolve() == dataset.image_path(i).parent.resolve()
+                if name == "annotations.json":
+                    dataset.annotation(i)
+            if name == "panoptic_gt.json" and number % 4 < 2:
+                dataset.evaluate(root / "out" / "val" / "panoptic_gt", root / "out" / "val" / "panoptic_gt.json")
+        except DatasetError:
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_a_prepared_folder_is_refused(root, tmp_path):
+    for name in ("annotations.json", "images/lindau_000000_000019.png", "stuffthingmaps/lindau_000000_000019.png"):
+        folder = tmp_path / name.replace("/", "_")
+        shutil.copytree(root / "out" / "val", folder)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(DatasetError, match=Path(name).name):
+            CityscapesDataset(folder).sample(0)
 
 
 def test_importing_the_package_loads_none_of_its_libraries():

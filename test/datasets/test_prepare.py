@@ -157,6 +157,26 @@ def test_refuses_an_output_that_is_not_empty(raw, tmp_path):
     assert _files(tmp_path) == {"mine.txt": b"precious"}
 
 
+def test_refuses_a_dangling_link_before_the_work(raw, tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "missing")
+    with pytest.raises(DatasetError, match=f"out is a link to {tmp_path}/missing, which is missing"):
+        CityscapesDataset.prepare_data(raw, tmp_path / "out", num_workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_damaged_record_is_made_again(raw, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "out")
+    for name in ("annotations.json", "panoptic_gt.json"):
+        (tmp_path / "out" / "val" / name).unlink()
+    for record in (b"", b"{", b"[]", b"{}", b"[" * 100_000):
+        name = next(path.stem for path in (prepared / "val" / "images").iterdir())
+        (tmp_path / "out" / "val" / ".unfinished").mkdir()
+        (tmp_path / "out" / "val" / ".unfinished" / f"{name}.json").write_bytes(record)
+        CityscapesDataset.prepare_data(raw, tmp_path / "out", True, 1, resume=True)
+        assert _files(tmp_path / "out") == _files(prepared)
+        (tmp_path / "out" / "val" / "annotations.json").unlink()
+
+
 def test_refuses_no_workers(raw, tmp_path):
     with pytest.raises(ValueError, match="num_workers is 0"):
         CityscapesDataset.prepare_data(raw, tmp_path / "out", num_workers=0)
