@@ -163,7 +163,7 @@ def test_ctrl_c_closes_the_bag_and_says_how_to_go_on(make_bag, tmp_path, tiny_ch
     assert code == 0, err
     first, second = (read_bag(tmp_path / name) for name in ("first", "second"))
     assert 0 < len(first["/image"]) < count // 2
-    for topic in first:
+    for topic in set(first) - {"/panoptic/label_info"}:  # which each bag has once
         assert frames_in(first, topic) + frames_in(second, topic) == list(range(0, count, 2))
 
 
