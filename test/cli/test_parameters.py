@@ -16,10 +16,10 @@ import yaml
 from typer.testing import CliRunner
 
 from opendr_panoptic_ros.cli.main import app
-from opendr_panoptic_ros.ros.parameters import NodeParameters
+from opendr_panoptic_ros.ros.parameters import NodeParameters, PointsParameters
 
 ROOT = Path(__file__).resolve().parents[2]
-WRITTEN = ("config/panoptic_node.yaml", "docs/parameters.md")
+WRITTEN = ("config/panoptic_node.yaml", "docs/parameters.md", "docs/points_parameters.md")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The files that `make docs` would write."""
     folder = tmp_path_factory.mktemp("docs")
     for name in WRITTEN:
-        (folder / name).parent.mkdir()
+        (folder / name).parent.mkdir(exist_ok=True)
     subprocess.run([sys.executable, ROOT / "docs" / "make_parameters.py", folder], check=True)
     return {name: (folder / name).read_text("utf-8") for name in WRITTEN}
 
@@ -49,11 +49,15 @@ def test_what_is_printed_is_a_parameter_file_with_every_default(written: dict[st
     assert max(map(len, result.stdout.splitlines())) <= 120
 
 
-def test_the_table_has_a_row_for_each_parameter(written: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("page", "table"), [("docs/parameters.md", NodeParameters), ("docs/points_parameters.md", PointsParameters)]
+)
+def test_the_table_has_a_row_for_each_parameter(written: dict[str, str], page: str, table: type) -> None:
     pattern = r"\| `(\w+)` \| [\w ]+ \| `.+` \|.*\| (live|configure|start) \| .+ \|"
-    matches = map(re.compile(pattern).fullmatch, written["docs/parameters.md"].splitlines())
+    matches = map(re.compile(pattern).fullmatch, written[page].splitlines())
     rows = {match[1]: match[2] for match in matches if match}
-    assert list(rows) == [row.name for row in fields(NodeParameters)]
-    assert rows["score_threshold"] == "live"
-    assert rows["checkpoint"] == "configure"
+    assert list(rows) == [row.name for row in fields(table)]
     assert rows["autostart"] == "start"
+    if table is NodeParameters:
+        assert rows["score_threshold"] == "live"
+        assert rows["checkpoint"] == "configure"
