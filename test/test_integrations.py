@@ -74,10 +74,13 @@ def test_hydra_label_space() -> None:
 @pytest.mark.ros
 def test_the_parser_of_ros_reads_the_nav2_file(ros_domain: int) -> None:
     rclpy = pytest.importorskip("rclpy")
-    context = rclpy.context.Context()
+    from rclpy.context import Context
+    from rclpy.node import Node
+
+    context = Context()
     rclpy.init(context=context)
     try:
-        node = rclpy.node.Node(
+        node = Node(
             "local_costmap",
             namespace="local_costmap",
             context=context,
