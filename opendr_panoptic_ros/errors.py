@@ -76,6 +76,18 @@ def plain(name: object, limit: int = SHOWN_CHARACTERS) -> str:
     return _cut(_SHORT.repr(name)[1:-1] if isinstance(name, str) else _SHORT.repr(name), limit)
 
 
+def reason(error: BaseException | None) -> str:
+    """Return the text of an error for the user.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Its text; that of an unexpected error, one that is not a PanopticError, begins with the name of its type.
+    """
+    return str(error) if isinstance(error, PanopticError) else f"{type(error).__name__}: {error}"
+
+
 def _cut(text: str, limit: int) -> str:
     text = text.encode("ascii", "backslashreplace").decode()
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

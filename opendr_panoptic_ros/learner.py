@@ -13,13 +13,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from opendr_panoptic_ros.annotation import LabelledImages, PanopticAnnotation
+from opendr_panoptic_ros.annotation import LabelledImages
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Heatmap, Image
@@ -27,45 +26,14 @@ from opendr_panoptic_ros.download import download_weights
 from opendr_panoptic_ros.errors import ConfigError, PanopticError
 from opendr_panoptic_ros.files import write_json
 from opendr_panoptic_ros.inference import PanopticSegmenter, resolve_device
-from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.opendr_arguments import SCHEDULE_NAMES, config_name, schedule_values
-from opendr_panoptic_ros.prediction import PanopticPrediction
+from opendr_panoptic_ros.opendr_results import RawOutput, heatmaps_of, prediction_of
 from opendr_panoptic_ros.visualize import detailed as detailed_view
 from opendr_panoptic_ros.visualize import overlay
 
 _LOG = logging.getLogger(__name__)
 _PIXELS_PER_INCH = 100
-
-
-class RawOutput(NamedTuple):
-    """The outputs of the network's heads before the fusion, at the size at which the network sees the image.
-
-    Attributes:
-        semantic_logits: `(classes, h, w)` float32.
-        boxes: `(N, 4)` float32, x1, y1, x2, y2 in px.
-        scores: `(N,)` float32, 0-1.
-        labels: `(N,)` int64, thing classes from 0.
-        mask_logits: `(N, 28, 28)` float32, in the channel of each detection's class.
-    """
-
-    semantic_logits: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    mask_logits: NDArray[np.float32]
-
-
-class SemanticHeatmap(Heatmap):
-    """The Heatmap of train ids that `infer` returns; its attribute `classes` has their names and colours.
-
-    Args:
-        prediction: The prediction to show.
-    """
-
-    def __init__(self, prediction: PanopticPrediction) -> None:
-        super().__init__(prediction.semantic_map, dict(enumerate(prediction.classes.names)))
-        self.classes = prediction.classes
 
 
 def _of_schedule(name: str) -> Any:
@@ -265,8 +233,7 @@ class EfficientPsLearner:
             logits, detections = segmenter.head_outputs(pixels)
             return RawOutput(*(tensor.cpu().numpy() for tensor in (logits, *detections)))
         prediction = segmenter(pixels)
-        things = {s.id: s.label for s in prediction.segments if s.is_thing}
-        return Heatmap(prediction.instance_map, things), SemanticHeatmap(prediction)
+        return heatmaps_of(prediction)
 
     def save(self, path: str | Path) -> bool:
         """Save the network. The reason of a failure is logged.
@@ -340,7 +307,7 @@ class EfficientPsLearner:
 
         Args:
             path: Folder for the file.
-            mode: "model".
+            mode: "model"; OpenDR's other modes are not supported.
             trained_on: cityscapes or kitti.
 
         Returns:
@@ -385,7 +352,7 @@ class EfficientPsLearner:
         if save_figure and figure_filename is None:
             raise ValueError("save_figure is True, but there is no figure_filename.")
         draw = detailed_view if detailed else overlay
-        rgb = draw(image.convert("channels_last"), _prediction_of(*prediction))
+        rgb = draw(image.convert("channels_last"), prediction_of(*prediction))
         scale = min(1.0, *(s * _PIXELS_PER_INCH / side for s, side in zip(figure_size, rgb.shape[1::-1], strict=True)))
         figure = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
         if save_figure:
@@ -432,15 +399,3 @@ def _save_opendr_directory(network: EfficientPS, directory: Path) -> None:
         "optimizer_info": {},
     }
     write_json(directory / f"{name}.json", description)
-
-
-def _prediction_of(instances: Heatmap, semantic: Heatmap) -> PanopticPrediction:
-    """Rebuild the prediction that two Heatmaps show."""
-    classes: ClassTable = getattr(semantic, "classes", CITYSCAPES)
-    instance_map, semantic_map = instances.numpy().astype(np.int32), semantic.numpy()
-    stuff = int(instance_map.max(initial=0)) + 1
-    stuff_map = np.where(semantic_map == VOID, 0, stuff + semantic_map.astype(np.int32))
-    segment_map = np.where(instance_map > 0, instance_map, stuff_map)
-    ids, first = np.unique(segment_map, return_index=True)
-    class_ids = {int(i): int(semantic_map.flat[place]) for i, place in zip(ids, first, strict=True) if i > 0}
-    return PanopticAnnotation.from_map(segment_map, class_ids, classes)

@@ -53,7 +53,7 @@ LAYERS = {
     "datasets": Layer("formats datasets synthetic", ROS),
     "evaluation": Layer("evaluation", ROS),
     "training": Layer("training", ROS),
-    "learner": Layer("learner opendr_arguments", ROS),
+    "learner": Layer("learner opendr_arguments opendr_results", ROS),
     "compat": Layer("opendr_compat", ROS),
     "bags": Layer("bags", rf"{OPENMMLAB}|{ROS}", "datasets evaluation training learner compat"),
     "ros": Layer("msg ros", OPENMMLAB, "datasets evaluation training learner compat bags"),

@@ -14,14 +14,15 @@ import pytest
 from support.random_weights import seed_weights_
 
 from opendr_panoptic_ros.annotation import PanopticAnnotation
-from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
 from opendr_panoptic_ros.config import Config, DataConfig, ModelConfig, ScheduleConfig, TestConfig
 from opendr_panoptic_ros.data import Heatmap, Image
 from opendr_panoptic_ros.errors import ConfigError, DatasetError, PanopticError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
-from opendr_panoptic_ros.learner import EfficientPsLearner, RawOutput
+from opendr_panoptic_ros.learner import EfficientPsLearner
 from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.opendr_results import RawOutput
 
 SMALL = Config(
     name="small",
@@ -49,12 +50,14 @@ def scene(seed: int, classes: ClassTable = CITYSCAPES) -> tuple[Image, PanopticA
 
 
 @pytest.fixture
-def learner():
+def learner(tmp_path_factory):
     """A learner whose network yields detections."""
     learner = EfficientPsLearner(SMALL, device="cpu", num_workers=0, seed=1)
     network = EfficientPS.from_config(SMALL)
     seed_weights_(network, 7)
-    learner._hold(network.eval())
+    path = tmp_path_factory.mktemp("seeded") / "seeded.pth"
+    save_checkpoint(network, path)
+    assert learner.load(path)
     return learner
 
 
@@ -227,8 +230,10 @@ def test_a_given_configuration_outlives_the_loading(learner, tmp_path):
     own, plain = EfficientPsLearner(strict, device="cpu"), EfficientPsLearner(device="cpu")
     for each in (own, plain):
         assert each.load(tmp_path / "small.pth")
-    assert own.config.test == own._ready().config.test == strict.test
-    assert plain.config.test == plain._ready().config.test == SMALL.test
+    assert own.model is not None
+    assert plain.model is not None
+    assert own.config.test == own.model.config.test == strict.test
+    assert plain.config.test == plain.model.config.test == SMALL.test
     assert own.config.model == plain.config.model == SMALL.model
 
 

@@ -16,7 +16,7 @@ from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
 from opendr_panoptic_ros.bags.results import TYPE_NAMES, BagFrame, read_frame, serialized, serialized_label_info
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
 from opendr_panoptic_ros.bags.writer import LATCHED, BagWriter
-from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError
+from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, reason
 from opendr_panoptic_ros.outputs import LABEL_INFO, need_confidence
 from opendr_panoptic_ros.pipeline import Frame, FramePipeline
 from opendr_panoptic_ros.prediction import PanopticPrediction
@@ -188,10 +188,7 @@ class Labeller:
             return None
 
     def _note_problem(self, message: Message, error: Exception | None) -> None:
-        known = isinstance(error, PanopticError)
-        self._problems.append(
-            f"{message.topic} at {message.time_ns} ns: {'' if known else f'{type(error).__name__}: '}{error}"
-        )
+        self._problems.append(f"{message.topic} at {message.time_ns} ns: {reason(error)}")
 
     def _label_info(self, frame: BagFrame) -> memoryview:
         return serialized_label_info(

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption, user_errors
-from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.errors import PanopticError, reason
 
 if TYPE_CHECKING:
     from opendr_panoptic_ros.bags.labeller import LabelReport
@@ -165,9 +165,7 @@ def _print_report(report: LabelReport, bag_start_ns: int) -> None:
         lines.append(f"{len(report.damage)} such places")
     unread = "\n".join(lines)
     if report.error is not None:
-        known = isinstance(report.error, PanopticError)
-        reason = f"{'' if known else f'{type(report.error).__name__}: '}{report.error}\n{go_on}"
-        raise PanopticError(f"{reason}\n{unread}".rstrip()) from report.error
+        raise PanopticError(f"{reason(report.error)}\n{go_on}\n{unread}".rstrip()) from report.error
     if go_on:
         typer.echo(f"Stopped. {go_on}")
         typer.echo(unread, err=True, nl=bool(unread))

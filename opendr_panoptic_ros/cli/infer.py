@@ -15,12 +15,11 @@ from rich.console import Console
 
 from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import user_errors
-from opendr_panoptic_ros.errors import DatasetError, PanopticError
+from opendr_panoptic_ros.errors import DatasetError, PanopticError, reason
 from opendr_panoptic_ros.formats.result_format import ResultFormat
 
 if TYPE_CHECKING:
     from opendr_panoptic_ros.formats.results import NamedImage
-    from opendr_panoptic_ros.pipeline import FrameResult
 
 _DEFAULT_RATE_HZ = 10.0  # of videos that do not give theirs, and of a sequence of images
 
@@ -95,7 +94,7 @@ def infer(
                 frame = Frame(image.pixels, camera=image.video, time_s=image.time_s)
                 (result,) = pipeline.process([frame], keep_classes=keep_classes)
                 if result.prediction is None:
-                    problems.append(f"{image.image_id}: {_reason(result)}")
+                    problems.append(f"{image.image_id}: {reason(result.error)}")
                     continue
                 results.write(image, result.prediction)
                 count += 1
@@ -175,8 +174,3 @@ def _names(files: Sequence[Path]) -> dict[Path, str]:
         names[path] = next(name for name in candidates if name not in taken)
         taken.add(names[path])
     return names
-
-
-def _reason(result: FrameResult) -> str:
-    known = isinstance(result.error, PanopticError)
-    return f"{'' if known else f'{type(result.error).__name__}: '}{result.error}"
