@@ -42,6 +42,15 @@ class History:
         self._rows[kind].append({name: None if math.isnan(value) else value for name, value in row.items()})
         write_json(self._path, self._rows)
 
+    def has(self, kind: str, epoch: int) -> bool:
+        """Return whether the figures of an epoch are there.
+
+        Args:
+            kind: train or val.
+            epoch: Number of the epoch, from 1.
+        """
+        return any(row["epoch"] == epoch for row in self._rows[kind])
+
     @property
     def best_pq(self) -> float:
         """The highest panoptic quality, 0-1; -1 before the first validation with a figure."""

@@ -148,9 +148,9 @@ class TrainingRecord(Hook):
     def after_val_epoch(self, runner: TrainingRunner, metrics: dict[str, float]) -> None:
         """Record the figures, and save the network if it is the best so far."""
         is_best = metrics["pq"] > runner.history.best_pq
-        runner.history.add("val", {"epoch": runner.epoch, **metrics})
-        if is_best:
+        if is_best:  # before the figures: after a kill in between, resuming evaluates and saves again
             save_checkpoint(_network(runner), self._work_dir / "best.safetensors")
+        runner.history.add("val", {"epoch": runner.epoch, **metrics})
         self._warn_of_no_progress(runner)
 
     def _warn_of_no_progress(self, runner: TrainingRunner) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
+from torch import nn
 from typing_extensions import override
 
 from opendr_panoptic_ros.errors import PanopticError
@@ -32,6 +33,13 @@ class StoppableEpochs(EpochBasedTrainLoop):
     batches_done = 0
 
     @override
+    def run(self) -> nn.Module:
+        """Run the epochs; a resumed training first evaluates its last epoch if it was killed before it had done so."""
+        if self._lacks_evaluation():
+            self.runner.val_loop.run()
+        return super().run()
+
+    @override
     def run_epoch(self) -> None:
         """Run one epoch, or the rest of a resumed one."""
         self.runner.call_hook("before_train_epoch")
@@ -53,7 +61,24 @@ class StoppableEpochs(EpochBasedTrainLoop):
 
     def _is_to_stop(self) -> bool:
         """Whether any process is to stop: all processes then stop after the same step."""
-        wanted = torch.tensor(float(self.runner.should_stop()), device=next(self.runner.model.parameters()).device)
+        return self._any_process(self.runner.should_stop())
+
+    def _lacks_evaluation(self) -> bool:
+        """Whether the epoch of the checkpoint was to be evaluated, but its figures are missing."""
+        history, epoch = self.runner.history, self.epoch
+        is_due = epoch % self.val_interval == 0 or epoch == self.max_epochs
+        return self._any_process(
+            self.runner.rank == 0  # only this process writes the history
+            and self.runner.val_loop is not None
+            and self.batches_done == 0
+            and is_due
+            and history.has("train", epoch)
+            and not history.has("val", epoch)
+        )
+
+    def _any_process(self, condition: bool) -> bool:
+        """Whether the condition holds in any process; equal in all of them."""
+        holds = torch.tensor(float(condition), device=next(self.runner.model.parameters()).device)
         if dist.is_initialized():
-            dist.all_reduce(wanted)
-        return bool(wanted > 0)
+            dist.all_reduce(holds)
+        return bool(holds > 0)

@@ -52,6 +52,11 @@ class TrainingRunner(Protocol):
         """The StoppableEpochs."""
         ...
 
+    @property
+    def val_loop(self) -> Any:
+        """The ValidationLoop, or None without validation images."""
+        ...
+
     def should_stop(self) -> bool:
         """Whether the training is to stop after the current step."""
         ...

@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,70 @@ def test_resume_is_exact(with_schedule, toy_scenes, tmp_path, schedule):
         work_dir=tmp_path / "parts",
         resume_from=tmp_path / "parts" / "epoch_1.pth",
         seed=77,  # that of the checkpoint counts
+        device="cpu",
+        silent=True,
+    )
+    assert resumed == whole
+    for name in ("last", "best"):
+        assert same(*(weights_of(tmp_path / run / f"{name}.safetensors") for run in ("whole", "parts")))
+
+
+KILLED = """
+import os, signal, sys
+import torch
+import opendr_panoptic_ros.training.hooks as hooks
+from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.training.initialisation import initialise_weights_
+from opendr_panoptic_ros.training.runner import train
+from support.toy_scenes import ToyScenes, small_config
+
+place, work_dir = sys.argv[1:]
+torch.set_num_threads(1)
+evaluate, save_checkpoint = hooks.evaluate, hooks.save_checkpoint
+calls = []
+
+
+def kill_in_second_evaluation(*arguments, **options):
+    calls.append(1)
+    if len(calls) == 2 and place == "evaluation":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return evaluate(*arguments, **options)
+
+
+def kill_while_the_best_is_saved(network, path):
+    save_checkpoint(network, path)
+    if place == "saving":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+hooks.evaluate, hooks.save_checkpoint = kill_in_second_evaluation, kill_while_the_best_is_saved
+network = EfficientPS.from_config(small_config(epochs=2, ema_momentum=0.1))
+initialise_weights_(network, seed=0)
+scenes = ToyScenes(3)
+train(network, scenes, scenes[:1], work_dir=work_dir, seed=3, device="cpu", silent=True)
+"""
+
+
+@pytest.mark.parametrize("place", ["evaluation", "saving"])
+def test_a_kill_before_the_evaluation_has_ended_does_not_lose_it(with_schedule, toy_scenes, tmp_path, place):
+    """After the last epoch and within the training: resuming evaluates the epoch whose figures are missing."""
+    scenes, config = toy_scenes(3), with_schedule(epochs=2, ema_momentum=0.1)
+    whole = train(
+        new_network(config), scenes, scenes[:1], work_dir=tmp_path / "whole", seed=3, device="cpu", silent=True
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "test")))}
+    command = [sys.executable, "-c", KILLED, place, tmp_path / "parts"]
+    killed = subprocess.run(command, env=environment, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    epochs = 2 if place == "evaluation" else 1
+    left = json.loads((tmp_path / "parts" / "history.json").read_text())
+    assert (len(left["train"]), len(left["val"])) == (epochs, epochs - 1)
+    resumed = train(
+        new_network(config),
+        scenes,
+        scenes[:1],
+        work_dir=tmp_path / "parts",
+        resume_from=latest_training_checkpoint(tmp_path / "parts"),
         device="cpu",
         silent=True,
     )
