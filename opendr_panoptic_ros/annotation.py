@@ -243,7 +243,7 @@ def labelled_image(
     if (found.names, found.num_stuff) != (classes.names, classes.num_stuff):
         raise DatasetError(
             f"The dataset's classes are {', '.join(found.names)}; the network's are {', '.join(classes.names)}. "
-            "Give the configuration the dataset's classes."
+            "Both must be the same: give another dataset, or a network that has the dataset's classes."
         )
     if annotation.shape != pixels.shape[:2]:
         raise DatasetError(

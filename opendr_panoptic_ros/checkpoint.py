@@ -163,7 +163,9 @@ def _file_of_opendr_directory(directory: Path) -> Path:
         first = paths if isinstance(paths, str) else paths[0]
         path = directory / first
     except FileNotFoundError as error:
-        raise CheckpointError(f"{directory} has no {description.name}; expected an OpenDR model directory.") from error
+        trained = [path for name in ("best", "last") if (path := directory / f"{name}.safetensors").is_file()]
+        advice = f"Give {trained[0]}, which a training has written there" if trained else "Expected an OpenDR directory"
+        raise CheckpointError(f"{directory} has no {description.name}. {advice}.") from error
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{description} names no weights; expected JSON with 'model_paths'.") from error
     if not is_file(path):

@@ -469,6 +469,9 @@ def test_a_training_state_names_the_right_file(network: EfficientPS, tmp_path: P
     torch.save(content, tmp_path / "epoch_1.pth")
     with pytest.raises(CheckpointError, match=r"epoch_1\.pth.*--resume.*best\.safetensors"):
         load_checkpoint(tmp_path / "epoch_1.pth")
+    save_checkpoint(network, tmp_path / "last.safetensors")
+    with pytest.raises(CheckpointError, match=r"has no \S+\.json\. Give \S+/last\.safetensors, which a training has"):
+        load_checkpoint(tmp_path)
 
 
 def test_names_in_a_file_cannot_fill_the_terminal(network: EfficientPS, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import copy
 import datetime as dt
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -91,7 +92,7 @@ def train(
 
     Raises:
         TrainingStopped: `should_stop` returned True.
-        ConfigError: `work_dir` holds a training that is not resumed, or the device is unusable.
+        ConfigError: `work_dir` holds a training that is not resumed or cannot be written, or the device is unusable.
         CheckpointError: `resume_from` cannot be resumed.
         DatasetError: The images are unusable.
     """
@@ -114,6 +115,7 @@ def train(
     with removed_on_failure(work_dir) if is_first else nullcontext(), _errors_of_workers():
         try:
             if is_first:
+                _make_folder(work_dir)
                 write_run_record(work_dir, network.config, seed=seed)
             after_epoch = 0 if checkpoint is None else int(checkpoint["epoch"])
             history = History(work_dir / "history.json", after_epoch=after_epoch)
@@ -327,6 +329,16 @@ def _plain_model(model: nn.Module) -> TrainableEfficientPS:
     """Return the model without the wrapper that averages gradients."""
     plain = model.module if isinstance(model, MMDistributedDataParallel) else model
     return cast(TrainableEfficientPS, plain)
+
+
+def _make_folder(work_dir: Path) -> None:
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=work_dir).close()
+    except OSError as error:
+        raise ConfigError(
+            f"The training cannot write to the folder {work_dir}: {error.strerror}. Choose another one."
+        ) from error
 
 
 def _training_device(device: str | torch.device, schedule: ScheduleConfig) -> torch.device:

@@ -376,6 +376,14 @@ def test_a_start_that_fails_is_told_at_once_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_is_named(with_schedule, toy_scenes, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
+        with pytest.raises(ConfigError, match=f"cannot write to the folder {folder}: .*[.] Choose another one"):
+            train(new_network(with_schedule()), toy_scenes(2), work_dir=folder, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_other_classes_of_the_validation_are_told_before_the_first_step(with_schedule, toy_scenes, tmp_path):
     image, annotation = toy_scenes(1)[0]
     other = dataclasses.replace(annotation.classes, names=("street", *annotation.classes.names[1:]))
