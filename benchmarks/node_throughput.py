@@ -143,7 +143,7 @@ def measure(arguments: argparse.Namespace, domain_id: int) -> dict[str, Any]:
         "sent": arguments.frames,
         **counts,
         "received_percent": 100 * counts["received"] / arguments.frames,
-        "answers_per_s": counts["answered"] / (arguments.frames / arguments.rate_hz),
+        "results_per_s": counts["answered"] / (arguments.frames / arguments.rate_hz),
         **{key: float(values[key]) for key in TIMES},
         "node_cpu_percent": cpu_percent,
         "node_peak_rss_mb": peak_rss_mb,

@@ -50,14 +50,14 @@ class Recorder:
 
     Attributes:
         stamps_ns: Stamps of the recorded messages by topic, in the order of their arrival.
-        answer_times_ns: Time of arrival of each segmentation message.
+        result_times_ns: Time of arrival of each segmentation message.
         diagnostics: Values of the latest diagnostics by name of the status; the panoptic node has one status of its
             own, and one for each camera.
     """
 
     def __init__(self, node: Node, bag: Path, *, image_topic: str, outputs: str) -> None:
         self.stamps_ns: dict[str, list[int]] = {}
-        self.answer_times_ns: list[int] = []
+        self.result_times_ns: list[int] = []
         self.diagnostics: dict[str, dict[str, str]] = {}
         self._node = node
         self._image_topic = image_topic
@@ -79,7 +79,7 @@ class Recorder:
         return len(self.stamps_ns.get(self._image_topic, ()))
 
     @property
-    def answers(self) -> int:
+    def results(self) -> int:
         """Number of frames of which every output was recorded."""
         return min(len(self.stamps_ns[topic]) for topic in self._outputs)
 
@@ -89,8 +89,8 @@ class Recorder:
         return self.stamps_ns[self._image_topic]
 
     @property
-    def answer_stamps_ns(self) -> list[int]:
-        """Stamps of the recorded segmentation messages, parallel to `answer_times_ns`."""
+    def result_stamps_ns(self) -> list[int]:
+        """Stamps of the recorded segmentation messages, parallel to `result_times_ns`."""
         return self.stamps_ns[self._segmentation_topic]
 
     @property
@@ -138,7 +138,7 @@ class Recorder:
             seconds, nanoseconds = _STAMP.unpack_from(data)
             stamps_ns.append(seconds * 10**9 + nanoseconds)
             if topic == self._segmentation_topic:
-                self.answer_times_ns.append(now_ns)
+                self.result_times_ns.append(now_ns)
             elif topic == _DIAGNOSTICS:
                 self._read_diagnostics(data)
 

@@ -39,9 +39,9 @@ class DemoResult:
         answered: Number of those with a result.
         dropped: Number of those that were replaced by a newer frame.
         failed: Number of those that ended in an error.
-        answer_stamps_ns: Stamp of the frame of each segmentation message.
-        answer_times_ns: Time of arrival of each segmentation message.
-        first_answer_s: Time from the start of the demo to the first segmentation message.
+        result_stamps_ns: Stamp of the frame of each segmentation message.
+        result_times_ns: Time of arrival of each segmentation message.
+        first_result_s: Time from the start of the demo to the first segmentation message.
         image_size_px: Width and height of the first frame.
         checkpoint: The weights.
         device: The device of the network.
@@ -53,9 +53,9 @@ class DemoResult:
     answered: int
     dropped: int
     failed: int
-    answer_stamps_ns: tuple[int, ...]
-    answer_times_ns: tuple[int, ...]
-    first_answer_s: float
+    result_stamps_ns: tuple[int, ...]
+    result_times_ns: tuple[int, ...]
+    first_result_s: float
     image_size_px: tuple[int, int]
     checkpoint: str
     device: str
@@ -64,13 +64,13 @@ class DemoResult:
     @property
     def latencies_ms(self) -> NDArray[np.float64]:
         """Time from the stamp of each answered frame to the arrival of its segmentation message."""
-        return np.subtract(self.answer_times_ns, self.answer_stamps_ns) / 1e6
+        return np.subtract(self.result_times_ns, self.result_stamps_ns) / 1e6
 
     @property
-    def answers_per_s(self) -> float:
+    def results_per_s(self) -> float:
         """Rate of the results; 1 if there was one only."""
-        duration_s = (self.answer_times_ns[-1] - self.answer_times_ns[0]) / 1e9
-        return (len(self.answer_times_ns) - 1) / duration_s if duration_s > 0 else 1.0
+        duration_s = (self.result_times_ns[-1] - self.result_times_ns[0]) / 1e9
+        return (len(self.result_times_ns) - 1) / duration_s if duration_s > 0 else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as they are written to result.json. Qualities are fractions, 0 to 1."""
@@ -81,9 +81,9 @@ class DemoResult:
             "answered": self.answered,
             "dropped": self.dropped,
             "failed": self.failed,
-            "first_answer_s": self.first_answer_s,
+            "first_result_s": self.first_result_s,
             "latency_ms": {"p50": p50_ms, "p95": p95_ms},
-            "answers_per_s": self.answers_per_s,
+            "results_per_s": self.results_per_s,
             "image_size_px": list(self.image_size_px),
             "checkpoint": self.checkpoint,
             "device": self.device,
@@ -123,9 +123,9 @@ def result_rows(result: DemoResult) -> list[list[tuple[str, str]]]:
             ("failed", f"{result.failed}"),
         ],
         [
-            ("start to first panoptic message", f"{result.first_answer_s:.1f} s"),
+            ("start to first panoptic message", f"{result.first_result_s:.1f} s"),
             ("latency p50 / p95, frame to message", f"{p50_ms:.0f} / {p95_ms:.0f} ms"),
-            ("answers per second", f"{result.answers_per_s:.1f}"),
+            ("results per second", f"{result.results_per_s:.1f}"),
         ],
         [
             ("image size", f"{width_px} × {height_px} px"),

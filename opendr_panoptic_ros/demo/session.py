@@ -101,9 +101,9 @@ def run_demo(options: DemoOptions, out: Path, console: Console) -> tuple[DemoRes
             answered=counts.answered,
             dropped=counts.dropped,
             failed=counts.failed,
-            answer_stamps_ns=tuple(recording.recorder.answer_stamps_ns),
-            answer_times_ns=tuple(recording.recorder.answer_times_ns),
-            first_answer_s=(recording.recorder.answer_times_ns[0] - started_ns) / 1e9,
+            result_stamps_ns=tuple(recording.recorder.result_stamps_ns),
+            result_times_ns=tuple(recording.recorder.result_times_ns),
+            first_result_s=(recording.recorder.result_times_ns[0] - started_ns) / 1e9,
             image_size_px=source.size_px,
             checkpoint=options.checkpoint,
             device=recording.recorder.device,
@@ -269,8 +269,8 @@ class _Session:
         """Wait until the camera has published its last frame."""
         while self._children.is_running("camera"):
             self._spin()
-            frames, answers = self._recorder.frames, self._recorder.answers
-            display.step(frames, f"{frames} frames published, {answers} answered")
+            frames, results = self._recorder.frames, self._recorder.results
+            display.step(frames, f"{frames} frames published, {results} answered")
 
     def wait_until_idle(self) -> None:
         """Wait until the diagnostics are final.
@@ -290,7 +290,7 @@ class _Session:
                 previous, limit = counts, time.monotonic() + _SILENCE_LIMIT_S
             elif (
                 counts.received == counts.answered + counts.dropped + counts.failed
-                and recorder.answers >= counts.answered
+                and recorder.results >= counts.answered
             ):
                 return
 

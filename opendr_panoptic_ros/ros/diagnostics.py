@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WINDOW_S = 10.0
 """Length of the window over which rates and the share of dropped frames are computed."""
 _FEW_FRAMES = 5
-_MANY = 0.05  # share of the last answers that makes a warning
+_MANY = 0.05  # share of the last results that makes a warning
 
 
 class _Sample(NamedTuple):
@@ -204,7 +204,7 @@ def _timing_warnings(timings: Sequence[Timing], warn_latency_ms: float) -> list[
     late_share = np.mean(latencies_ms > warn_latency_ms) if len(latencies_ms) else 0.0
     if warn_latency_ms and late_share > _MANY:
         warnings.append(
-            f"{late_share:.0%} of the last answers were published more than {warn_latency_ms:.0f} ms after the stamp "
+            f"{late_share:.0%} of the last results were published more than {warn_latency_ms:.0f} ms after the stamp "
             "of their frame"
         )
     if len(latencies_ms) and np.median(latencies_ms) < 0:

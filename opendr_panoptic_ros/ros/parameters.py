@@ -47,11 +47,13 @@ def _parameter(
     """
     if limits is not None:
         low, high = limits
-        expected = expected or (f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more, finite")
+        expected = expected or (f"{low:.10g} to {high:.10g}" if math.isfinite(high) else f"{low:.10g} or more, finite")
 
         def accepts(value: Any) -> bool:
             return low <= value <= high and math.isfinite(value)
 
+    if isinstance(default, bool):
+        expected = "true or false"
     metadata = {
         "description": description,
         "expected": expected,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Table = TypeVar("Table")
 """A dataclass of parameters.py."""
 
-_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
+_TYPE_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
 
 
 def declare_parameters(node: Node, table: type[Any]) -> None:

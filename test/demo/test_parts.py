@@ -66,17 +66,17 @@ def test_a_source_that_cannot_be_read_is_refused(tmp_path):
 
 
 @pytest.mark.ros
-def test_answers_equal_to_the_drives_truth_have_the_quality_one(tmp_path):
+def test_results_equal_to_the_drives_truth_have_the_quality_one(tmp_path):
     pytest.importorskip("rclpy")
-    quality = quality_of_answers(tmp_path, lambda truth: truth)
+    quality = quality_of_results(tmp_path, lambda truth: truth)
     assert (quality.all.pq, quality.things.pq, quality.stuff.pq) == (1, 1, 1)
     assert quality.per_class["car"].tp >= 1
 
 
 @pytest.mark.ros
-def test_answers_about_another_frame_are_worse(tmp_path):
+def test_results_about_another_frame_are_worse(tmp_path):
     pytest.importorskip("rclpy")
-    mirrored = quality_of_answers(
+    mirrored = quality_of_results(
         tmp_path, lambda truth: truth.with_map(np.ascontiguousarray(truth.segment_map[:, ::-1]))
     )
     assert mirrored.all.pq < 0.7
@@ -85,11 +85,11 @@ def test_answers_about_another_frame_are_worse(tmp_path):
 @pytest.mark.ros
 def test_a_network_of_other_classes_has_no_quality_on_the_drive(tmp_path):
     pytest.importorskip("rclpy")
-    assert quality_of_answers(tmp_path, lambda truth: truth, label="tree") is None
+    assert quality_of_results(tmp_path, lambda truth: truth, label="tree") is None
 
 
-def quality_of_answers(tmp_path, answer, label=None):
-    """The quality of a bag with answers to the frames 1 and 3 of the drive, made from their truth."""
+def quality_of_results(tmp_path, answer, label=None):
+    """The quality of a bag with results of the frames 1 and 3 of the drive, made from their truth."""
     from opendr_panoptic_ros.demo.quality import drive_quality
 
     drive, stamps_ns = synthetic_drive(4), [10**9 * second for second in range(4)]
@@ -113,8 +113,8 @@ def test_the_page_has_everything_in_it(tmp_path):
 
     (tmp_path / "overlay.webm").write_bytes(b"a video")
     result = DemoResult(
-        published=5, received=4, answered=2, dropped=2, failed=0, answer_stamps_ns=(0, 10**9),
-        answer_times_ns=(2 * 10**8, 12 * 10**8), first_answer_s=3.25, image_size_px=(8, 6), checkpoint="<mine>.pth",
+        published=5, received=4, answered=2, dropped=2, failed=0, result_stamps_ns=(0, 10**9),
+        result_times_ns=(2 * 10**8, 12 * 10**8), first_result_s=3.25, image_size_px=(8, 6), checkpoint="<mine>.pth",
         device="cpu", quality=None,
     )  # fmt: skip
     red = np.full((6, 8, 3), (255, 0, 0), np.uint8)

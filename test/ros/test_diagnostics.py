@@ -144,7 +144,7 @@ def test_latency(bench, tiny_checkpoint, picture, camera_status):
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
     assert (
         camera_status().message
-        == "100% of the last answers were published more than 1000 ms after the stamp of their frame"
+        == "100% of the last results were published more than 1000 ms after the stamp of their frame"
     )
     assert 5000 <= float(values_of(camera_status())["pipeline_latency_ms_p95"]) < 60000
     node.set_parameters([Parameter("warn_latency_ms", value=100000)])
@@ -163,7 +163,7 @@ def test_one_late_answer_in_20_is_no_warning(bench, tiny_checkpoint, camera_stat
     assert values_of(camera_status())["pipeline_latency_ms_p95"] == "100.0"
     mailbox.count_answered(Timing(1.0, 1900.0))
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
-    assert camera_status().message.startswith("10% of the last answers")
+    assert camera_status().message.startswith("10% of the last results")
 
 
 def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_status):

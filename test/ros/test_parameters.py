@@ -90,7 +90,7 @@ def test_inference_size(make, given, meant):
         ("jpeg_quality", "high", "an integer: 1 to 100"),
         ("jpeg_quality", 80.0, "an integer: 1 to 100"),
         ("visualization", 3, "a string: one of 'overlay', 'detailed'"),
-        ("track_ids", 1, "true or false: a value such as False"),
+        ("track_ids", 1, "a boolean: true or false"),
         ("image_rotation", 45, "0, 90, 180 or 270, or a list of them"),
         ("image_rotation", [0, 45], "0, 90, 180 or 270"),
         ("image_rotation", True, "0, 90, 180 or 270"),
