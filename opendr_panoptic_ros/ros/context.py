@@ -19,6 +19,8 @@ from opendr_panoptic_ros.errors import PanopticError
 _MAX_DOMAIN_ID = 232
 """Larger ones would need UDP ports above 65535 (RTPS 2.5, section 9.6.2.4)."""
 
+_LOG_FOLDER = "ROS needs a folder for its logs that it can write to: set HOME, or ROS_LOG_DIR"
+
 
 def init(args: Sequence[str] | None = None, *, context: Context | None = None) -> None:
     """Initialize ROS without its signal handlers, which would close the context in the middle of the work.
@@ -37,6 +39,8 @@ def init(args: Sequence[str] | None = None, *, context: Context | None = None) -
             f"ROS_DOMAIN_ID is {domain_id[:40]!r}; expected a whole number from 0 to {_MAX_DOMAIN_ID}. "
             "Set it to one, or unset it."
         )
+    if not any(os.environ.get(name) for name in ("ROS_LOG_DIR", "ROS_HOME", "HOME")):  # rcl would print 12 lines
+        raise PanopticError(f"ROS cannot start: failed to initialize logging: HOME is not set. {_LOG_FOLDER}.")
     try:
         rclpy.init(
             args=None if args is None else list(args), context=context, signal_handler_options=SignalHandlerOptions.NO
@@ -44,7 +48,7 @@ def init(args: Sequence[str] | None = None, *, context: Context | None = None) -
     except RuntimeError as error:  # RCLError is one
         reason = str(error).partition(", at /")[0]
         if "logging" in reason:
-            reason += ". ROS needs a folder for its logs that it can write to: set HOME, or ROS_LOG_DIR"
+            reason += f". {_LOG_FOLDER}"
         raise PanopticError(f"ROS cannot start: {reason}.") from error
 
 
