@@ -37,8 +37,8 @@ def bag(
     outputs: Annotated[
         list[str] | None,
         typer.Option(
-            help="Write exactly these results: names of topics below panoptic/, separated by commas. May be repeated. "
-            "[default: all but mask, confidence and packed]"
+            help="Write exactly these results: names of topics below panoptic/, separated by commas. May be repeated.",
+            show_default="all but mask, confidence and packed",
         ),
     ] = None,
     colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,

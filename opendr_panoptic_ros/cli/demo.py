@@ -21,7 +21,8 @@ from opendr_panoptic_ros.errors import PanopticError
 
 def demo(
     video: Annotated[
-        Path | None, typer.Argument(help="Video file or folder of images. [default: a synthetic drive]")
+        Path | None,
+        typer.Argument(metavar="VIDEO", help="Video file or folder of images.", show_default="a synthetic drive"),
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Maximum number of frames to publish.")] = 100,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo_out"),

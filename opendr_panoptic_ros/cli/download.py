@@ -15,8 +15,11 @@ from opendr_panoptic_ros.cli.common import user_errors
 
 
 def download(
-    trained_on: Annotated[str, typer.Argument(help="cityscapes or kitti.")] = "cityscapes",
-    out: Annotated[Path | None, typer.Option(help="Folder of the file. Default: where the name is looked for.")] = None,
+    trained_on: Annotated[str, typer.Argument(metavar="NAME", help="cityscapes or kitti.")] = "cityscapes",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the file.", show_default="where the names of checkpoints are looked up"),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(help="Folder on a server.", envvar="OPENDR_PANOPTIC_WEIGHTS_URL"),

@@ -17,8 +17,12 @@ from opendr_panoptic_ros.errors import ConfigError
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="The network: a file, an OpenDR directory, or a name.")],
-    data: Annotated[Path | None, typer.Argument(help="Split of a prepared dataset, such as cityscapes/val.")] = None,
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="The network: a file, an OpenDR directory, or a name.")
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA", help="Split of a prepared dataset, such as cityscapes/val.")
+    ] = None,
     synthetic: Annotated[
         int, typer.Option(min=0, help="Number of synthetic street scenes to evaluate on instead of DATA.")
     ] = 0,

@@ -25,7 +25,7 @@ _DEFAULT_RATE_HZ = 10.0  # of videos that do not give theirs, and of a sequence 
 
 
 def infer(
-    inputs: Annotated[list[str], typer.Argument(help="Images, folders, globs ('*.png') or videos.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Images, folders, globs ('*.png') or videos.")],
     checkpoint: options.Checkpoint = "demo",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results"),
     formats: Annotated[
@@ -33,7 +33,8 @@ def infer(
         typer.Option(
             "--format",
             help="overlay: pictures and videos; labels: PNGs of train ids and of instances; json: the segments; "
-            "cityscapes: the benchmark's submission. May be repeated. [default: overlay]",
+            "cityscapes: the benchmark's submission. May be repeated.",
+            show_default="overlay",
         ),
     ] = None,
     track_ids: options.TrackIds = False,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from opendr_panoptic_ros.labels import ClassTable
     from opendr_panoptic_ros.postprocess import EgoMask
 
+_CONFIGURED = "the configuration's"
+
 Checkpoint = Annotated[
     str, typer.Option(help="Weights: a file, a folder of OpenDR, or the name of downloaded weights.")
 ]
@@ -29,26 +31,27 @@ Device = Annotated[str, typer.Option(help="Device of the network: auto, cpu, cud
 Backend = Annotated[str, typer.Option(help=f"Runtime of the network: {', '.join(('auto', *BACKENDS))}.")]
 Size = Annotated[
     int | None,
-    typer.Option(min=32, help="Longer side of the network's input in pixels. [default: the configuration's]"),
+    typer.Option(min=32, help="Longer side of the network's input in pixels.", show_default=_CONFIGURED),
 ]
 ScoreThreshold = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Minimum detection score. [default: the configuration's]")
+    float | None, typer.Option(min=0, max=1, help="Minimum detection score.", show_default=_CONFIGURED)
 ]
 OverlapThreshold = Annotated[
     float | None,
     typer.Option(
         min=0,
         max=1,
-        help="Largest share of an instance that others of higher score may cover. [default: the configuration's]",
+        help="Largest share of an instance that others of higher score may cover.",
+        show_default=_CONFIGURED,
     ),
 ]
 MinStuffArea = Annotated[
     int | None,
-    typer.Option(min=0, help="Smallest stuff region in pixels of the network's input. [default: the configuration's]"),
+    typer.Option(min=0, help="Smallest stuff region in pixels of the network's input.", show_default=_CONFIGURED),
 ]
 Classes = Annotated[
     list[str] | None,
-    typer.Option(help="Keep only these classes: names, separated by commas. May be repeated. [default: all]"),
+    typer.Option(help="Keep only these classes: names, separated by commas. May be repeated.", show_default="all"),
 ]
 EgoMaskFiles = Annotated[
     list[Path] | None,
@@ -61,7 +64,7 @@ EgoMaskFile = Annotated[
 _ROTATION_HELP = "Degrees clockwise that make the images upright: 0, 90, 180, 270. Results keep their orientation."
 ImageRotation = Annotated[int, typer.Option("--image-rotation", help=_ROTATION_HELP)]
 ImageRotations = Annotated[
-    list[int] | None, typer.Option("--image-rotation", help=f"{_ROTATION_HELP} May be repeated. [default: 0]")
+    list[int] | None, typer.Option("--image-rotation", help=f"{_ROTATION_HELP} May be repeated.", show_default="0")
 ]
 LabelMapFile = Annotated[
     str | None,

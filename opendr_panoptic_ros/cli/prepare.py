@@ -29,17 +29,17 @@ def prepare(
             help="The downloaded data: " + ", ".join(f"{name} ({row.title})" for name, row in DATASETS.items()) + ".",
         ),
     ],
-    source: Annotated[Path, typer.Argument(help="Folder with the unpacked download.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the prepared dataset, with train and val.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder with the unpacked download.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset, with train and val.")],
     train_truth: Annotated[
         bool, typer.Option("--train-truth", help="Also make panoptic_gt of train, to evaluate on it.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Images prepared at a time; by default one for each processor.")
+        int | None, typer.Option(min=1, help="Images prepared at a time.", show_default="one for each processor")
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(help="Split to prepare, train or val; may be repeated. By default both.", metavar="SPLIT"),
+        typer.Option(help="Split to prepare, train or val. May be repeated.", metavar="SPLIT", show_default="both"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier preparation in OUT.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Link images instead of copying them.")] = False,

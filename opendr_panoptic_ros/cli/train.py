@@ -26,7 +26,7 @@ from opendr_panoptic_ros.errors import ConfigError
 
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="Prepared dataset (with train and val), or one split of it.")
+        Path | None, typer.Argument(metavar="DATA", help="Prepared dataset (with train and val), or one split of it.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, networks and curves.")] = Path("training"),
     val: Annotated[Path | None, typer.Option(help="Split to validate on instead of DATA/val.")] = None,

@@ -356,7 +356,7 @@ def test_prepare_one_split_and_messages_name_the_options(run, tmp_path):
     assert (code, out.splitlines()) == (0, ["val: 2 images in prepared/val"])
     code, _, err = run("prepare", "kitti", "raw", "prepared")
     assert code == 1
-    assert "Repeat with --resume to go on with an earlier preparation, or choose another OUT." in err
+    assert "Repeat with --resume to continue an earlier preparation, or choose another OUT." in err
     code, _, err = run("prepare", "kitti", "raw", "other", "--split", "test")
     assert code == 1
     assert "--split is 'test'; expected train or val, or both." in err

@@ -9,9 +9,11 @@ import re
 from typing import get_args
 
 import pytest
+import typer
 
 from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.cli import options
+from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.errors import ConfigError
 
 
@@ -20,6 +22,14 @@ def test_the_help_lists_the_back_ends() -> None:
     names = re.search(r": (.*)\.", option.help)
     assert names is not None
     assert names[1].split(", ") == ["auto", *BACKENDS]
+
+
+def test_no_help_has_square_brackets() -> None:
+    """Rich would take them for markup and leave their content out; defaults in words are `show_default`."""
+    commands = vars(typer.main.get_command(app))["commands"]
+    helps = [vars(parameter).get("help") or "" for command in commands.values() for parameter in command.params]
+    assert len(helps) > len(commands)
+    assert [text for text in helps if "[" in text] == []
 
 
 def test_class_names() -> None:
