@@ -25,6 +25,7 @@ from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.pipeline import FramePipeline
 from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego_mask
 from opendr_panoptic_ros.ros import camera as camera_module
+from opendr_panoptic_ros.ros.allowed_paths import AllowedPaths
 from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, node_status
 from opendr_panoptic_ros.ros.errors import shorten
@@ -70,8 +71,11 @@ class PanopticNode(ManagedNode[NodeParameters]):
         self._frame_waits = threading.Condition()
         self._worker: Worker | None = None
         self._polling: Timer | None = None
+        self._allowed_paths: AllowedPaths | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
         declare_parameters(self, NodeParameters)
+        start_values = self.settings()
+        self._allowed_paths = AllowedPaths(start_values.allowed_paths, start_values)
         self._message_types = message_types()
         for topic, error in self._message_types.unavailable.items():
             self._warn_unavailable(topic, error)
@@ -210,11 +214,14 @@ class PanopticNode(ManagedNode[NodeParameters]):
             camera.update_subscriptions()
 
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
-        if self.pipeline is None:
-            reason = refusal(changed, NodeParameters, present=None)
-        else:
-            class_names = self.pipeline.classes.names
-            reason = refusal(changed, NodeParameters, present=self.settings(), class_names=class_names)
+        pipeline = self.pipeline
+        reason = refusal(
+            changed,
+            NodeParameters,
+            present=None if pipeline is None else self.settings(),
+            class_names=() if pipeline is None else pipeline.classes.names,
+            allowed_paths=self._allowed_paths,
+        )
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _publish_diagnostics(self) -> None:

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.backends import BACKENDS
-from opendr_panoptic_ros.config import Thresholds
+from opendr_panoptic_ros.config import PRESETS, Thresholds
 from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
+from opendr_panoptic_ros.label_map import LABEL_MAPS
 from opendr_panoptic_ros.rotation import ROTATIONS
 
 ReadAt = Literal["start", "configure", "frame"]
@@ -33,6 +34,7 @@ def _parameter(
     limits: tuple[float, float] | None = None,
     read_at: ReadAt = "configure",
     loose: bool = False,
+    path_names: tuple[str, ...] | None = None,
 ) -> Any:
     """Return one row of the table.
 
@@ -44,6 +46,7 @@ def _parameter(
         limits: The smallest and the largest legal value, instead of `accepts`.
         read_at: When the value is read.
         loose: Whether values of other types are passed to `accepts` as well.
+        path_names: Of a parameter with paths, the names that are accepted instead of a path; None for others.
     """
     if limits is not None:
         low, high = limits
@@ -61,6 +64,7 @@ def _parameter(
         "limits": limits,
         "read_at": read_at,
         "loose": loose,
+        "path_names": path_names,
     }
     return field(default=default, metadata=metadata)
 
@@ -107,12 +111,14 @@ class NodeParameters:
         "automatically.",
         expected="a path or a name",
         accepts=bool,
+        path_names=PRESETS,
     )
     config: str = _parameter(
         "",
         "Configuration: a YAML file, or one of the presets cityscapes, kitti and demo. If empty, the configuration "
         "stored in the checkpoint is used.",
         expected="a path, a name, or empty",
+        path_names=PRESETS,
     )
     device: str = _parameter(
         "auto",
@@ -167,6 +173,7 @@ class NodeParameters:
         "identity, cityscapes_ids and navigation. Other parameters then name its classes. If empty, the classes are "
         "those of the network.",
         expected="a path, a name, or empty",
+        path_names=LABEL_MAPS,
     )
     mask_classes: tuple[str, ...] = _parameter(
         ("",),
@@ -232,6 +239,17 @@ class NodeParameters:
         "no mask.",
         expected="a list of paths",
         accepts=are_strings,
+        loose=True,
+        path_names=(),
+    )
+    allowed_paths: tuple[str, ...] = _parameter(
+        ("",),
+        "Folders and files that checkpoint, config, label_map and ego_mask can be set to after the start, with "
+        "everything below them. Their values at the start, and names of presets, are always accepted. One empty path "
+        "allows no other paths.",
+        expected="a list of paths",
+        accepts=are_strings,
+        read_at="start",  # else every peer could allow any path
         loose=True,
     )
     visualization: str = _parameter(

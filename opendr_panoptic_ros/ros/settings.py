@@ -14,6 +14,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.postprocess import check_class_names
+from opendr_panoptic_ros.ros.allowed_paths import AllowedPaths
 from opendr_panoptic_ros.ros.parameters import OR_MORE, are_strings, as_integers
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def read_parameters(node: Node, table: type[Table]) -> Table:
 
 
 def refusal(
-    parameters: list[Parameter[Any]], table: type[Any], *, present: Any, class_names: Sequence[str] = ()
+    parameters: list[Parameter[Any]],
+    table: type[Any],
+    *,
+    present: Any,
+    class_names: Sequence[str] = (),
+    allowed_paths: AllowedPaths | None = None,
 ) -> str:
     """Check new values of parameters. Parameters that are not in the table are ignored.
 
@@ -79,6 +85,7 @@ def refusal(
         present: The present values if the node is configured, so that only those read for each frame can be changed;
             None if it is not.
         class_names: Names of the network's classes, if the node is configured.
+        allowed_paths: The paths that are accepted; None during the start, which may set any path.
 
     Returns:
         The reason why the values cannot be set, or an empty string.
@@ -94,6 +101,8 @@ def refusal(
             expected = row.metadata["expected"] or f"a value such as {row.default!r}"
             kind = "" if has_type else f"{_TYPE_NAMES[type(row.default)]}: "
             return f"{row.name} is {quoted(value)}; expected {kind}{expected}."
+        if allowed_paths is not None and (reason := allowed_paths.refusal(row.name, value)):
+            return reason
         if present is None:
             continue
         if row.metadata["read_at"] == "configure" and _typed(row, value) != getattr(present, row.name):

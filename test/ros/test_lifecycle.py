@@ -87,7 +87,7 @@ def test_deactivate_keeps_the_network_and_the_counts(bench, change, tiny_checkpo
 
 
 def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change, tiny_checkpoint):
-    node = spinning_node(bench, checkpoint="/no/such.pth")
+    node = spinning_node(bench, checkpoint="/no/such.pth", allowed_paths=[str(tiny_checkpoint)])
     diagnostics = bench.listen("/diagnostics", DiagnosticArray)
     assert not change(CONFIGURE)
     assert node.state == "unconfigured"

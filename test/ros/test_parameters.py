@@ -113,13 +113,13 @@ def test_everything_is_described(make):
     for row in fields(NodeParameters):
         descriptor = node.describe_parameter(row.name)
         assert descriptor.description
-        assert descriptor.read_only == (row.name in {"autostart", "max_image_pixels"})
+        assert descriptor.read_only == (row.name in {"allowed_paths", "autostart", "max_image_pixels"})
     assert "or -1" in node.describe_parameter("score_threshold").additional_constraints
 
 
 def test_setting_while_configured(make, tiny_checkpoint):
     """Parameters that are read for each frame can be set at any time, others only before configure."""
-    node = make(checkpoint="/no/such.pth")
+    node = make(checkpoint="/no/such.pth", allowed_paths=[str(tiny_checkpoint.parent)])
     [before] = node.set_parameters([Parameter("checkpoint", value=str(tiny_checkpoint))])
     assert before.successful
     assert node.start(), node.last_error
