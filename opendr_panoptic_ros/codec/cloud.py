@@ -177,7 +177,7 @@ def _points(message: CloudMessage | CloudFields) -> NDArray[np.uint8]:
     if step < 1 or row_step < width * step or len(data) < (height - 1) * row_step + width * step:
         raise PanopticError(
             f"The cloud holds {len(data)} bytes; {height} rows of {row_step} bytes with {width} points of {step} bytes "
-            "do not fit. The message was cut short, or its sizes are wrong."
+            "do not fit. The message is truncated, or its sizes are wrong."
         )
     rows = np.lib.stride_tricks.as_strided(data, (height, width * step), (row_step, 1), writeable=False)
     return rows.reshape(height * width, step)

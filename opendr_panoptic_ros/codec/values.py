@@ -44,7 +44,7 @@ def decode_values(message: ImageMessage | ImageFields, *encodings: str) -> NDArr
     if step < row_bytes or len(data) < step * height:
         raise ImageEncodingError(
             f"data holds {len(data)} bytes in rows of step {step}; {height} rows of {width} pixels {message.encoding} "
-            f"take at least {row_bytes} bytes each. The message was cut short, or its size or step is wrong."
+            f"take at least {row_bytes} bytes each. The message is truncated, or its size or step is wrong."
         )
     rows = data[: step * height].reshape(height, step)[:, :row_bytes]
     rows.flags.writeable = False

@@ -100,7 +100,7 @@ def test_values_of_an_image(encoding, order, padding) -> None:
     assert decode_values(message, "8UC1", encoding).tolist() == pixels.tolist()
     with pytest.raises(ImageEncodingError, match="expected mono16"):
         decode_values(message, "mono16")
-    with pytest.raises(ImageEncodingError, match="cut short"):
+    with pytest.raises(ImageEncodingError, match="is truncated"):
         decode_values(dataclasses.replace(message, height=3), encoding)
     with pytest.raises(ImageEncodingError, match="0x2"):
         decode_values(dataclasses.replace(message, width=0), encoding)

@@ -173,5 +173,5 @@ class TestWrongPredictions:
             dataset.evaluate(predictions / "results", predictions)
 
     def test_no_json(self, dataset, tmp_path):
-        with pytest.raises(DatasetError, match="no JSON file"):
+        with pytest.raises(DatasetError, match="neither a JSON file"):
             dataset.evaluate(tmp_path, tmp_path / "nothing")

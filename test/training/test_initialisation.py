@@ -177,5 +177,5 @@ def test_what_is_no_start(network, b0, tmp_path):
     with pytest.raises(CheckpointError, match="does not hold weights of EfficientPS"):
         start_from_(network, tmp_path / "other.pth")
     torch.save({"conv_stem.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "wide.pth")
-    with pytest.raises(CheckpointError, match=r"Nothing in .*wide.pth fits"):
+    with pytest.raises(CheckpointError, match=r"No tensor in .*wide.pth fits"):
         start_from_(network, tmp_path / "wide.pth")
