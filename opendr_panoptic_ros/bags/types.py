@@ -38,6 +38,11 @@ DEFINITIONS = {
         "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id\n"
     ),
     "vision_msgs/msg/Detection2DArray": ("std_msgs/Header header\nDetection2D[] detections\n"),
+    "vision_msgs/msg/BoundingBox3D": ("geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n"),
+    "vision_msgs/msg/Detection3D": (
+        "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox3D bbox\nstring id\n"
+    ),
+    "vision_msgs/msg/Detection3DArray": ("std_msgs/Header header\nDetection3D[] detections\n"),
     "foxglove_msgs/msg/Color": ("float64 r\nfloat64 g\nfloat64 b\nfloat64 a\n"),
     "foxglove_msgs/msg/Point2": ("float64 x\nfloat64 y\n"),
     "foxglove_msgs/msg/KeyValuePair": ("string key\nstring value\n"),

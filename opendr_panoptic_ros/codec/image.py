@@ -105,7 +105,8 @@ def encode(pixels: NDArray[Any], encoding: str) -> ImageFields:
 
     Args:
         pixels: The pixels, of the shape and dtype that `encoding` names.
-        encoding: "rgb8" `(H, W, 3)` uint8, "mono8" `(H, W)` uint8, "mono16" `(H, W)` uint16 or "32SC1" `(H, W)` int32.
+        encoding: "rgb8" `(H, W, 3)` uint8, "mono8" `(H, W)` uint8, "mono16" `(H, W)` uint16, "32SC1" `(H, W)` int32 or
+            "32FC1" `(H, W)` float32.
 
     Returns:
         The fields. Their data are a view of `pixels` where these are contiguous, else a copy.
@@ -264,6 +265,7 @@ _ENCODABLE: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "mono8": (np.dtype(np.uint8), ()),
     "mono16": (np.dtype(np.uint16), ()),
     "32SC1": (np.dtype(np.int32), ()),
+    "32FC1": (np.dtype(np.float32), ()),
 }
 
 

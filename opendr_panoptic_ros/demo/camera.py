@@ -9,6 +9,8 @@ Parameters, read at the start:
     video: Video file or folder of images; empty: the synthetic drive.
     frames: Maximum number of frames; 0: the whole video, or 200 frames of the drive.
     rate_hz: Frames per second; 0: the rate of the video, or 10 for images and the drive.
+    depth: Whether to publish the depth of the synthetic drive as well, on depth/image_rect and depth/camera_info. The
+        depth has the distortion of the image.
     loop: Whether to start again after the last frame.
     subscribers: Number of subscribers to wait for before the first frame.
 
@@ -35,17 +37,18 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from opendr_panoptic_ros.demo.source import open_source
 from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.points import CameraModel
 from opendr_panoptic_ros.ros import context
 from opendr_panoptic_ros.ros.messages import image_message
 from opendr_panoptic_ros.ros.signals import StopSignals
 
-Frames: TypeAlias = Queue[NDArray[np.uint8] | Exception | None]
-"""Frames to publish; then None at the end, or the exception that ended the reading."""
+Frames: TypeAlias = Queue[tuple[NDArray[np.uint8], NDArray[np.float32] | None] | Exception | None]
+"""Frames to publish with their depth, if any; then None at the end, or the exception that ended the reading."""
 
 _READ_AHEAD = 100
 _DRIVE_FRAMES = 200
@@ -66,11 +69,15 @@ class DemoCamera(Node):
         rate_hz = float(self._parameter("rate_hz", 0.0, "Frames per second; 0: the rate of the video."))
         self._loop = bool(self._parameter("loop", False, "Whether to start again after the last frame."))
         self._subscribers = int(self._parameter("subscribers", 0, "Number of subscribers to wait for."))
+        depth = bool(self._parameter("depth", False, "Whether to publish the depth of the synthetic drive too."))
         self.published = 0
         self.is_done = False
         self._video = Path(video).expanduser() if video else None
         self._max_frames = frames or (sys.maxsize if self._video else _DRIVE_FRAMES)
         source = open_source(self._video, self._max_frames)
+        self._drive = source.drive if depth else None
+        self._depth_publisher = self.create_publisher(Image, "depth/image_rect", 10) if self._drive else None
+        self._info_publisher = self.create_publisher(CameraInfo, "depth/camera_info", 10) if self._drive else None
         self._publisher = self.create_publisher(Image, "image_raw", QoSProfile(depth=10))
         # Reading ahead lets the synthetic drive be rendered while the panoptic node starts.
         self._frames: Frames = Queue(maxsize=_READ_AHEAD)
@@ -105,23 +112,50 @@ class DemoCamera(Node):
             self.is_done = True
             return
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id="camera")
-        self._publisher.publish(image_message(frame, "rgb8", header))
+        image, depth_m = frame
+        if depth_m is not None and self._drive and self._depth_publisher and self._info_publisher:
+            self._info_publisher.publish(_info_message(self._drive.camera, header))
+            self._depth_publisher.publish(image_message(depth_m, "32FC1", header))
+        self._publisher.publish(image_message(image, "rgb8", header))
         self.published += 1
 
     def _read(self, frames: Iterator[NDArray[np.uint8]]) -> None:
         """Put the frames into the queue, in a thread of its own."""
         try:
             while True:
-                for frame in frames:
+                for image, depth_m in self._with_depth(frames):
                     if self._stopped.is_set():
                         return
-                    self._frames.put(frame)
+                    self._frames.put((image, depth_m))
                 if not self._loop:
                     break
                 frames = open_source(self._video, self._max_frames).frames
             self._frames.put(None)
         except Exception as error:  # noqa: BLE001 - raised again in the thread that publishes
             self._frames.put(error)
+
+    def _with_depth(
+        self, frames: Iterator[NDArray[np.uint8]]
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
+        if self._drive is None:
+            yield from ((image, None) for image in frames)
+            return
+        for index in range(len(self._drive)):
+            (image, _), depth_m = self._drive.sample_with_depth(index)
+            yield image, depth_m
+
+
+def _info_message(camera: CameraModel, header: Header) -> CameraInfo:
+    return CameraInfo(
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.distortion_model,
+        k=camera.k.ravel(),
+        d=camera.d.tolist(),
+        r=np.eye(3).ravel(),
+        p=camera.p.ravel(),
+    )
 
 
 def main() -> int:

@@ -69,6 +69,11 @@ class ChildProcesses:
             raise PanopticError(f"The {name} has ended with status {status}. Its output:\n{self.last_lines(name)}")
         return status is None
 
+    def check(self) -> None:
+        """Raise PanopticError if a process has ended with another status than 0."""
+        for name in self._processes:
+            self.is_running(name)
+
     def last_lines(self, name: str) -> str:
         """Return the last 15 lines of the output of a process.
 

@@ -15,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, TYPE_NAMES
 from opendr_panoptic_ros.bags.types import IMAGE
@@ -23,6 +23,7 @@ from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.msg import PanopticSegmentation
 from opendr_panoptic_ros.outputs import SEGMENTATION
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
+from opendr_panoptic_ros.ros.point_messages import DETECTIONS_3D, MARKERS, POINTS, point_types
 
 if TYPE_CHECKING:
     from rclpy.duration import Duration
@@ -31,12 +32,22 @@ if TYPE_CHECKING:
 
 _DIAGNOSTICS = "/diagnostics"
 _DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
+_CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+_POINT_TYPES = {
+    POINTS: "sensor_msgs/msg/PointCloud2",
+    DETECTIONS_3D: "vision_msgs/msg/Detection3DArray",
+    MARKERS: "visualization_msgs/msg/MarkerArray",
+}
 _TYPES: dict[str, Any] = {
+    _CAMERA_INFO_TYPE: CameraInfo,
+    **{_POINT_TYPES[topic]: message_type for topic, message_type in point_types()[0].items()},
     IMAGE: Image,
     SEGMENTATION_TYPE: PanopticSegmentation,
     _DIAGNOSTICS_TYPE: DiagnosticArray,
 }
-_STAMP = struct.Struct("<4xiI")  # the header of CDR, then the stamp of std_msgs/Header, the first field of all types
+_STAMP = struct.Struct(
+    "<4xiI"
+)  # the header of CDR, then the stamp of std_msgs/Header, the first field of all types but markers
 
 
 class Recorder:
@@ -47,18 +58,22 @@ class Recorder:
         bag: Path of the new bag.
         image_topic: Topic of the camera.
         outputs: Prefix of the topics of the outputs, such as /opendr/panoptic.
+        depth: Prefix of the topics of a depth camera, such as /depth; then the outputs of the points node are recorded
+            as well. Empty if there is none.
 
     Attributes:
         stamps_ns: Stamps of the recorded messages by topic, in the order of their arrival.
         result_times_ns: Time of arrival of each segmentation message.
         diagnostics: Values of the latest diagnostics by name of the status; the panoptic node has one status of its
             own, and one for each camera.
+        diagnostics_count: Number of diagnostics of the camera that were recorded.
     """
 
-    def __init__(self, node: Node, bag: Path, *, image_topic: str, outputs: str) -> None:
+    def __init__(self, node: Node, bag: Path, *, image_topic: str, outputs: str, depth: str = "") -> None:
         self.stamps_ns: dict[str, list[int]] = {}
         self.result_times_ns: list[int] = []
         self.diagnostics: dict[str, dict[str, str]] = {}
+        self.diagnostics_count = 0
         self._node = node
         self._image_topic = image_topic
         self._segmentation_topic = f"{outputs}/{SEGMENTATION}"
@@ -67,6 +82,12 @@ class Recorder:
         }
         self._writer = BagWriter(bag)
         self._subscriptions = [self._record(topic, type_name) for topic, type_name in self._outputs.items()]
+        self._points_topic = f"{outputs}/{POINTS}" if depth else ""
+        if depth:
+            for topic in point_types()[0]:
+                self._subscriptions.append(self._record(f"{outputs}/{topic}", _POINT_TYPES[topic]))
+            self._record(f"{depth}/image_rect", IMAGE)
+            self._record(f"{depth}/camera_info", _CAMERA_INFO_TYPE)
         self._record(_DIAGNOSTICS, _DIAGNOSTICS_TYPE)
 
     def close(self) -> None:
@@ -99,9 +120,14 @@ class Recorder:
         return sorted(set.intersection(*(set(self.stamps_ns[topic]) for topic in (self._image_topic, *self._outputs))))
 
     @property
-    def diagnostics_count(self) -> int:
-        """Number of diagnostics messages that were recorded."""
-        return len(self.stamps_ns[_DIAGNOSTICS])
+    def clouds(self) -> int:
+        """Number of labelled clouds that were recorded."""
+        return len(self.stamps_ns.get(self._points_topic, ()))
+
+    @property
+    def cloud_stamps_ns(self) -> list[int]:
+        """Stamps of the frames of which the image, every output and the labelled cloud were recorded, ascending."""
+        return sorted(set(self.complete_stamps_ns).intersection(self.stamps_ns.get(self._points_topic, ())))
 
     @property
     def counts(self) -> FrameCounts:
@@ -146,6 +172,7 @@ class Recorder:
 
     def _read_diagnostics(self, data: bytes) -> None:
         for status in deserialize_message(data, DiagnosticArray).status:
+            self.diagnostics_count += status.name.endswith(f": {self._image_topic}")
             self.diagnostics[status.name] = {entry.key: entry.value for entry in status.values}
 
     def _offered_qos(self, topic: str) -> list[Qos]:

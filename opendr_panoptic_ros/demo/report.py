@@ -17,9 +17,12 @@ from rich.table import Table
 
 from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.bags.results import read_frame, stamp_ns
+from opendr_panoptic_ros.bags.types import typestore
+from opendr_panoptic_ros.demo.cloud_view import draw_cloud
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.media import VideoWriter
+from opendr_panoptic_ros.points import CLOUD_DTYPE
 from opendr_panoptic_ros.visualize import contact_sheet
 
 if TYPE_CHECKING:
@@ -191,21 +194,26 @@ def write_overlay_video(bag: Path, topic: str, path: Path, rate_hz: float) -> Pa
     return path
 
 
-def moments_of(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int]) -> list[Moment]:
+def moments_of(bag: Path, topics: dict[str, str], stamps_ns: Sequence[int], *, cloud_topic: str = "") -> list[Moment]:
     """Read some moments of a bag, evenly distributed.
 
     Args:
         bag: The bag.
         topics: Topic of each picture by its title.
         stamps_ns: Stamps of the frames of which all topics have an image, ascending; at least one.
+        cloud_topic: Topic of labelled clouds, of which a picture is added if it is not empty; these frames have one.
 
     Returns:
         At most four moments.
     """
     chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, _MOMENTS).round().astype(int))]
     pictures = {(topic, stamp): picture for topic, stamp, picture in _pictures(bag, topics.values()) if stamp in chosen}
+    clouds = _cloud_pictures(bag, cloud_topic, chosen) if cloud_topic else {}
     return [
-        Moment((stamp - stamps_ns[0]) / 1e9, {title: pictures[topic, stamp] for title, topic in topics.items()})
+        Moment(
+            (stamp - stamps_ns[0]) / 1e9,
+            {title: pictures[topic, stamp] for title, topic in topics.items()} | clouds.get(stamp, {}),
+        )
         for stamp in chosen
     ]
 
@@ -237,6 +245,19 @@ def _pictures(bag: Path, topics: Collection[str]) -> Iterator[tuple[str, int, ND
         for message in reader.messages(topics):
             frame = read_frame(message)
             yield message.topic, stamp_ns(frame.header), frame.image_rgb
+
+
+def _cloud_pictures(bag: Path, topic: str, stamps_ns: Collection[int]) -> dict[int, dict[str, NDArray[np.uint8]]]:
+    """Return a picture of the cloud of each of these frames, by stamp and title."""
+    pictures = {}
+    with BagReader(bag) as reader:
+        for message in reader.messages((topic,)):
+            cloud: Any = typestore().deserialize_cdr(message.data, message.type_name)
+            if stamp_ns(cloud.header) in stamps_ns:
+                points = np.frombuffer(cloud.data, CLOUD_DTYPE).reshape(cloud.height, cloud.width)
+                picture = draw_cloud(points, width=cloud.width, height=cloud.height)
+                pictures[stamp_ns(cloud.header)] = {"points and boxes in 3D": picture}
+    return pictures
 
 
 def _video_size(width: int, height: int) -> tuple[int, int]:

@@ -33,6 +33,7 @@ from opendr_panoptic_ros.files import write_json
 from opendr_panoptic_ros.media import utf8_name
 from opendr_panoptic_ros.outputs import SEGMENTATION, VISUALIZATION, bytes_per_px
 from opendr_panoptic_ros.ros.context import ros_node
+from opendr_panoptic_ros.ros.point_messages import POINTS
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -49,6 +50,7 @@ _PICTURES = {
     "semantic": f"{_OUTPUTS}/semantic_color",
     "instances": f"{_OUTPUTS}/instance_color",
 }
+_CLOUDS = f"{_OUTPUTS}/{POINTS}"
 _START_LIMIT_S = 300.0
 _SILENCE_LIMIT_S = 60.0
 
@@ -143,11 +145,17 @@ def _record(options: DemoOptions, source: FrameSource, work: Path, display: Disp
         closing(ChildProcesses(work)) as children,
     ):
         children.start("node", [sys.executable, str(executable), *_node_arguments(options)])
+        if source.drive is not None:
+            children.start(
+                "points", [sys.executable, str(executable.parent / "panoptic_points_node"), *_points_arguments()]
+            )
         camera = [sys.executable, "-m", "opendr_panoptic_ros.demo.camera"]
         children.start("camera", [*camera, *_camera_arguments(options, video, source.rate_hz)])
         with (
             _served_node() as (node, spin_once),
-            closing(Recorder(node, bag, image_topic=_IMAGE_TOPIC, outputs=_OUTPUTS)) as recorder,
+            closing(
+                Recorder(node, bag, image_topic=_IMAGE_TOPIC, outputs=_OUTPUTS, depth="/depth" if source.drive else "")
+            ) as recorder,
         ):
             session = _Session(recorder, children, spin_once)
             session.wait_for_node()
@@ -181,6 +189,21 @@ def _node_arguments(options: DemoOptions) -> list[str]:
     ]
 
 
+def _points_arguments() -> list[str]:
+    remappings = [
+        f"__ns:={_NAMESPACE}",
+        "depth/image_rect:=/depth/image_rect",
+        "depth/camera_info:=/depth/camera_info",
+    ]
+    # Depth images wait until the network has segmented the frame, on a CPU for seconds.
+    parameters = ["depth_is_rectified:=false", "sync_queue:=200"]
+    return [
+        "--ros-args",
+        *(word for name in remappings for word in ("-r", name)),
+        *(word for name in parameters for word in ("-p", name)),
+    ]
+
+
 def _camera_arguments(options: DemoOptions, video: str, rate_hz: float) -> list[str]:
     arguments = [
         "--ros-args",
@@ -193,7 +216,7 @@ def _camera_arguments(options: DemoOptions, video: str, rate_hz: float) -> list[
         "-p",
         "subscribers:=2",
     ]
-    return [*arguments, "-p", f"video:={_yaml(video)}"] if video else arguments
+    return [*arguments, "-p", f"video:={_yaml(video)}"] if video else [*arguments, "-p", "depth:=true"]
 
 
 def _yaml(text: str) -> str:
@@ -216,7 +239,11 @@ def _quality(options: DemoOptions, recording: _Recording, display: Display) -> P
 def _write_files(work: Path, recording: _Recording, result: DemoResult, rate_hz: float) -> dict[str, str]:
     """Write the results beside the bag; return the files and folders by name, with a description of each."""
     video = write_overlay_video(recording.bag, _PICTURES["overlay"], work / "overlay", rate_hz)
-    moments = moments_of(recording.bag, _PICTURES, recording.recorder.complete_stamps_ns)
+    recorder = recording.recorder
+    clouds = recorder.cloud_stamps_ns
+    moments = moments_of(
+        recording.bag, _PICTURES, clouds or recorder.complete_stamps_ns, cloud_topic=_CLOUDS if clouds else ""
+    )
     write_contact_sheet(work / "contact_sheet.png", moments)
     write_json(work / "result.json", result.to_dict())
     write_page(work / "index.html", result, video, moments)
@@ -279,15 +306,15 @@ class _Session:
         they have not changed for 60 s, and the figures then show what is missing.
         """
         recorder = self._recorder
-        previous, count = recorder.counts, recorder.diagnostics_count
+        previous, count = (recorder.counts, recorder.clouds), recorder.diagnostics_count
         limit = time.monotonic() + _SILENCE_LIMIT_S
         while time.monotonic() < limit:
             self._spin()
             if recorder.diagnostics_count == count:
                 continue
             counts, count = recorder.counts, recorder.diagnostics_count
-            if counts != previous:
-                previous, limit = counts, time.monotonic() + _SILENCE_LIMIT_S
+            if (counts, recorder.clouds) != previous:
+                previous, limit = (counts, recorder.clouds), time.monotonic() + _SILENCE_LIMIT_S
             elif (
                 counts.received == counts.answered + counts.dropped + counts.failed
                 and recorder.results >= counts.answered
@@ -296,7 +323,7 @@ class _Session:
 
     def _spin(self) -> None:
         self._spin_once()
-        self._children.is_running("camera")  # raises if it has failed
+        self._children.check()
         if not self._children.is_running("node"):
             raise PanopticError(f"The node has ended early. Its output:\n{self._children.last_lines('node')}")
 

@@ -32,6 +32,7 @@ class FrameSource:
         rate_hz: Frames per second.
         size_px: Width and height of the first frame in pixels.
         frames: The frames, `(H, W, 3)` uint8 RGB of any sizes, to be read once.
+        drive: The synthetic drive whose frames these are, or None for a video.
     """
 
     description: str
@@ -39,6 +40,7 @@ class FrameSource:
     rate_hz: float
     size_px: tuple[int, int]
     frames: Iterator[NDArray[np.uint8]]
+    drive: SyntheticDrive | None = None
 
 
 def open_source(path: Path | None, max_frames: int) -> FrameSource:
@@ -57,7 +59,7 @@ def open_source(path: Path | None, max_frames: int) -> FrameSource:
     if path is None:
         drive = synthetic_drive(max_frames)
         pixels = (image.convert("channels_last", "rgb") for image, _ in drive)
-        return FrameSource("a synthetic drive", max_frames, _DEFAULT_RATE_HZ, _DRIVE_SIZE_PX, pixels)
+        return FrameSource("a synthetic drive", max_frames, _DEFAULT_RATE_HZ, _DRIVE_SIZE_PX, pixels, drive)
     rate_hz, count, frames = _open_folder(path) if path.is_dir() else _open_file(path)
     first = next(frames, None)
     if first is None:

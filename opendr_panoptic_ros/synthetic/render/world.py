@@ -55,16 +55,18 @@ class World:
         canvas = self._painted(camera, time_s, with_depth=False)
         return canvas.image, canvas.ids
 
-    def depth(self, camera: Camera, time_s: float = 0.0) -> Float32Array:
-        """Return the depth of each pixel in metres, `(H, W)` float32, 0 for the sky and the hood.
+    def paint_with_depth(
+        self, camera: Camera, time_s: float = 0.0
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], Float32Array]:
+        """Return what `paint` returns, and the depth in metres, `(H, W)` float32, 0 for the sky and the hood.
 
         Args:
             camera: The camera that sees the world.
             time_s: Time in seconds.
         """
-        depth_m = self._painted(camera, time_s, with_depth=True).depth_m
-        assert depth_m is not None  # noqa: S101 - it was asked for
-        return depth_m
+        canvas = self._painted(camera, time_s, with_depth=True)
+        assert canvas.depth_m is not None  # noqa: S101 - it was asked for
+        return canvas.image, canvas.ids, canvas.depth_m
 
     def _painted(self, camera: Camera, time_s: float, *, with_depth: bool) -> Canvas:
         canvas = Canvas(camera, self.light, with_depth=with_depth)
