@@ -41,6 +41,7 @@ setup(
     extras_require={
         "train": requirements("train", pinned=True),
         "ros": requirements("ros", pinned=True),
+        "view": requirements("view", pinned=True),
         "dev": requirements("dev", pinned=False),
     },
     entry_points={

@@ -50,7 +50,7 @@ def instance_color(prediction: PanopticPrediction) -> NDArray[np.uint8]:
         `(H, W, 3)` uint8 RGB; stuff is grey and void is black.
     """
     things = [s.id for s in prediction.segments if s.is_thing]
-    colors: dict[int, NDArray[np.uint8]] = dict(zip(things, _colors_by_id(np.array(things)), strict=True))
+    colors: dict[int, NDArray[np.uint8]] = dict(zip(things, colors_by_id(np.array(things)), strict=True))
     grey = np.full(3, _STUFF_GREY, np.uint8)
     return _paint(prediction, colors | {s.id: grey for s in prediction.segments if not s.is_thing})
 
@@ -177,8 +177,15 @@ def _paint(prediction: PanopticPrediction, colors: dict[int, NDArray[np.uint8]])
     return rgb
 
 
-def _colors_by_id(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return bright colours, `(N, 3)` uint8 RGB, that differ for nearby ids: their hues are a golden angle apart."""
+def colors_by_id(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return bright colours that differ for nearby ids: their hues are a golden angle apart.
+
+    Args:
+        ids: `(N,)` integers, such as ids of instances.
+
+    Returns:
+        `(N, 3)` uint8 RGB.
+    """
     hsv = np.empty((1, len(ids), 3), np.float32)
     hsv[0, :, 0] = ids * 137.50776 % 360
     hsv[0, :, 1] = 0.55 + 0.4 * (ids * 0.7548777 % 1)

@@ -79,7 +79,7 @@ echo "$wheels" >"$venv/ros-wheels"
 python=$venv/bin/python
 
 # The packages.
-lists=(requirements/core.txt requirements/train.txt requirements/dev.txt "$ros_requirements" requirements/ros-build.txt)
+lists=(requirements/core.txt requirements/train.txt requirements/view.txt requirements/dev.txt "$ros_requirements" requirements/ros-build.txt)
 stamp=$(fingerprint "${lists[@]}" scripts/setup.sh </dev/null)
 if [ "$stamp" != "$(cat "$venv/packages-stamp" 2>/dev/null || true)" ]; then
     SECONDS=0

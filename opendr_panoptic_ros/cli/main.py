@@ -19,11 +19,12 @@ from opendr_panoptic_ros.cli.parameters import parameters
 from opendr_panoptic_ros.cli.play import play
 from opendr_panoptic_ros.cli.prepare import prepare
 from opendr_panoptic_ros.cli.train import train
+from opendr_panoptic_ros.cli.view import view
 from opendr_panoptic_ros.errors import PanopticError
 
 # A subcommand is a function in a file of its own in this folder; its name and docstring are what the user sees.
 # Its file imports heavy libraries (torch, rclpy) inside the function, so that `--help` answers at once.
-COMMANDS = (demo, infer, bag, play, prepare, train, evaluate, download, parameters)
+COMMANDS = (demo, infer, bag, view, play, prepare, train, evaluate, download, parameters)
 
 app = typer.Typer(
     name="opendr-panoptic",

@@ -128,6 +128,28 @@ def decode_xyz(message: CloudMessage | CloudFields) -> NDArray[np.floating[Any]]
     return np.stack([axis.astype(axis.dtype.newbyteorder("=")) for axis in axes], axis=1)
 
 
+def decode_uint32(message: CloudMessage | CloudFields, name: str) -> NDArray[np.uint32]:
+    """Return a field of the points of a cloud message.
+
+    Args:
+        message: As for `decode_xyz`.
+        name: Name of the field, of type uint32.
+
+    Returns:
+        `(N,)` uint32, row by row.
+
+    Raises:
+        PanopticError: There is no such field of this type, or the data do not fit the other fields.
+    """
+    points = _points(message)
+    field = next((f for f in message.fields if f.name == name and _DTYPES.get(int(f.datatype)) == "u4"), None)
+    if field is None or int(field.offset) + 4 > points.shape[1]:
+        raise PanopticError(f"The cloud has no field {name} of type uint32; expected a cloud of the points node.")
+    dtype = np.dtype(">u4" if message.is_bigendian else "<u4")
+    start = int(field.offset)
+    return np.ascontiguousarray(points[:, start : start + 4]).view(dtype)[:, 0].astype(np.uint32)
+
+
 def append_fields(
     message: CloudMessage | CloudFields, added: Mapping[str, NDArray[np.unsignedinteger[Any]]]
 ) -> CloudFields:
