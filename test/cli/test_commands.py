@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import cv2
@@ -374,3 +375,12 @@ def test_prepare_one_split_and_messages_name_the_options(run, tmp_path):
 def test_messages_for_commands_hold_no_argument_of_python(message):
     assert not re.search(r"=True|prepare_data|output_path|splits", with_options(message))
     assert with_options("/data/output_paths/resume=Truely") == "/data/output_paths/resume=Truely"
+
+
+def test_view_without_its_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    monkeypatch.delitem(sys.modules, "opendr_panoptic_ros.formats.rerun_recording", raising=False)
+    code, _, err = run("view", "drive.mp4", "--save", "drive.rrd")
+    assert code == 1
+    assert "The viewer needs the extra `view`: pip install 'opendr_panoptic_ros[view]'" in err
+    assert len(err.splitlines()) == 1
