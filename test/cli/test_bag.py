@@ -30,6 +30,7 @@ from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.label_map import LabelMap
 from opendr_panoptic_ros.labels import CITYSCAPES
+from opendr_panoptic_ros.rotation import rotated, rotated_prediction
 
 LABELS = ("semantic", "instance", "panoptic", "segmentation")
 LISTS = ("detections", "annotations")
@@ -252,6 +253,25 @@ def test_classes_and_ego_mask(run_bag, make_bag, tmp_path, tiny_checkpoint):
     code, out, err = run_bag(source, "other", "--ego-mask", "small.png")
     assert (code, out) == (1, "0 frames segmented, results in other\n")
     assert "its ego_mask small.png is 64x10" in err
+
+
+def test_image_rotation(run_bag, make_bag, tmp_path, tiny_checkpoint):
+    """The network gets the upright image; results lie on the image of the bag."""
+    source = make_bag(drive(2))
+    code, _, err = run_bag(source, "out", "--image-rotation", 90, "--batch", 1)
+    assert code == 0, err
+    segmenter = PanopticSegmenter(tiny_checkpoint)
+    got = read_bag(tmp_path / "out")["/cam/panoptic/panoptic"].values()
+    for (_, _, picture), message in zip(drive(2), got, strict=True):
+        expected = rotated_prediction(segmenter(rotated(picture, 90)), 270)
+        assert np.array_equal(pixels(message), expected.panoptic_ids)
+    for options, reason in {
+        ("--image-rotation", 45): "--image-rotation is 45; expected one of 0, 90, 180, 270",
+        ("--image-rotation", 0, "--image-rotation", 90): "--image-rotation has 2 values for 1 cameras",
+    }.items():
+        code, _, err = run_bag(source, "other", *options)
+        assert (code, (tmp_path / "other").exists()) == (1, False)
+        assert reason in err
 
 
 def test_what_is_suspicious_about_a_bag_is_printed(run_bag, make_bag, tmp_path):

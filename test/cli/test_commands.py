@@ -28,6 +28,7 @@ from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.media import read_image
 from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.rotation import rotated, rotated_prediction
 
 SMALL = """
 model: {backbone_width: 0.35, backbone_depth: 0.35, fpn_channels: 32, semantic_channels: 16, box_head_width: 64}
@@ -167,6 +168,15 @@ def test_infer_with_a_label_map(run, tmp_path, network_file):
     code, _, err = run("infer", "pictures", "--label-map", "navigation", "--format", "cityscapes")
     assert code == 1
     assert "leave out --label-map" in err
+
+
+def test_infer_of_a_camera_that_is_mounted_sideways(run, tmp_path, network_file, picture):
+    pixels = read_image(picture)
+    options = "--checkpoint", str(network_file), "--format", "labels", "--image-rotation", "270"
+    assert run("infer", "pictures", *options)[0] == 0
+    got = cv2.imread(str(tmp_path / "results" / "street_semantic.png"), cv2.IMREAD_UNCHANGED)
+    upright = PanopticSegmenter(network_file)(rotated(pixels, 270))
+    assert np.array_equal(np.asarray(got), rotated_prediction(upright, 90).semantic_map)
 
 
 def test_infer_takes_videos_and_globs(run, tmp_path, network_file, picture):
