@@ -25,6 +25,7 @@ from mcap.records import Channel, Chunk, ChunkIndex, Footer, Header, Message, Me
 from mcap.stream_reader import get_chunk_data_stream
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat, Qos
 from rosbags.rosbag2.metadata import parse_qos
+from zstandard import frame_content_size
 
 from opendr_panoptic_ros.errors import PanopticError, plain
 from opendr_panoptic_ros.files import open_regular
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"\x89MCAP0\r\n"
 _RECORD_START = struct.Struct("<BQ")  # opcode and length of the content
+_MAX_CHUNK_BYTES = 2**30  # recorders close a chunk after about a megabyte, or one message
 _FOOTER_BYTES = _RECORD_START.size + 20 + len(_MAGIC)
 
 
@@ -354,6 +356,10 @@ def _record_at(file: IO[bytes], offset: int, end: int) -> tuple[int, bytes]:
 def _records_of_chunk(content: bytes) -> list[Schema | Channel | Message]:
     """Return the records of a chunk, decompressed and compared with its checksum."""
     chunk = Chunk.read(_stream(content))
+    # zstd reserves memory for the size that its own header claims; -1 stands for an unknown one.
+    claimed = max(chunk.uncompressed_size, frame_content_size(chunk.data) if chunk.compression == "zstd" else 0)
+    if claimed > _MAX_CHUNK_BYTES:
+        raise _DamageError(f"it claims {claimed} bytes, and the limit is {_MAX_CHUNK_BYTES}")
     stream, length = get_chunk_data_stream(chunk, validate_crc=True)
     if length != chunk.uncompressed_size:
         raise _DamageError(f"it has {length} bytes instead of {chunk.uncompressed_size}")

@@ -8,10 +8,12 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 from mcap.opcode import Opcode
 from mcap.reader import make_reader
 from mcap.records import Chunk, Message
@@ -124,6 +126,25 @@ def test_a_length_that_is_damaged_hides_nothing_else(tmp_path):
     assert frames == [i for i in range(COUNT) if i not in lost]
     pattern = rf"the record at byte \d+ of \d+ is cut off or damaged.*{len(lost)} messages of /image"
     assert re.search(pattern, damage[0])
+
+
+def test_memory_is_not_taken_for_what_a_chunk_claims(tmp_path):
+    """A terabyte, claimed by the record and by the header of the compressed data."""
+    compressor = zstandard.ZstdCompressor().compressobj(size=2**40)
+    bomb = compressor.compress(b"x") + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    path = write(tmp_path / "in.mcap")
+    begin, _, lost = chunks(path)[1]
+    spoil(path, begin, bomb)
+    begin, _, also_lost = chunks(write(tmp_path / "other.mcap"))[2]
+    spoil(path, begin - 8 - len("zstd") - 4 - 4 - 8, (2**40).to_bytes(8, "little"))
+    tracemalloc.start()
+    frames, damage = read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert frames == [i for i in range(COUNT) if i not in lost + also_lost]
+    assert len(damage) == 2
+    assert all(f"it claims {2**40} bytes" in line for line in damage)
+    assert peak < 2**24
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS, ids=lambda kind: kind.name)
