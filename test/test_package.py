@@ -78,10 +78,10 @@ def test_colcon_installs_the_executables(name: str) -> None:
 @pytest.mark.ros
 def test_an_installed_executable_runs() -> None:
     python_first = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    said = in_new_shell(
+    output = in_new_shell(
         "env", f"PATH={python_first}", PREFIX / "lib" / NAME / "opendr-panoptic", "--version", cwd=Path("/")
     )
-    assert said == f"opendr-panoptic {opendr_panoptic_ros.__version__}\n"
+    assert output == f"opendr-panoptic {opendr_panoptic_ros.__version__}\n"
 
 
 @pytest.mark.ros
@@ -169,8 +169,8 @@ def test_pip_installs_every_file(pip_site: Path) -> None:
 
 def test_pip_installs_what_runs_without_the_source(pip_site: Path) -> None:
     show = f"from {NAME}.config import Config, __file__ as file; print(file); print(Config.load('kitti').name)"
-    said = output_of(sys.executable, "-c", show, cwd=Path("/"), PYTHONPATH=str(pip_site))
-    assert said.splitlines() == [str(pip_site / NAME / "config.py"), "kitti"]
+    output = output_of(sys.executable, "-c", show, cwd=Path("/"), PYTHONPATH=str(pip_site))
+    assert output.splitlines() == [str(pip_site / NAME / "config.py"), "kitti"]
 
 
 def test_pip_requires_any_version_where_the_marker_holds(pip_site: Path) -> None:

@@ -38,25 +38,25 @@ STEP_NS = 50_000_000
 PATIENCE_S = 90.0
 
 
-class Ear:
+class Subscriber:
     """A node that stores the messages it receives."""
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.node = rclpy.create_node("ear", context=self.context)
+        self.node = rclpy.create_node("subscriber", context=self.context)
         self._executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
 
-    def listen(self, topic: str, message_type: Any = Image) -> list[tuple[float, Any]]:
+    def subscribe(self, topic: str, message_type: Any = Image) -> list[tuple[float, Any]]:
         """A list that fills with messages and the times in seconds at which they were published."""
-        heard: list[tuple[float, Any]] = []
+        received: list[tuple[float, Any]] = []
 
         def keep(message: Any, info: dict[str, Any]) -> None:
-            heard.append((info["source_timestamp"] / 1e9, message))
+            received.append((info["source_timestamp"] / 1e9, message))
 
         self.node.create_subscription(message_type, topic, keep, QoSProfile(depth=300))
-        return heard
+        return received
 
     def spin_until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + PATIENCE_S
@@ -64,14 +64,14 @@ class Ear:
             assert time.monotonic() < end, f"waited in vain for {what}"
             self._executor.spin_once(timeout_sec=0.05)
 
-    def spin_until_quiet(self, process: subprocess.Popen[str], heard: list[tuple[float, Any]]) -> None:
+    def spin_until_quiet(self, process: subprocess.Popen[str], received: list[tuple[float, Any]]) -> None:
         """Until the process has ended and nothing more has come for a second."""
         self.spin_until(lambda: process.poll() is not None, "the end of the process")
-        quiet_since, count = time.monotonic(), len(heard)
+        quiet_since, count = time.monotonic(), len(received)
         while time.monotonic() - quiet_since < 1:
             self._executor.spin_once(timeout_sec=0.05)
-            if len(heard) != count:
-                quiet_since, count = time.monotonic(), len(heard)
+            if len(received) != count:
+                quiet_since, count = time.monotonic(), len(received)
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -80,10 +80,10 @@ class Ear:
 
 
 @pytest.fixture
-def ear(ros_domain) -> Iterator[Ear]:
-    ear = Ear()
-    yield ear
-    ear.close()
+def subscriber(ros_domain) -> Iterator[Subscriber]:
+    subscriber = Subscriber()
+    yield subscriber
+    subscriber.close()
 
 
 def numbered(count):
@@ -91,26 +91,26 @@ def numbered(count):
 
 
 @pytest.mark.parametrize("kind", ["ros1", "sqlite3", "mcap"])
-def test_every_message_at_its_pace_with_its_stamp(ear, make_bag, kind):
-    heard = ear.listen("/cam/image_raw")
+def test_every_message_at_its_pace_with_its_stamp(subscriber, make_bag, kind):
+    received = subscriber.subscribe("/cam/image_raw")
     process = start_command("play", make_bag(numbered(11), kind), "--rate", 0.5, "--wait", 60)
-    ear.spin_until_quiet(process, heard)
+    subscriber.spin_until_quiet(process, received)
     out, err = process.communicate()
     assert (process.returncode, out) == (0, "11 messages published on /cam/image_raw\n"), err
-    assert [int(message.data[0]) for _, message in heard] == list(range(11))
-    assert [stamp_ns(message) - ORIGIN_NS + STAMP_NS for _, message in heard] == [i * STEP_NS for i in range(11)]
-    assert {(m.encoding, m.height, m.width, m.header.frame_id) for _, m in heard} == {("rgb8", 4, 6, "optical")}
-    assert heard[-1][0] - heard[0][0] > 0.8, "half the pace: 10 steps of 50 ms take a second"
+    assert [int(message.data[0]) for _, message in received] == list(range(11))
+    assert [stamp_ns(message) - ORIGIN_NS + STAMP_NS for _, message in received] == [i * STEP_NS for i in range(11)]
+    assert {(m.encoding, m.height, m.width, m.header.frame_id) for _, m in received} == {("rgb8", 4, 6, "optical")}
+    assert received[-1][0] - received[0][0] > 0.8, "half the pace: 10 steps of 50 ms take a second"
 
 
-def test_chosen_topics_and_types_that_are_not_installed(ear, make_bag):
+def test_chosen_topics_and_types_that_are_not_installed(subscriber, make_bag):
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    words, images = ear.listen("/chatter", String), ear.listen("/cam/image_raw")
+    words, images = subscriber.subscribe("/chatter", String), subscriber.subscribe("/cam/image_raw")
     source = make_bag([*numbered(2), ("/chatter", 3 * STEP_NS, "hello")])
     process = start_command("play", source, "--topic", "/chatter", "--wait", 60)
-    ear.spin_until_quiet(process, words)
+    subscriber.spin_until_quiet(process, words)
     assert process.communicate()[0] == "1 messages published on /chatter\n"
     assert ([m.data for _, m in words], images) == (["hello"], [])
 
@@ -143,17 +143,17 @@ def bag_of(path, topics):
     return path
 
 
-def test_a_bag_cannot_choose_the_module_that_is_imported(ear, tmp_path, monkeypatch):
+def test_a_bag_cannot_choose_the_module_that_is_imported(subscriber, tmp_path, monkeypatch):
     """A type names a module; one that lies in the working folder or on the path is not run."""
     (tmp_path / "evil").mkdir()
     (tmp_path / "evil" / "__init__.py").write_text("import pathlib; pathlib.Path('executed').touch()")
     (tmp_path / "evil" / "msg.py").write_text("class Payload: pass")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
-    words = ear.listen("/words", String)
+    words = subscriber.subscribe("/words", String)
     source = bag_of(tmp_path / "bag", [("/evil", "evil/msg/Payload"), ("/words", "std_msgs/msg/String")])
     process = start_command("play", source, "--wait", 60)
-    ear.spin_until_quiet(process, words)
+    subscriber.spin_until_quiet(process, words)
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert "/evil is left out: evil/msg/Payload is not installed." in err
@@ -161,12 +161,12 @@ def test_a_bag_cannot_choose_the_module_that_is_imported(ear, tmp_path, monkeypa
     assert len(words) == 1
 
 
-def test_odd_topic_names_are_left_out_and_the_others_played(ear, tmp_path):
-    words = ear.listen("/words", String)
+def test_odd_topic_names_are_left_out_and_the_others_played(subscriber, tmp_path):
+    words = subscriber.subscribe("/words", String)
     names = ["/no spaces", "//twice", "/9", "/ends/", "~{x}", "/words"]
     source = bag_of(tmp_path / "bag", [(name, "std_msgs/msg/String") for name in names])
     process = start_command("play", source, "--wait", 60)
-    ear.spin_until_quiet(process, words)
+    subscriber.spin_until_quiet(process, words)
     out, err = process.communicate()
     assert (process.returncode, out) == (0, "1 messages published on /words\n"), err
     assert "Traceback" not in err
@@ -175,20 +175,20 @@ def test_odd_topic_names_are_left_out_and_the_others_played(ear, tmp_path):
     assert len(words) == 1
 
 
-def test_a_topic_with_two_types_is_left_out_and_the_others_played(ear, tmp_path):
-    words = ear.listen("/words", String)
+def test_a_topic_with_two_types_is_left_out_and_the_others_played(subscriber, tmp_path):
+    words = subscriber.subscribe("/words", String)
     types = [("/both", "std_msgs/msg/String"), ("/both", "std_msgs/msg/Char"), ("/words", "std_msgs/msg/String")]
     process = start_command("play", bag_of(tmp_path / "bag", types), "--wait", 60)
-    ear.spin_until_quiet(process, words)
+    subscriber.spin_until_quiet(process, words)
     out, err = process.communicate()
     assert (process.returncode, out) == (0, "1 messages published on /words\n"), err
     assert "left out: /both has messages of several types, std_msgs/msg/String and std_msgs/msg/Char" in err
 
 
-def test_our_own_messages_are_played(ear, tmp_path):
+def test_our_own_messages_are_played(subscriber, tmp_path):
     """As `bag` writes them, from a single file."""
     messages = pytest.importorskip("opendr_panoptic_ros.msg")
-    heard = ear.listen("/panoptic/segmentation", messages.PanopticSegmentation)
+    received = subscriber.subscribe("/panoptic/segmentation", messages.PanopticSegmentation)
     segment = Segment(3, 13, "car", True, 0.75, 2, (1, 0, 3, 1))
     prediction = PanopticPrediction(np.array([[0, 3, 3]], np.int32), (segment,))
     types = typestore().types
@@ -199,10 +199,10 @@ def test_our_own_messages_are_played(ear, tmp_path):
     writer.write(1, {"/panoptic/segmentation": serialized("segmentation", frame, prediction)})
     writer.close()
     process = start_command("play", tmp_path / "out.mcap", "--wait", 60)
-    ear.spin_until_quiet(process, heard)
+    subscriber.spin_until_quiet(process, received)
     _, err = process.communicate()
     assert process.returncode == 0, err
-    ((_, message),) = heard
+    ((_, message),) = received
     assert (stamp_ns(message), message.header.frame_id) == (1_000_000_002, "optical")
     assert np.array_equal(pixels(message.segment_map), prediction.segment_map)
     (got,) = message.segments
@@ -210,7 +210,7 @@ def test_our_own_messages_are_played(ear, tmp_path):
     assert (got.area_px, list(got.box_xyxy_px)) == (2, [1, 0, 3, 1])
 
 
-def test_latched_as_recorded_and_ctrl_c_while_waiting(ear, tmp_path):
+def test_latched_as_recorded_and_ctrl_c_while_waiting(subscriber, tmp_path):
     forever = QosTime(9223372036, 854775807)
     latched = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
                   forever, forever, QosLiveliness.AUTOMATIC, forever, False)  # fmt: skip
@@ -221,8 +221,8 @@ def test_latched_as_recorded_and_ctrl_c_while_waiting(ear, tmp_path):
     writer.close()
     process = start_command("play", tmp_path / "in", "--wait", 60)
     try:
-        offers = ear.node.get_publishers_info_by_topic
-        ear.spin_until(lambda: offers("/map") and offers("/words"), "the publishers")
+        offers = subscriber.node.get_publishers_info_by_topic
+        subscriber.spin_until(lambda: offers("/map") and offers("/words"), "the publishers")
         durability = [offers(name)[0].qos_profile.durability.name for name in ("/map", "/words")]
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
@@ -243,21 +243,23 @@ def test_a_topic_without_messages_is_not_looped(tmp_path):
     assert "There is nothing to publish" in err
 
 
-def test_a_loop_goes_on_until_ctrl_c(ear, make_bag):
-    heard = ear.listen("/cam/image_raw")
+def test_a_loop_goes_on_until_ctrl_c(subscriber, make_bag):
+    received = subscriber.subscribe("/cam/image_raw")
     process = start_command("play", make_bag(numbered(3)), "--loop", "--wait", 60)
     try:
-        ear.spin_until(lambda: len(heard) >= 8, "the third round")
+        subscriber.spin_until(lambda: len(received) >= 8, "the third round")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert (process.returncode, err) == (130, "Stopped.\n")
-    assert [int(message.data[0]) for _, message in heard[:8]] == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert [int(message.data[0]) for _, message in received[:8]] == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
 @pytest.mark.slow
-def test_the_node_answers_a_played_bag_as_bag_does(ear, make_bag, tmp_path, tiny_checkpoint, shared_data, monkeypatch):
+def test_the_node_answers_a_played_bag_as_bag_does(
+    subscriber, make_bag, tmp_path, tiny_checkpoint, shared_data, monkeypatch
+):
     """200 frames of a real camera: where the node has answered a frame, its label images are those of `bag`."""
     messages = pytest.importorskip("opendr_panoptic_ros.msg")
     profile = str(ROOT / "config" / "fastdds_large_images.xml")
@@ -276,8 +278,8 @@ def test_the_node_answers_a_played_bag_as_bag_does(ear, make_bag, tmp_path, tiny
     expected = read_bag(tmp_path / "out")
     assert len(expected["/image_raw"]) == 200
 
-    heard = {name: ear.listen(f"/panoptic/{name}") for name in ("semantic", "instance", "panoptic")}
-    heard["segmentation"] = ear.listen("/panoptic/segmentation", messages.PanopticSegmentation)
+    received = {name: subscriber.subscribe(f"/panoptic/{name}") for name in ("semantic", "instance", "panoptic")}
+    received["segmentation"] = subscriber.subscribe("/panoptic/segmentation", messages.PanopticSegmentation)
     node = subprocess.Popen(
         [sys.executable, ROOT / "scripts" / "panoptic_node", "--ros-args",
          "-p", f"checkpoint:={tiny_checkpoint}", "-p", "device:=cpu",
@@ -285,9 +287,9 @@ def test_the_node_answers_a_played_bag_as_bag_does(ear, make_bag, tmp_path, tiny
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{os.environ['PYTHONPATH']}"},
     )  # fmt: skip
     try:
-        ear.spin_until(lambda: ear.node.count_subscribers("/image_raw") == 1, "the node")
+        subscriber.spin_until(lambda: subscriber.node.count_subscribers("/image_raw") == 1, "the node")
         process = start_command("play", source, "--topic", "/image_raw", "--rate", 0.8, "--wait", 60)
-        ear.spin_until_quiet(process, heard["segmentation"])
+        subscriber.spin_until_quiet(process, received["segmentation"])
         assert process.communicate()[0] == "200 messages published on /image_raw\n"
     finally:
         node.send_signal(signal.SIGINT)
@@ -297,7 +299,7 @@ def test_the_node_answers_a_played_bag_as_bag_does(ear, make_bag, tmp_path, tiny
             node.kill()
             node.wait()
 
-    answered = {name: {stamp_ns(message): message for _, message in of} for name, of in heard.items()}
+    answered = {name: {stamp_ns(message): message for _, message in of} for name, of in received.items()}
     assert len(answered["segmentation"]) > 100, "a good share must be answered"
     instances = 0
     for name, of_stamp in answered.items():

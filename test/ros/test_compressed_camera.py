@@ -33,7 +33,7 @@ def send(bench, camera, compressed, *, stamp_ns):
 
 def test_a_compressed_camera(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed")
-    received = bench.listen("panoptic/panoptic")
+    received = bench.subscribe("panoptic/panoptic")
     camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "image_raw/compressed", 10)
     bgr = picture[:, :, ::-1].copy()
     broken = message(bgr, ".jpg")
@@ -55,7 +55,7 @@ def test_images_above_the_limit_are_refused(bench, tiny_checkpoint, picture):
     height, width = picture.shape[:2]
     limits = ["--ros-args", "-p", f"max_image_pixels:={height * width}"]
     node = bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed", cli_args=limits)
-    received = bench.listen("panoptic/panoptic")
+    received = bench.subscribe("panoptic/panoptic")
     camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "image_raw/compressed", 10)
     send(bench, camera, message(np.zeros((height + 1, width, 3), np.uint8)), stamp_ns=1)
     bench.wait_for(lambda: node.counts[""].failed == 1, "the large image to be counted")
@@ -69,7 +69,7 @@ def test_images_above_the_limit_are_refused(bench, tiny_checkpoint, picture):
 def test_remapping_the_image_applies_to_both_sides(bench, tiny_checkpoint, picture):
     remap = ["--ros-args", "-r", "image_raw:=/robot/eye/image", "-r", "panoptic/rgb_visualization:=/people/picture"]
     bench.active_node(checkpoint=str(tiny_checkpoint), image_transport="compressed", cli_args=remap)
-    received = bench.listen("/people/picture/compressed", sensor_msgs.CompressedImage)
+    received = bench.subscribe("/people/picture/compressed", sensor_msgs.CompressedImage)
     camera = bench.client.create_publisher(sensor_msgs.CompressedImage, "/robot/eye/image/compressed", 10)
     send(bench, camera, message(picture[:, :, ::-1].copy()), stamp_ns=1)
     bench.wait_for(lambda: received, "the picture")

@@ -54,7 +54,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_published_once_on_a_remapped_topic(bench, start, folder):
-    received = bench.listen("/bot/eye/image")
+    received = bench.subscribe("/bot/eye/image")
     before_ns = time.time_ns()
     camera = start(
         "-r", "__ns:=/bot", "-r", "image_raw:=eye/image",
@@ -72,7 +72,7 @@ def test_a_folder_is_published_once_on_a_remapped_topic(bench, start, folder):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_loops_until_a_signal(bench, start, folder, number):
-    received = bench.listen("/bot/image_raw")
+    received = bench.subscribe("/bot/image_raw")
     camera = start("-r", "__ns:=/bot", "-p", f"video:={folder}", "-p", "rate_hz:=100.0", "-p", "loop:=true")
     bench.wait_for(lambda: len(received) >= 7, "the images, twice")
     assert [int(decode(message).mean()) for message in received[-6:]] in (

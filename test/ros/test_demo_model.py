@@ -46,9 +46,9 @@ def test_learner_command_and_node_give_the_segmenters_maps(bench, tmp_path):
         assert np.array_equal(written, expected_map), name
 
     bench.active_node(checkpoint="demo", device="cpu")
-    heard = {topic: bench.listen(f"panoptic/{topic}") for topic in ("semantic", "instance", "panoptic")}
+    received = {topic: bench.subscribe(f"panoptic/{topic}") for topic in ("semantic", "instance", "panoptic")}
     bench.send(bench.camera(), pixels, stamp_ns=1)
-    bench.wait_for(lambda: all(heard.values()), "a message on every topic")
-    assert heard["semantic"][0].data.tobytes() == expected.semantic_map.tobytes()
-    assert heard["instance"][0].data.tobytes() == expected.instance_map.tobytes()
-    assert heard["panoptic"][0].data.tobytes() == expected.panoptic_ids.tobytes()
+    bench.wait_for(lambda: all(received.values()), "a message on every topic")
+    assert received["semantic"][0].data.tobytes() == expected.semantic_map.tobytes()
+    assert received["instance"][0].data.tobytes() == expected.instance_map.tobytes()
+    assert received["panoptic"][0].data.tobytes() == expected.panoptic_ids.tobytes()

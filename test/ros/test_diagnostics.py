@@ -27,10 +27,10 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 @pytest.fixture
 def camera_status(bench):
     """Return a function that returns the latest status of the first camera."""
-    heard = bench.listen("/diagnostics", DiagnosticArray)
+    received = bench.subscribe("/diagnostics", DiagnosticArray)
 
     def latest() -> Any:
-        return heard[-1].status[1] if heard and len(heard[-1].status) > 1 else DiagnosticStatus(level=b"\x63")
+        return received[-1].status[1] if received and len(received[-1].status) > 1 else DiagnosticStatus(level=b"\x63")
 
     return latest
 
@@ -48,7 +48,7 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, tiny_checkpoint, picture, 
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
     assert camera_status().message == "idle: no output has a subscriber"
 
-    heard = bench.listen("panoptic/semantic")
+    received = bench.subscribe("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "a warning, as no frame comes")
     assert camera_status().message.startswith("input stopped: nothing on /image_raw for ")
     assert camera_status().message.endswith("; the topic has no publisher")
@@ -59,7 +59,7 @@ def test_idle_is_ok_and_a_silent_camera_is_not(bench, tiny_checkpoint, picture, 
         bench.send(camera, picture, stamp_ns=now_ns(bench))
         time.sleep(0.1)
     assert camera_status().message == "subscribed"
-    assert heard
+    assert received
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "a warning, as no more frames come")
     assert "no publisher" not in camera_status().message
 
@@ -83,7 +83,7 @@ def test_a_camera_without_subscribers_is_ok(bench, tiny_checkpoint, picture, cam
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis of idleness")
     assert camera_status().message == "idle: no output has a subscriber"
     assert "h264" in values_of(camera_status())["last_error"]
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.wait_for(lambda: camera_status().message == "subscribed", "the diagnosis of a new beginning")
     assert camera_status().level == DiagnosticStatus.OK
 
@@ -91,14 +91,14 @@ def test_a_camera_without_subscribers_is_ok(bench, tiny_checkpoint, picture, cam
 def test_an_error_between_two_statuses_is_reported(bench, tiny_checkpoint, picture, camera_status):
     """A camera of which every second frame fails is not OK, even if the last frame was answered."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
-    bench.listen("panoptic/semantic")
-    heard = bench.listen("/diagnostics", DiagnosticArray)
+    bench.subscribe("panoptic/semantic")
+    received = bench.subscribe("/diagnostics", DiagnosticArray)
     bench.wait_for(lambda: camera_status().message == "subscribed", "the first diagnosis")
     camera = bench.camera()
     for number, encoding in enumerate(("h264", "rgb8"), start=1):
         bench.send(camera, picture, stamp_ns=now_ns(bench), encoding=encoding)
         bench.wait_for(lambda n=number: node.counts[""].answered + node.counts[""].failed == n, "the frame")
-    bench.wait_for(lambda: "h264" in " ".join(array.status[1].message for array in heard), "the diagnosis")
+    bench.wait_for(lambda: "h264" in " ".join(array.status[1].message for array in received), "the diagnosis")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the diagnosis after it")
     assert "h264" in values_of(camera_status())["last_error"]
 
@@ -106,7 +106,7 @@ def test_an_error_between_two_statuses_is_reported(bench, tiny_checkpoint, pictu
 def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status, gate_of):
     """Frames beyond max_rate_hz cause no warning; frames that are dropped without a limit do."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint), max_rate_hz=0.01, warn_input_stopped_s=0)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.OK, "the first diagnosis")
     camera = bench.camera()
 
@@ -139,7 +139,7 @@ def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status, gate_of)
 
 def test_latency(bench, tiny_checkpoint, picture, camera_status):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) - 5 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
     assert (
@@ -153,7 +153,7 @@ def test_latency(bench, tiny_checkpoint, picture, camera_status):
 
 def test_one_late_answer_in_20_is_no_warning(bench, tiny_checkpoint, camera_status):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.wait_for(lambda: camera_status().message == "subscribed", "the first diagnosis")
     mailbox = node.cameras[0].mailbox
     for timing in [Timing(1.0, 100.0)] * 19 + [Timing(1.0, 1900.0)]:
@@ -168,7 +168,7 @@ def test_one_late_answer_in_20_is_no_warning(bench, tiny_checkpoint, camera_stat
 
 def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_status):
     bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench) + 3600 * 10**9)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.WARN, "the warning")
     assert camera_status().message.startswith("the stamps of the camera are ahead of the clock of this node")
@@ -182,7 +182,7 @@ def test_stamps_ahead_of_the_clock(bench, tiny_checkpoint, picture, camera_statu
 def test_stamps_that_are_not_set_or_invalid(bench, tiny_checkpoint, picture, camera_status, stamp, words):
     """Such a camera is not reported as late."""
     bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
     message = image_message(picture, "rgb8", Header())
@@ -197,9 +197,9 @@ def test_stamps_that_are_not_set_or_invalid(bench, tiny_checkpoint, picture, cam
 
 def test_texts_of_any_length_are_shortened(bench, tiny_checkpoint, picture, camera_status, capfd):
     """An encoding, and paths, of a million characters appear neither in diagnostics nor in the log."""
-    heard = bench.listen("/diagnostics", DiagnosticArray)
+    received = bench.subscribe("/diagnostics", DiagnosticArray)
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0, allowed_paths=["/"])
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     while not node.counts[""].failed:  # a message of this size may be lost
         bench.send(camera, picture, stamp_ns=now_ns(bench), encoding="x" * 10**6)
@@ -211,11 +211,11 @@ def test_texts_of_any_length_are_shortened(bench, tiny_checkpoint, picture, came
     for name in ("checkpoint", "config"):
         node.set_parameters([Parameter("checkpoint", value=str(tiny_checkpoint)), Parameter(name, value="y" * 10**6)])
         assert not node.start()
-        number = len(heard)
-        bench.wait_for(lambda n=number: len(heard) > n + 1, "the next diagnosis")
-        assert heard[-1].status[0].level == DiagnosticStatus.ERROR
+        number = len(received)
+        bench.wait_for(lambda n=number: len(received) > n + 1, "the next diagnosis")
+        assert received[-1].status[0].level == DiagnosticStatus.ERROR
         node.set_parameters([Parameter(name, value="z")])
-    texts = [text for array in heard for s in array.status for text in (s.message, *(v.value for v in s.values))]
+    texts = [text for array in received for s in array.status for text in (s.message, *(v.value for v in s.values))]
     assert max(map(len, texts)) <= 1000
     [refused] = node.set_parameters([Parameter("precision", value="w" * 10**6)])
     assert not refused.successful
@@ -227,7 +227,7 @@ def test_a_mismatch_is_described(bench, tiny_checkpoint, picture, camera_status,
     """The node requests reliability reliable, and the camera offers best effort."""
     overrides = {"qos_overrides./image_raw.subscription.reliability": "reliable"}
     bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     deaf = bench.camera(qos=BEST_EFFORT)
     bench.wait_for(lambda: "does not match" in camera_status().message, "the warning")
     assert camera_status().level == DiagnosticStatus.WARN
@@ -246,7 +246,7 @@ def test_a_subscription_that_cannot_be_created(bench, tiny_checkpoint, camera_st
     """After an output got its first subscriber, the node continues and reports the reason."""
     overrides = {"qos_overrides./image_raw.subscription.reliability": "sometimes"}
     node = bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis")
     assert "sometimes" in camera_status().message
     assert node.state == "active"
@@ -256,8 +256,8 @@ def test_a_subscription_to_the_camera_info_that_cannot_be_created(bench, tiny_ch
     """The images are answered, and the reason is reported."""
     overrides = {"qos_overrides./camera_info.subscription.reliability": "sometimes"}
     node = bench.active_node(checkpoint=str(tiny_checkpoint), warn_input_stopped_s=0, **overrides)
-    bench.listen("panoptic/semantic")
-    bench.listen("panoptic/camera_info", CameraInfo)
+    bench.subscribe("panoptic/semantic")
+    bench.subscribe("panoptic/camera_info", CameraInfo)
     bench.send(bench.camera(), picture, stamp_ns=now_ns(bench))
     bench.wait_for(lambda: node.counts[""].answered == 1, "the answer")
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis")
@@ -265,10 +265,10 @@ def test_a_subscription_to_the_camera_info_that_cannot_be_created(bench, tiny_ch
 
 
 def test_device_and_memory_are_reported(bench, tiny_checkpoint):
-    heard = bench.listen("/diagnostics", DiagnosticArray)
+    received = bench.subscribe("/diagnostics", DiagnosticArray)
     bench.active_node(checkpoint=str(tiny_checkpoint), device="cpu")
-    bench.wait_for(lambda: heard, "the diagnosis")
-    values = values_of(heard[-1].status[0])
+    bench.wait_for(lambda: received, "the diagnosis")
+    values = values_of(received[-1].status[0])
     assert (values["device"], values["precision"], values["state"]) == ("cpu", "float32", "active")
     assert int(values["memory_mb"]) > 50
     assert "gpu_memory_mb" not in values
@@ -276,8 +276,8 @@ def test_device_and_memory_are_reported(bench, tiny_checkpoint):
 
 @pytest.mark.gpu
 def test_gpu_memory(bench, tiny_checkpoint):
-    heard = bench.listen("/diagnostics", DiagnosticArray)
+    received = bench.subscribe("/diagnostics", DiagnosticArray)
     bench.active_node(checkpoint=str(tiny_checkpoint), device="cuda")
-    bench.wait_for(lambda: heard, "the diagnosis")
-    values = values_of(heard[-1].status[0])
+    bench.wait_for(lambda: received, "the diagnosis")
+    values = values_of(received[-1].status[0])
     assert 0 < int(values["gpu_memory_mb"]) <= int(values["gpu_memory_peak_mb"])

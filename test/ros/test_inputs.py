@@ -41,7 +41,7 @@ def info(stamp_ns: int, focal_length: float) -> Any:
 def test_camera_info(bench, tiny_checkpoint, picture):
     """With infos at 10 and 20, the frames at 20 and 25 get the second one, 10 the first one, and 5 none."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/camera_info", CameraInfo)
+    received = bench.subscribe("panoptic/camera_info", CameraInfo)
     camera = bench.camera()
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
     bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
@@ -51,16 +51,16 @@ def test_camera_info(bench, tiny_checkpoint, picture):
     for number, stamp_ns in enumerate((20, 25, 10, 5), start=1):
         bench.send(camera, picture, stamp_ns=stamp_ns)
         bench.wait_for(lambda n=number: node.counts[""].answered == n, "the answer")
-    bench.wait_for(lambda: len(heard) == 3, "the infos of three frames")
-    assert [(bench.stamp_ns(message), message.k[0]) for message in heard] == [(20, 2.0), (25, 2.0), (10, 1.0)]
-    assert {message.header.frame_id for message in heard} == {"optical"}
-    assert (heard[0].width, heard[0].height) == (64, 48)
+    bench.wait_for(lambda: len(received) == 3, "the infos of three frames")
+    assert [(bench.stamp_ns(message), message.k[0]) for message in received] == [(20, 2.0), (25, 2.0), (10, 1.0)]
+    assert {message.header.frame_id for message in received} == {"optical"}
+    assert (received[0].width, received[0].height) == (64, 48)
 
 
 def test_camera_infos_that_cannot_be_used_are_skipped(bench, tiny_checkpoint, picture):
     """Infos with a negative stamp, with too many nanoseconds and of 2 MB, followed by a valid one."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/camera_info", CameraInfo)
+    received = bench.subscribe("panoptic/camera_info", CameraInfo)
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
     bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
     negative, overflowing, large = info(10, 1.0), info(10, 2.0), info(10, 3.0)
@@ -76,8 +76,8 @@ def test_camera_infos_that_cannot_be_used_are_skipped(bench, tiny_checkpoint, pi
     infos.publish(info(20, 4.0))
     bench.wait_for(lambda: len(buffer) == 1, "the info")
     bench.send(bench.camera(), picture, stamp_ns=25)
-    bench.wait_for(lambda: heard, "the info of the frame")
-    assert [message.k[0] for message in heard] == [4.0]
+    bench.wait_for(lambda: received, "the info of the frame")
+    assert [message.k[0] for message in received] == [4.0]
     assert node.counts[""] == FrameCounts(received=1, answered=1)
 
 
@@ -105,10 +105,10 @@ def test_the_memory_of_camera_infos_is_bounded():
 def test_an_image_with_an_invalid_stamp_is_answered_without_a_latency(bench, tiny_checkpoint, picture, stamp):
     sec, nanosec = stamp
     node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
-    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
-    infos = bench.listen("panoptic/camera_info", CameraInfo)
-    latencies = bench.listen("panoptic/debug/pipeline_latency_ms", Float32)
-    times = bench.listen("panoptic/debug/processing_time_ms", Float32)
+    received = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
+    infos = bench.subscribe("panoptic/camera_info", CameraInfo)
+    latencies = bench.subscribe("panoptic/debug/pipeline_latency_ms", Float32)
+    times = bench.subscribe("panoptic/debug/processing_time_ms", Float32)
     camera = bench.camera()
     bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == 4, "all subscriptions to match")
     message = image_message(picture, "rgb8", Header(frame_id="optical"))
@@ -116,9 +116,11 @@ def test_an_image_with_an_invalid_stamp_is_answered_without_a_latency(bench, tin
     bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
     for number in (1, 2):
         camera.publish(message)
-        bench.wait_for(lambda n=number: len(heard) == len(times) == n, "the answer")
-    assert {(answer.header.stamp.sec, answer.header.stamp.nanosec) for answer in heard} == {stamp}
-    assert [found.id for found in heard[0].segments] == [found.id for found in heard[1].segments], "they are tracked"
+        bench.wait_for(lambda n=number: len(received) == len(times) == n, "the answer")
+    assert {(answer.header.stamp.sec, answer.header.stamp.nanosec) for answer in received} == {stamp}
+    assert [found.id for found in received[0].segments] == [found.id for found in received[1].segments], (
+        "they are tracked"
+    )
     bench.wait_for(lambda: node.counts[""].answered == 2, "the counts")
     (first, second) = node.cameras[0].mailbox.timings
     assert first.pipeline_latency_ms is second.pipeline_latency_ms is None
@@ -129,18 +131,18 @@ def test_an_image_with_an_invalid_stamp_is_answered_without_a_latency(bench, tin
 
 def test_camera_info_is_only_subscribed_to_while_its_output_is(bench, tiny_checkpoint):
     bench.active_node(checkpoint=str(tiny_checkpoint))
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
     bench.wait_for(camera.get_subscription_count, "a subscription to the camera")
     assert infos.get_subscription_count() == 0
-    bench.listen("panoptic/camera_info", CameraInfo)
+    bench.subscribe("panoptic/camera_info", CameraInfo)
     bench.wait_for(infos.get_subscription_count, "a subscription to the camera info")
 
 
 def test_infos_from_before_a_time_without_subscribers_are_discarded(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     infos = bench.client.create_publisher(CameraInfo, "camera_info", 10)
     listener = bench.client.create_subscription(CameraInfo, "panoptic/camera_info", lambda _: None, 10)
@@ -149,15 +151,15 @@ def test_infos_from_before_a_time_without_subscribers_are_discarded(bench, tiny_
     bench.wait_for(lambda: node.cameras[0].infos, "the info")
     bench.client.destroy_subscription(listener)
     bench.wait_for(lambda: infos.get_subscription_count() == 0, "the node to leave the camera info")
-    heard = bench.listen("panoptic/camera_info", CameraInfo)
+    received = bench.subscribe("panoptic/camera_info", CameraInfo)
     bench.wait_for(infos.get_subscription_count, "a new subscription to the camera info")
     bench.send(camera, picture, stamp_ns=20)
     bench.wait_for(lambda: node.counts[""].answered == 1, "the answer")
     infos.publish(info(30, 2.0))
     bench.wait_for(lambda: node.cameras[0].infos, "the new info")
     bench.send(camera, picture, stamp_ns=30)
-    bench.wait_for(lambda: heard, "the new info, passed on")
-    assert [(bench.stamp_ns(message), message.k[0]) for message in heard] == [(30, 2.0)]
+    bench.wait_for(lambda: received, "the new info, passed on")
+    assert [(bench.stamp_ns(message), message.k[0]) for message in received] == [(30, 2.0)]
 
 
 @pytest.fixture
@@ -172,23 +174,23 @@ def mask_file(tmp_path):
 def test_masked_pixels_are_void_in_every_output(bench, tiny_checkpoint, picture, mask_file):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), ego_mask=[mask_file])
     topics = ("semantic", "instance", "panoptic", "semantic_color", "instance_color", "rgb_visualization")
-    heard = {topic: bench.listen(f"panoptic/{topic}") for topic in topics}
-    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
-    bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == len(heard) + 1, "all subscriptions to match")
+    received = {topic: bench.subscribe(f"panoptic/{topic}") for topic in topics}
+    segmentations = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
+    bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == len(received) + 1, "all subscriptions to match")
     bench.send(bench.camera(), picture, stamp_ns=1)
-    bench.wait_for(lambda: segmentations and all(heard.values()), "a message on every topic")
+    bench.wait_for(lambda: segmentations and all(received.values()), "a message on every topic")
     expected = PanopticSegmenter(tiny_checkpoint)(picture)
     for topic, void in (("semantic", VOID), ("instance", 0), ("panoptic", 0)):
-        message = heard[topic][0]
+        message = received[topic][0]
         dtype = {"semantic": np.uint8, "instance": np.uint16, "panoptic": np.int32}[topic]
         pixels = np.frombuffer(message.data, dtype).reshape(48, 64)
         assert (pixels[24:] == void).all()
         assert (pixels[:24] != void).any()
-    assert np.array_equal(np.frombuffer(heard["semantic"][0].data, np.uint8)[: 24 * 64].reshape(24, 64),
+    assert np.array_equal(np.frombuffer(received["semantic"][0].data, np.uint8)[: 24 * 64].reshape(24, 64),
                           expected.semantic_map[:24])  # fmt: skip
-    assert not decode(heard["semantic_color"][0])[24:].any()
-    assert not decode(heard["instance_color"][0])[24:].any()
-    assert np.array_equal(decode(heard["rgb_visualization"][0])[25:], picture[25:])
+    assert not decode(received["semantic_color"][0])[24:].any()
+    assert not decode(received["instance_color"][0])[24:].any()
+    assert np.array_equal(decode(received["rgb_visualization"][0])[25:], picture[25:])
     segmentation = segmentations[0]
     segment_map = np.frombuffer(segmentation.segment_map.data, np.int32).reshape(48, 64)
     assert not segment_map[24:].any()
@@ -202,7 +204,7 @@ def test_an_image_of_another_size_than_its_mask_fails(bench, tiny_checkpoint, pi
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"], ego_mask=["", mask_file])
     small = np.ascontiguousarray(picture[:32])
     for name in ("front", "rear"):
-        bench.listen(f"{name}/panoptic/semantic")
+        bench.subscribe(f"{name}/panoptic/semantic")
         bench.send(bench.camera(f"{name}/image_raw"), small, stamp_ns=1)
     bench.wait_for(lambda: node.counts["front"] == FrameCounts(received=1, answered=1), "the front's answer")
     bench.wait_for(lambda: node.counts["rear"] == FrameCounts(received=1, failed=1), "the rear's failure")
@@ -232,14 +234,14 @@ def test_ids_are_those_of_tracks(bench, tiny_checkpoint, picture):
     Deactivating the node resets the ids.
     """
     node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=True)
-    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    received = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
     camera = bench.camera()
 
     def ask(shift_s: int = 0) -> dict[int, tuple[str, tuple[int, ...]]]:
-        number = len(heard) + 1
+        number = len(received) + 1
         bench.send(camera, picture, stamp_ns=number + shift_s * 10**9)
-        bench.wait_for(lambda: len(heard) == number, "the answer")
-        return {info.id: (info.label, tuple(info.box_xyxy_px)) for info in heard[-1].segments if info.is_thing}
+        bench.wait_for(lambda: len(received) == number, "the answer")
+        return {info.id: (info.label, tuple(info.box_xyxy_px)) for info in received[-1].segments if info.is_thing}
 
     first = ask()
     assert first
@@ -287,22 +289,22 @@ def test_tracked_ids_in_every_output(bench, tiny_checkpoint, picture, track_ids)
     node = bench.active_node(checkpoint=str(tiny_checkpoint), track_ids=track_ids)
     node.pipeline.segmenter = Renumbering(node.segmenter)
     topics = ("instance", "panoptic", "instance_color", "rgb_visualization")
-    heard = {topic: bench.listen(f"panoptic/{topic}") for topic in topics}
-    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    received = {topic: bench.subscribe(f"panoptic/{topic}") for topic in topics}
+    segmentations = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
     camera = bench.camera()
-    bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == len(heard) + 1, "all subscriptions to match")
+    bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == len(received) + 1, "all subscriptions to match")
     node.set_parameters([Parameter("visualization", value="detailed")])
     for number in (1, 2):
         bench.send(camera, picture, stamp_ns=number)
-        bench.wait_for(lambda n=number: {len(m) for m in (*heard.values(), segmentations)} == {n}, "the answers")
-    for topic, (first, second) in heard.items():
+        bench.wait_for(lambda n=number: {len(m) for m in (*received.values(), segmentations)} == {n}, "the answers")
+    for topic, (first, second) in received.items():
         assert (first.data == second.data) == track_ids, topic
     first, second = (
         {(found.id, found.label, tuple(found.box_xyxy_px)) for found in message.segments} for message in segmentations
     )
     assert (first == second) == track_ids
     assert (segmentations[0].segment_map.data == segmentations[1].segment_map.data) == track_ids
-    instances = np.unique(np.frombuffer(heard["instance"][0].data, np.uint16))
+    instances = np.unique(np.frombuffer(received["instance"][0].data, np.uint16))
     assert {found.id for found in segmentations[0].segments if found.is_thing} == set(instances) - {0}
 
 
@@ -332,8 +334,8 @@ def test_ids_are_reset_after_a_time_without_subscribers(bench, tiny_checkpoint, 
 def test_only_the_subscribed_image_is_encoded(bench, tiny_checkpoint, picture):
     """A subscriber of the JPEG does not cause the raw image to be published as well."""
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/rgb_visualization/compressed", CompressedImage)
+    received = bench.subscribe("panoptic/rgb_visualization/compressed", CompressedImage)
     bench.send(bench.camera(), picture, stamp_ns=1)
-    bench.wait_for(lambda: heard, "the picture")
+    bench.wait_for(lambda: received, "the picture")
     assert node.cameras[0].subscribed_topics() == ["rgb_visualization/compressed"]
-    assert (bench.stamp_ns(heard[0]), heard[0].header.frame_id) == (1, "optical")
+    assert (bench.stamp_ns(received[0]), received[0].header.frame_id) == (1, "optical")

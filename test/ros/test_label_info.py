@@ -38,17 +38,19 @@ def test_label_info(bench, tiny_checkpoint):
     from vision_msgs.msg import LabelInfo
 
     camera = bench.camera("front/image_raw")
-    heard = {name: bench.listen(f"{name}/panoptic/label_info", LabelInfo, latched_qos()) for name in ("front", "rear")}
-    bench.wait_for(lambda: all(heard.values()), "the labels of both cameras")
-    for messages in heard.values():
+    received = {
+        name: bench.subscribe(f"{name}/panoptic/label_info", LabelInfo, latched_qos()) for name in ("front", "rear")
+    }
+    bench.wait_for(lambda: all(received.values()), "the labels of both cameras")
+    for messages in received.values():
         classes = {entry.class_id: entry.class_name for entry in messages[0].class_map}
         assert classes == dict(enumerate(CITYSCAPES.names))
         assert messages[0].threshold == 0.25
     node.set_parameters_atomically([Parameter("score_threshold", value=-1)])
-    bench.wait_for(lambda: heard["rear"][-1].threshold == 0.5, "the labels with the configuration's threshold")
+    bench.wait_for(lambda: received["rear"][-1].threshold == 0.5, "the labels with the configuration's threshold")
     node.set_parameters_atomically([Parameter("classes", value=["road", "car"])])
-    bench.wait_for(lambda: len(heard["rear"][-1].class_map) == 2, "the labels without the classes filtered out")
-    assert {entry.class_id: entry.class_name for entry in heard["rear"][-1].class_map} == {0: "road", 13: "car"}
+    bench.wait_for(lambda: len(received["rear"][-1].class_map) == 2, "the labels without the classes filtered out")
+    assert {entry.class_id: entry.class_name for entry in received["rear"][-1].class_map} == {0: "road", 13: "car"}
     assert camera.get_subscription_count() == 0
     node.trigger_deactivate()
     node.trigger_cleanup()
@@ -65,9 +67,9 @@ def test_detections_and_annotations(bench, tiny_checkpoint, picture):
     from foxglove_msgs.msg import ImageAnnotations
     from vision_msgs.msg import Detection2DArray
 
-    detections = bench.listen("panoptic/detections", Detection2DArray)
-    annotations = bench.listen("panoptic/annotations", ImageAnnotations)
-    instances = bench.listen("panoptic/instance")
+    detections = bench.subscribe("panoptic/detections", Detection2DArray)
+    annotations = bench.subscribe("panoptic/annotations", ImageAnnotations)
+    instances = bench.subscribe("panoptic/instance")
     camera = bench.camera()
     for stamp_ns in (7, 10**8):
         bench.send(camera, picture, stamp_ns=stamp_ns)
@@ -86,8 +88,8 @@ def test_detections_and_annotations(bench, tiny_checkpoint, picture):
             hypothesis = detection.results[0].hypothesis
             assert hypothesis.class_id in CITYSCAPES.names[11:]
             assert text.text == f"{hypothesis.class_id} {hypothesis.score:.2f} #{detection.id}"
-        for received in (detections, annotations, instances):
-            received.clear()
+        for messages in (detections, annotations, instances):
+            messages.clear()
 
 
 PACKAGE_XML = """<package format="3"><name>{name}</name><version>0.0.1</version>

@@ -118,7 +118,7 @@ def send_until(bench: Any, camera: Any, picture: np.ndarray, condition: Callable
 
 def test_an_image_topic_is_enough(launch, bench, tiny_checkpoint, picture):
     node = launch("panoptic.launch.py", {"image_topic": "/cam/image_raw", "checkpoint": tiny_checkpoint})
-    received = bench.listen("/opendr/panoptic/semantic")
+    received = bench.subscribe("/opendr/panoptic/semantic")
     camera = bench.camera("/cam/image_raw")
     send_until(bench, camera, picture, lambda: received, stamp_ns=7)
     assert bench.stamp_ns(received[0]) == 7
@@ -130,7 +130,7 @@ def test_an_image_topic_is_enough(launch, bench, tiny_checkpoint, picture):
 def test_each_camera_has_its_topics(launch, bench, tiny_checkpoint, picture):
     arguments = {"cameras": "front,on", "image_topic": "/a/rgb,/b", "namespace": "/bot", "checkpoint": tiny_checkpoint}
     node = launch("panoptic.launch.py", arguments)  # YAML would make a boolean of the name "on"
-    received = [bench.listen(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
+    received = [bench.subscribe(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
     for i, (topic, messages) in enumerate(zip(("/a/rgb", "/b"), received, strict=True)):
         send_until(bench, bench.camera(topic), picture, messages.copy, stamp_ns=i)
     assert [bench.stamp_ns(messages[0]) for messages in received] == [0, 1]
@@ -362,7 +362,7 @@ def test_demo_shows_a_folder_of_images_in_a_loop(launch, bench, tiny_checkpoint,
     for i in range(3):
         cv2.imwrite(str(folder / f"{i}.png"), np.roll(picture, i, axis=1))
     demo = launch("demo.launch.py", {"video": folder, "checkpoint": tiny_checkpoint})
-    received = bench.listen("/opendr/panoptic/rgb_visualization")
+    received = bench.subscribe("/opendr/panoptic/rgb_visualization")
     bench.wait_for(lambda: len(received) > 5, "answers")
     assert "RViz does not open: there is no display" in demo.output
     assert demo.interrupt() == 0

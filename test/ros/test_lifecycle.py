@@ -53,7 +53,7 @@ def topics(bench):
 
 def test_there_and_back_twice(bench, change, tiny_checkpoint, picture):
     node = spinning_node(bench, checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/semantic")
+    received = bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     for round_number in (1, 2):
         assert node.state == "unconfigured"
@@ -64,7 +64,7 @@ def test_there_and_back_twice(bench, change, tiny_checkpoint, picture):
         assert change(ACTIVATE)
         assert node.state == "active"
         bench.send(camera, picture, stamp_ns=round_number)
-        bench.wait_for(lambda n=round_number: len(heard) == n, "the answer")
+        bench.wait_for(lambda n=round_number: len(received) == n, "the answer")
         assert change(DEACTIVATE)
         bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
         network = weakref.ref(node.segmenter)
@@ -75,7 +75,7 @@ def test_there_and_back_twice(bench, change, tiny_checkpoint, picture):
 
 def test_deactivate_keeps_the_network_and_the_counts(bench, change, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     network = node.segmenter
     for stamp_ns in (1, 2):
@@ -88,7 +88,7 @@ def test_deactivate_keeps_the_network_and_the_counts(bench, change, tiny_checkpo
 
 def test_a_failed_configure_leaves_nothing_and_can_be_tried_again(bench, change, tiny_checkpoint):
     node = spinning_node(bench, checkpoint="/no/such.pth", allowed_paths=[str(tiny_checkpoint)])
-    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    diagnostics = bench.subscribe("/diagnostics", DiagnosticArray)
     assert not change(CONFIGURE)
     assert node.state == "unconfigured"
     assert node.last_error.startswith("CheckpointError: There is no checkpoint /no/such.pth")
@@ -172,9 +172,9 @@ def test_every_transition_from_every_state(bench, change, tiny_checkpoint, pictu
             assert node.state == before
     assert (node.segmenter is None) == (before in {"unconfigured", "finalized"})
     if before == "active":
-        heard = bench.listen("panoptic/semantic")
+        received = bench.subscribe("panoptic/semantic")
         bench.send(bench.camera(), picture, stamp_ns=1)
-        bench.wait_for(lambda: heard, "the answer")
+        bench.wait_for(lambda: received, "the answer")
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_an_error_in_a_transition(
         assert node.segmenter is None
         assert change(CONFIGURE)
         assert change(ACTIVATE)
-        heard = bench.listen("panoptic/semantic")
+        received = bench.subscribe("panoptic/semantic")
         bench.send(bench.camera(), picture, stamp_ns=1)
-        bench.wait_for(lambda: heard, "the answer")
+        bench.wait_for(lambda: received, "the answer")
 
 
 @pytest.mark.gpu
@@ -241,9 +241,9 @@ def test_a_configure_that_fails_late_unwinds(bench, change, tiny_checkpoint):
 
 
 def test_diagnostics(bench, tiny_checkpoint, picture):
-    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    diagnostics = bench.subscribe("/diagnostics", DiagnosticArray)
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, picture, stamp_ns=1, encoding="h264")
     bench.wait_for(lambda: node.counts[""].failed == 1, "the bad image to be counted")
@@ -271,7 +271,7 @@ def test_diagnostics(bench, tiny_checkpoint, picture):
 
 def test_the_visualization_changes_while_it_runs(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/rgb_visualization")
+    received = bench.subscribe("panoptic/rgb_visualization")
     camera = bench.camera()
     settings: list[tuple[str, Any]] = [
         ("visualization_opacity", 1.0),
@@ -281,8 +281,8 @@ def test_the_visualization_changes_while_it_runs(bench, tiny_checkpoint, picture
     for number, (name, value) in enumerate(settings, start=1):
         node.set_parameters([Parameter(name, value=value)])
         bench.send(camera, picture, stamp_ns=number)
-        bench.wait_for(lambda n=number: len(heard) == n, "the picture")
-    full, faint, detailed = (decode(message).astype(int) for message in heard)
+        bench.wait_for(lambda n=number: len(received) == n, "the picture")
+    full, faint, detailed = (decode(message).astype(int) for message in received)
     assert np.abs(faint - picture).mean() < np.abs(full - picture).mean() / 2
     assert detailed.shape == picture.shape
     assert not np.array_equal(detailed, faint)

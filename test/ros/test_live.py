@@ -45,14 +45,14 @@ def set_parameter(bench):
 @pytest.fixture
 def answer(bench, picture):
     """Return a function that sends a frame and returns its PanopticSegmentation."""
-    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    received = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
     camera = bench.camera()
 
     def ask() -> Any:
-        number = len(heard) + 1
+        number = len(received) + 1
         bench.send(camera, picture, stamp_ns=number)
-        bench.wait_for(lambda: len(heard) == number, "the answer")
-        return heard[-1]
+        bench.wait_for(lambda: len(received) == number, "the answer")
+        return received[-1]
 
     return ask
 

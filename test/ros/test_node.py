@@ -45,9 +45,11 @@ def pixels(message: Any, dtype: Any) -> np.ndarray:
 
 def test_every_output_of_one_frame(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    images = {topic: bench.listen(f"panoptic/{topic}") for topic in IMAGES}
-    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
-    times = [bench.listen(f"panoptic/debug/{name}", Float32) for name in ("processing_time_ms", "pipeline_latency_ms")]
+    images = {topic: bench.subscribe(f"panoptic/{topic}") for topic in IMAGES}
+    segmentations = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
+    times = [
+        bench.subscribe(f"panoptic/debug/{name}", Float32) for name in ("processing_time_ms", "pipeline_latency_ms")
+    ]
     outputs = [*images.values(), segmentations, *times]
     camera = bench.camera()
     bench.wait_for(lambda: len(node.cameras[0].subscribed_topics()) == len(outputs), "all subscriptions to match")
@@ -57,7 +59,7 @@ def test_every_output_of_one_frame(bench, tiny_checkpoint, picture):
 
     expected = PanopticSegmenter(tiny_checkpoint)(picture)
     assert any(segment.is_thing for segment in expected.segments), "a test without instances shows little"
-    got = {topic: heard[0] for topic, heard in images.items()}
+    got = {topic: received[0] for topic, received in images.items()}
     assert np.array_equal(pixels(got["semantic"], np.uint8), expected.semantic_map)
     assert np.array_equal(pixels(got["instance"], np.uint16), expected.instance_map)
     assert np.array_equal(pixels(got["panoptic"], np.int32), expected.panoptic_ids)
@@ -78,14 +80,14 @@ def test_every_output_of_one_frame(bench, tiny_checkpoint, picture):
 
     for message in (*got.values(), segmentation, segmentation.segment_map):
         assert (bench.stamp_ns(message), message.header.frame_id) == (now_ns, "optical")
-    processing_time_ms, pipeline_latency_ms = (heard[0].data for heard in times)
+    processing_time_ms, pipeline_latency_ms = (received[0].data for received in times)
     assert 0 < processing_time_ms < pipeline_latency_ms
 
 
 def test_the_newest_frame_wins(bench, tiny_checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     gate = gate_of(node)
-    heard = bench.listen("panoptic/semantic")
+    received = bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, numbered(picture, 1), stamp_ns=1)
     bench.wait_for(lambda: gate.seen == [1], "the first frame's inference to begin")
@@ -94,16 +96,16 @@ def test_the_newest_frame_wins(bench, tiny_checkpoint, picture, gate_of):
     bench.wait_for(lambda: node.counts[""].received == 4, "four frames")
     assert node.counts[""] == FrameCounts(received=4, answered=0, dropped=2, failed=0)
     gate.permits.release(2)
-    bench.wait_for(lambda: len(heard) == 2, "two answers")
+    bench.wait_for(lambda: len(received) == 2, "two answers")
     assert gate.seen == [1, 4]
-    assert [bench.stamp_ns(message) for message in heard] == [1, 4]
+    assert [bench.stamp_ns(message) for message in received] == [1, 4]
     bench.wait_for(lambda: node.counts[""] == FrameCounts(received=4, answered=2, dropped=2, failed=0), "the counts")
 
 
 def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, tiny_checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     gate = gate_of(node)
-    heard = bench.listen("panoptic/semantic")
+    received = bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, numbered(picture, 1), stamp_ns=1)
     bench.wait_for(lambda: gate.seen == [1], "the first frame's inference to begin")
@@ -112,14 +114,14 @@ def test_deactivate_answers_the_frame_in_work_and_drops_the_waiting_one(bench, t
     threading.Timer(0.2, gate.permits.release).start()
     node.trigger_deactivate()
     assert node.counts[""] == FrameCounts(received=2, answered=1, dropped=1, failed=0)
-    bench.wait_for(lambda: heard, "the answer")
+    bench.wait_for(lambda: received, "the answer")
     bench.wait_for(lambda: camera.get_subscription_count() == 0, "the node to leave the camera")
 
 
 def test_shutdown_waits_for_the_frame_in_work(bench, tiny_checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
     gate = gate_of(node)
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=1)
     bench.wait_for(lambda: gate.batches == [(1, 48, 64)], "the inference to begin")
     [node_camera] = node.cameras
@@ -133,7 +135,7 @@ def test_shutdown_waits_for_the_frame_in_work(bench, tiny_checkpoint, picture, g
 
 def test_a_bad_image_then_a_good_one(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/semantic")
+    received = bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     bench.send(camera, picture, stamp_ns=1, encoding="h264")
     bench.wait_for(lambda: node.counts[""].failed == 1, "the bad image to be counted")
@@ -144,13 +146,13 @@ def test_a_bad_image_then_a_good_one(bench, tiny_checkpoint, picture):
     bench.wait_for(lambda: node.counts[""].answered == 1, "the good image")
     assert node.counts[""] == FrameCounts(received=2, answered=1, dropped=0, failed=1)
     assert not mailbox.is_failing
-    bench.wait_for(lambda: heard, "the answer")
-    assert [bench.stamp_ns(message) for message in heard] == [2]
+    bench.wait_for(lambda: received, "the answer")
+    assert [bench.stamp_ns(message) for message in received] == [2]
 
 
 def test_after_a_failure_of_the_network_the_next_frame_is_processed(bench, tiny_checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    bench.listen("panoptic/semantic")
+    bench.subscribe("panoptic/semantic")
     camera = bench.camera()
     gate = gate_of(node)
     gate.permits.release(2)
@@ -197,9 +199,9 @@ def test_without_subscribers_nothing_is_computed(bench, tiny_checkpoint, picture
 @pytest.mark.parametrize("listener_qos", [BEST_EFFORT, RELIABLE], ids=["best-effort listener", "reliable listener"])
 def test_quality_of_service_matches(bench, tiny_checkpoint, picture, camera_qos, listener_qos):
     bench.active_node(checkpoint=str(tiny_checkpoint))
-    heard = bench.listen("panoptic/semantic", qos=listener_qos)
+    received = bench.subscribe("panoptic/semantic", qos=listener_qos)
     bench.send(bench.camera(qos=camera_qos), picture, stamp_ns=1)
-    bench.wait_for(lambda: heard, "the answer")
+    bench.wait_for(lambda: received, "the answer")
 
 
 def test_quality_of_service_can_be_overridden(bench, tiny_checkpoint, picture):
@@ -209,9 +211,9 @@ def test_quality_of_service_can_be_overridden(bench, tiny_checkpoint, picture):
         "qos_overrides./panoptic/semantic.publisher.reliability": "best_effort",
     }
     bench.active_node(checkpoint=str(tiny_checkpoint), **overrides)
-    heard = bench.listen("panoptic/semantic", qos=BEST_EFFORT)
+    received = bench.subscribe("panoptic/semantic", qos=BEST_EFFORT)
     bench.send(bench.camera(), picture, stamp_ns=1)
-    bench.wait_for(lambda: heard, "the answer")
+    bench.wait_for(lambda: received, "the answer")
     [subscription] = bench.client.get_subscriptions_info_by_topic("/image_raw")
     [publisher] = bench.client.get_publishers_info_by_topic("/panoptic/semantic")
     assert subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
@@ -221,7 +223,7 @@ def test_quality_of_service_can_be_overridden(bench, tiny_checkpoint, picture):
 def test_two_cameras_take_turns(bench, tiny_checkpoint, picture, gate_of):
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=["front", "rear"])
     gate = gate_of(node)
-    heard = {name: bench.listen(f"{name}/panoptic/semantic") for name in ("front", "rear")}
+    received = {name: bench.subscribe(f"{name}/panoptic/semantic") for name in ("front", "rear")}
     front, rear = bench.camera("front/image_raw"), bench.camera("rear/image_raw")
     bench.send(front, numbered(picture, 1), stamp_ns=1)
     bench.wait_for(lambda: gate.seen == [1], "the first frame's inference to begin")
@@ -230,10 +232,10 @@ def test_two_cameras_take_turns(bench, tiny_checkpoint, picture, gate_of):
     bench.send(rear, numbered(picture, 101), stamp_ns=101)
     bench.wait_for(lambda: node.counts["rear"].received == 1, "the other camera's frame")
     gate.permits.release(3)
-    bench.wait_for(lambda: len(heard["front"]) == 2 and heard["rear"], "three answers")
+    bench.wait_for(lambda: len(received["front"]) == 2 and received["rear"], "three answers")
     assert gate.seen == [1, 101, 2]
-    assert [bench.stamp_ns(message) for message in heard["front"]] == [1, 2]
-    assert [bench.stamp_ns(message) for message in heard["rear"]] == [101]
+    assert [bench.stamp_ns(message) for message in received["front"]] == [1, 2]
+    assert [bench.stamp_ns(message) for message in received["rear"]] == [101]
 
 
 def test_without_our_messages_the_standard_topics_work(bench, tiny_checkpoint, picture, monkeypatch):
@@ -245,7 +247,7 @@ def test_without_our_messages_the_standard_topics_work(bench, tiny_checkpoint, p
     bench.active_node(checkpoint=str(tiny_checkpoint))
     [warning] = [text for text in warnings if "opendr_panoptic_ros" in text]
     assert "colcon build" in warning
-    heard = bench.listen("panoptic/panoptic")
+    received = bench.subscribe("panoptic/panoptic")
     bench.send(bench.camera(), picture, stamp_ns=1)
-    bench.wait_for(lambda: heard, "the answer")
+    bench.wait_for(lambda: received, "the answer")
     assert not bench.client.get_publishers_info_by_topic("/panoptic/segmentation")

@@ -23,7 +23,7 @@ TOPICS = ("mask", "confidence", "packed")
 
 def test_mask_confidence_and_packed(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    received = {topic: bench.listen(f"panoptic/{topic}") for topic in TOPICS}
+    received = {topic: bench.subscribe(f"panoptic/{topic}") for topic in TOPICS}
     camera = bench.camera()
     bench.send(camera, picture, stamp_ns=7)
     bench.wait_for(lambda: all(received.values()), "the three images")
@@ -48,7 +48,7 @@ def test_mask_confidence_and_packed(bench, tiny_checkpoint, picture):
 
 def test_the_camera_info_beside_the_mask(bench, tiny_checkpoint, picture):
     node = bench.active_node(checkpoint=str(tiny_checkpoint))
-    masks, infos = bench.listen("panoptic/mask"), bench.listen("panoptic/mask/camera_info", CameraInfo)
+    masks, infos = bench.subscribe("panoptic/mask"), bench.subscribe("panoptic/mask/camera_info", CameraInfo)
     camera, info_publisher = bench.camera(), bench.client.create_publisher(CameraInfo, "camera_info", 10)
     bench.wait_for(info_publisher.get_subscription_count, "a subscription to the camera info")
     info = CameraInfo(width=64, height=48)
@@ -68,8 +68,8 @@ def test_label_map(bench, tiny_checkpoint, picture):
     (result,) = node.set_parameters([Parameter("label_map", value="navigation")])
     assert result.successful
     bench.spin_after_start(node)
-    received = {topic: bench.listen(f"panoptic/{topic}") for topic in ("semantic", "mask", "packed")}
-    segmentations = bench.listen("panoptic/segmentation", PanopticSegmentation)
+    received = {topic: bench.subscribe(f"panoptic/{topic}") for topic in ("semantic", "mask", "packed")}
+    segmentations = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
     bench.send(bench.camera(), picture, stamp_ns=7)
     bench.wait_for(lambda: segmentations and all(received.values()), "the outputs")
     segmenter = PanopticSegmenter(tiny_checkpoint)

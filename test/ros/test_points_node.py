@@ -46,8 +46,8 @@ class Feed:
         self.bench = bench
         overrides = [Parameter(name, value=value) for name, value in {"source": source, **parameters}.items()]
         self.node = PointsNode(context=bench.context, parameter_overrides=overrides)
-        self.clouds = bench.listen("panoptic/points", PointCloud2)
-        self.diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+        self.clouds = bench.subscribe("panoptic/points", PointCloud2)
+        self.diagnostics = bench.subscribe("/diagnostics", DiagnosticArray)
         create = bench.client.create_publisher
         self.segmentations = create(PanopticSegmentation, "panoptic/segmentation", 10)
         self.points = create(*{"depth": (Image, "depth/image_rect"), "lidar": (PointCloud2, "points")}[source], 10)
@@ -252,7 +252,7 @@ def test_boxes_where_their_messages_are_installed(bench, topic) -> None:
         from vision_msgs.msg import Detection3DArray as Boxes
     else:
         from visualization_msgs.msg import MarkerArray as Boxes
-    found = bench.listen(f"panoptic/{topic}", Boxes)
+    found = bench.subscribe(f"panoptic/{topic}", Boxes)
     bench.wait_for(feed.node._outputs[topic].get_subscription_count, "the subscription")
     feed.send_info()
     # The car is a plate at 2 m: u of 2 and 3 are x of 1 and 2 m, v of 0 and 1 are y of −1 and 0 m.

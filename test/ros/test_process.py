@@ -110,17 +110,17 @@ def test_a_video_faster_than_the_network(bench, tiny_checkpoint, shared_data, st
     room_for_images = {PROFILE_VARIABLE: str(ROOT / "config" / "fastdds_large_images.xml")}
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     node = start_node({"checkpoint": tiny_checkpoint, "inference_size": 512}, **room_for_images, **threads)
-    heard = bench.listen("panoptic/segmentation", PanopticSegmentation)
-    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    received = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
+    diagnostics = bench.subscribe("/diagnostics", DiagnosticArray)
     camera_command = [sys.executable, str(HERE / "camera_process.py"), str(video), str(tmp_path / "stamps")]
     with subprocess.Popen(camera_command, env={**os.environ, **room_for_images}) as camera:
         try:
-            bench.wait_for(lambda: len(heard) >= 25, "25 answers")
+            bench.wait_for(lambda: len(received) >= 25, "25 answers")
         finally:
             camera.terminate()
     sent = [int(line) for line in (tmp_path / "stamps").read_text().split()]
     bench.wait_for(lambda: sum(counts_of(diagnostics).values()) == 2 * counts_of(diagnostics)["received"], "idleness")
-    bench.wait_for(lambda: counts_of(diagnostics)["answered"] == len(heard), "the last answers")
+    bench.wait_for(lambda: counts_of(diagnostics)["answered"] == len(received), "the last answers")
 
     counts = counts_of(diagnostics)
     print(f"{len(sent)} frames sent, {counts}")
@@ -130,8 +130,8 @@ def test_a_video_faster_than_the_network(bench, tiny_checkpoint, shared_data, st
     assert counts["received"] == counts["answered"] + counts["dropped"] + counts["failed"]
     assert counts["failed"] == 0
 
-    answers = {bench.stamp_ns(message): message for message in heard}
-    assert len(answers) == len(heard)
+    answers = {bench.stamp_ns(message): message for message in received}
+    assert len(answers) == len(received)
     assert set(answers) <= set(sent)
     segmenter = PanopticSegmenter(tiny_checkpoint, inference_size=512)
     frames = cv2.VideoCapture(str(video))
@@ -191,7 +191,7 @@ def test_an_error_at_the_start_is_reported(start_node):
 def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint, picture, start_node):
     """A parameter of a type that does not exist, and a clock with negative seconds."""
     node = start_node({"checkpoint": tiny_checkpoint, "use_sim_time": "true"})
-    diagnostics = bench.listen("/diagnostics", DiagnosticArray)
+    diagnostics = bench.subscribe("/diagnostics", DiagnosticArray)
     bench.wait_for(lambda: "Active" in node.output, "the node to start")
 
     def callback_errors() -> int:
@@ -215,9 +215,9 @@ def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint
     bench.wait_for(lambda: after_time(-5, lambda: callback_errors() >= 3), "the error of the clock to be counted")
     bench.wait_for(lambda: after_time(100, lambda: diagnostics[-1].header.stamp.sec == 100), "the time of the clock")
 
-    heard = bench.listen("panoptic/semantic")
+    received = bench.subscribe("panoptic/semantic")
     bench.send(bench.camera(), picture, stamp_ns=100 * 10**9)
-    bench.wait_for(lambda: heard, "the answer")
+    bench.wait_for(lambda: received, "the answer")
     set_right = client.call_async(
         SetParameters.Request(parameters=[Parameter("jpeg_quality", value=70).to_parameter_msg()])
     )

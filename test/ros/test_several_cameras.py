@@ -32,7 +32,7 @@ def rig(bench, tiny_checkpoint, gate_of):
         node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=list(sizes), **parameters)
         gate = gate_of(node)
         cameras = {name: bench.camera(f"{name}/image_raw") for name in sizes}
-        heard = {name: bench.listen(f"{name}/panoptic/panoptic") for name in sizes}
+        received = {name: bench.subscribe(f"{name}/panoptic/panoptic") for name in sizes}
         random = np.random.default_rng(0)
 
         def send(name: str) -> np.ndarray:
@@ -45,25 +45,25 @@ def rig(bench, tiny_checkpoint, gate_of):
         for name in sizes:
             gate.permits.release()
             send(name)
-            bench.wait_for(lambda n=name: node.counts[n].answered == 1 and heard[n], "the first answer")
+            bench.wait_for(lambda n=name: node.counts[n].answered == 1 and received[n], "the first answer")
         gate.batches.clear()
-        return node, gate, send, heard
+        return node, gate, send, received
 
     return make
 
 
 def test_frames_of_one_size_that_wait_together_run_as_one_batch(bench, tiny_checkpoint, rig):
     sizes = {"front": (48, 64), "left": (48, 64), "low": (32, 64), "right": (48, 64)}
-    node, gate, send, heard = rig(sizes)
+    node, gate, send, received = rig(sizes)
     send("low")
     bench.wait_for(lambda: gate.batches == [(1, 32, 64)], "the first frame's inference to begin")
     pictures = {name: send(name) for name in sizes}
     gate.permits.release(3)
     bench.wait_for(lambda: [counts.answered for counts in node.counts.values()] == [2, 2, 3, 2], "the answers")
     assert gate.batches == [(1, 32, 64), (3, 48, 64), (1, 32, 64)]
-    bench.wait_for(lambda: len(heard["low"]) == 3 and len(heard["right"]) == 2, "the messages")
+    bench.wait_for(lambda: len(received["low"]) == 3 and len(received["right"]) == 2, "the messages")
     for name, picture in pictures.items():
-        got = np.frombuffer(heard[name][-1].data, np.int32).reshape(sizes[name])
+        got = np.frombuffer(received[name][-1].data, np.int32).reshape(sizes[name])
         expected = PanopticSegmenter(tiny_checkpoint)(picture).panoptic_ids
         assert np.mean(got == expected) > 0.99, "an answer must be of its own camera's frame"
 
@@ -106,7 +106,7 @@ def test_a_broken_frame_in_a_batch_fails_alone(bench, rig):
 
 
 def test_a_batch_that_fails_is_tried_frame_by_frame(bench, rig, capfd):
-    node, gate, send, heard = rig(dict.fromkeys("ab", (48, 64)))
+    node, gate, send, received = rig(dict.fromkeys("ab", (48, 64)))
     gate.largest_batch = 1
     send("a")
     bench.wait_for(lambda: len(gate.batches) == 1, "the first frame's inference to begin")
@@ -116,7 +116,7 @@ def test_a_batch_that_fails_is_tried_frame_by_frame(bench, rig, capfd):
     bench.wait_for(lambda: [counts.answered for counts in node.counts.values()] == [3, 2], "the answers")
     assert [size for size, *_ in gate.batches] == [1, 2, 1, 1]
     assert [counts.failed for counts in node.counts.values()] == [0, 0]
-    bench.wait_for(lambda: len(heard["a"]) == 3 and len(heard["b"]) == 2, "the messages")
+    bench.wait_for(lambda: len(received["a"]) == 3 and len(received["b"]) == 2, "the messages")
     logged = "A batch of 2 frames failed and was retried frame by frame: RuntimeError: CUDA out of memory"
     assert logged in capfd.readouterr().err
 
@@ -165,7 +165,7 @@ def test_three_rates_and_a_camera_that_dies(bench, tiny_checkpoint, tmp_path):
     """Cameras at 10, 5 and 1 Hz run for 8 s, each as a process; another one at 10 Hz is killed after 2 s."""
     rates_hz = {"front": 10, "left": 5, "rear": 1, "dying": 10}
     node = bench.active_node(checkpoint=str(tiny_checkpoint), cameras=list(rates_hz))
-    heard = {name: bench.listen(f"{name}/panoptic/segmentation", PanopticSegmentation) for name in rates_hz}
+    received = {name: bench.subscribe(f"{name}/panoptic/segmentation", PanopticSegmentation) for name in rates_hz}
     cameras = {
         name: subprocess.Popen(
             [
@@ -201,6 +201,6 @@ def test_three_rates_and_a_camera_that_dies(bench, tiny_checkpoint, tmp_path):
         assert counts.received >= 0.95 * (sent - (name == "dying"))  # the frame of its death may not have left
         assert counts.answered >= 0.5 * min(sent, most)
         assert counts.failed == 0
-        bench.wait_for(lambda n=name: len(heard[n]) == node.counts[n].answered, "the last messages")
-        assert {message.header.frame_id for message in heard[name]} == {f"{name}/image_raw"}
+        bench.wait_for(lambda n=name: len(received[n]) == node.counts[n].answered, "the last messages")
+        assert {message.header.frame_id for message in received[name]} == {f"{name}/image_raw"}
     assert max(latencies_ms) < 5 * min(latencies_ms), "no camera waits for the others"

@@ -77,7 +77,7 @@ class Bench:
         self.spin(node)
         assert started, node.last_error
 
-    def listen(self, topic: str, message_type: Any = None, qos: Any = 10) -> list[Any]:
+    def subscribe(self, topic: str, message_type: Any = None, qos: Any = 10) -> list[Any]:
         """Subscribe to a topic, of type Image by default, and return the list to which its messages are appended."""
         messages: list[Any] = []
         self.client.create_subscription(message_type or Image, topic, messages.append, qos)
