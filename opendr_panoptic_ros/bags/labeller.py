@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from opendr_panoptic_ros.bags.points import POINTS, POINTS_TYPE, BagClouds
 from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
 from opendr_panoptic_ros.bags.results import TYPE_NAMES, BagFrame, read_frame, serialized, serialized_label_info
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
@@ -68,6 +69,7 @@ class Labeller:
         topics: Names of the image topics.
         outputs: Names of the results to write, keys of `TYPE_NAMES`.
         keep_classes: Names of the classes to keep; all when empty.
+        clouds: Makes the labelled clouds, or None for none; then there is one image topic.
 
     Raises:
         PanopticError: The new bag cannot be made there.
@@ -82,7 +84,9 @@ class Labeller:
         outputs: Sequence[str],
         *,
         keep_classes: Collection[str] = (),
+        clouds: BagClouds | None = None,
     ) -> None:
+        self._clouds = clouds
         self._reader, self._pipeline, self._outputs = reader, pipeline, list(outputs)
         self._keep_classes = keep_classes
         self._prefixes = result_prefixes(topics)
@@ -162,6 +166,8 @@ class Labeller:
             for output in self._outputs:
                 qos = [LATCHED] if output == LABEL_INFO else []
                 self._writer.add_topic(f"{self._prefixes[topic.name]}/{output}", TYPE_NAMES[output], qos)
+            if self._clouds is not None:
+                self._writer.add_topic(f"{self._prefixes[topic.name]}/{POINTS}", POINTS_TYPE, [])
 
     def _results(self, group: Sequence[Message]) -> dict[int, tuple[BagFrame, PanopticPrediction]]:
         """Return frame and prediction by position in the group, for the messages that have one."""
@@ -190,6 +196,16 @@ class Labeller:
     def _note_problem(self, message: Message, error: Exception | None) -> None:
         self._problems.append(f"{message.topic} at {message.time_ns} ns: {reason(error)}")
 
+    def _cloud(self, prefix: str, frame: BagFrame, prediction: PanopticPrediction) -> dict[str, memoryview]:
+        if self._clouds is None:
+            return {}
+        try:
+            cloud = self._clouds.serialized(frame, prediction)
+        except PanopticError as error:
+            self._note_problem(frame.message, error)
+            return {}
+        return {} if cloud is None else {f"{prefix}/{POINTS}": cloud}
+
     def _label_info(self, frame: BagFrame) -> memoryview:
         return serialized_label_info(
             frame.header,
@@ -211,6 +227,7 @@ class Labeller:
                     for output in self._outputs
                     if output != LABEL_INFO
                 }
+                data |= self._cloud(prefix, *results[place])
                 if message.topic in self._without_labels:
                     data[f"{prefix}/{LABEL_INFO}"] = self._label_info(results[place][0])
                     self._without_labels.remove(message.topic)

@@ -43,6 +43,13 @@ def bag(
     ] = None,
     colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,
     overlay: Annotated[bool, typer.Option(help="Write the images with the class colours drawn over them.")] = True,
+    points: Annotated[
+        bool, typer.Option("--points", help="Write labelled clouds, made of the depth images of --depth-topic.")
+    ] = False,
+    depth_topic: Annotated[
+        str, typer.Option(help="Rectified depth images of the same view, 16UC1 in mm or 32FC1 in m.")
+    ] = "/depth/image_rect",
+    depth_info_topic: Annotated[str, typer.Option(help="Their CameraInfo.")] = "/depth/camera_info",
     track_ids: options.TrackIds = False,
     label_map: options.LabelMapFile = None,
     classes: options.Classes = None,
@@ -66,6 +73,7 @@ def bag(
     """
     with user_errors():
         from opendr_panoptic_ros.bags.labeller import Labeller, every_nth, grouped, image_topics
+        from opendr_panoptic_ros.bags.points import BagClouds
         from opendr_panoptic_ros.bags.reader import BagReader
         from opendr_panoptic_ros.bags.results import COLORS, LABELS, output_names
         from opendr_panoptic_ros.bags.writer import BagWriter
@@ -89,6 +97,9 @@ def bag(
                     f"There is nothing between {start} s and --end: the bag lasts {length_s:.3f} s. "
                     "Choose another --start or --end."
                 )
+            if points and len(topics) > 1:
+                raise PanopticError("--points takes one image topic; label the others into other bags.")
+            clouds = BagClouds(reader, depth_topic, depth_info_topic) if points else None
             masks = options.ego_masks(ego_mask, topics)
             rotations = rotations_of(image_rotation or (), topics, "--image-rotation")
 
@@ -126,7 +137,7 @@ def bag(
             chosen = chosen or [*LABELS, *(COLORS if colors else ()), *([VISUALIZATION] if overlay else [])]
             with Interruption() as interruption, _progress() as progress:
                 task = progress.add_task("", total=end_ns - start_ns, frames=0)
-                labeller = Labeller(reader, out, pipeline, topics, chosen, keep_classes=keep_classes)
+                labeller = Labeller(reader, out, pipeline, topics, chosen, keep_classes=keep_classes, clouds=clouds)
                 report = labeller.run(
                     grouped(messages, batch * len(topics)),
                     interruption,
@@ -136,6 +147,8 @@ def bag(
                 )
                 if report.stopped_at_ns is None and report.error is None:
                     progress.update(task, completed=end_ns - start_ns)
+            if clouds is not None and clouds.missing:
+                typer.echo(f"{clouds.missing} frames have no depth image with their stamp on {depth_topic}", err=True)
             _print_report(report, reader.start_ns)
 
 

@@ -136,10 +136,11 @@ def test_the_lists_where_their_packages_are_installed(tmp_path):
     environment.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)  # the libraries' path changes below
     build = f"colcon build --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE={sys.executable}"
     tests = " ".join(f"{__file__}::{test.__name__}" for test in (test_label_info, test_detections_and_annotations))
+    tests += f" {Path(__file__).parent / 'test_points_node.py'}::test_boxes_where_their_messages_are_installed"
     test = f"{sys.executable} -m pytest -q {tests}"
     script = f"{build} && . install/local_setup.bash && cd {Path(__file__).parents[2]} && {test}"
     done = subprocess.run(
         ["bash", "-c", script], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "4 passed" in done.stdout
