@@ -67,7 +67,7 @@ def refusal(
         return f"it is not {', '.join(expected[:-1])} or {expected[-1]}"
     try:
         width, height = _READERS[name][1](data.tobytes())
-    except (_DamageError, struct.error, IndexError) as error:
+    except (_DamageError, struct.error, IndexError, OverflowError) as error:
         return f"it is a damaged or truncated {name}" + (f": {error}" if isinstance(error, _DamageError) else "")
     if width < 1 or height < 1:
         return f"it is a {name} of {width}x{height} pixels"

@@ -78,6 +78,7 @@ BOMBS = {
     "tiff": tiff(60_000, 60_000),
     "big-endian tiff": tiff(60_000, 60_000, order=">"),
     "tiff of large tiles": tiff(10, 10, (322, 30_000), (323, 30_000)),
+    "big tiff with an offset of 64 bits": b"II+\0\x08\0\0\0" + b"\xff" * 16,
     "tiff of many channels": tiff(100, 100, (277, 60_000)),
     "bmp": b"BM" + b"\0" * 12 + struct.pack("<IiiHH", 40, 30_000, -30_000, 1, 24) + b"\0" * 24,
     "ppm": b"P6\n# a comment\n30000 30000\n255\n\0",
