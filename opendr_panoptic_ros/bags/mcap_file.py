@@ -179,7 +179,7 @@ class McapFile:
         """Return where the first record behind the header begins."""
         start = self._file.read(len(_MAGIC))
         if start != _MAGIC:
-            reason = "is no MCAP file: its first bytes are others" if start else "is empty"
+            reason = "is not an MCAP file: it does not begin with the signature of MCAP" if start else "is empty"
             raise PanopticError(f"{self._path} cannot be read as a bag: it {reason}.")
         opcode, content = _record_at(self._file, len(_MAGIC), self._size)
         if opcode != Opcode.HEADER:

@@ -114,9 +114,13 @@ class PointProcessor:
         return PointMessages(messages, bool(np.isnan(depth_m).all()))
 
     def _of_lidar(
-        self, lidar: PointCloud2, segmentation: Any, camera: CameraModel, topics: Collection[str],
+        self,
+        lidar: PointCloud2,
+        segmentation: Any,
+        camera: CameraModel,
+        topics: Collection[str],
         settings: PointsParameters,
-    ) -> PointMessages:  # fmt: skip
+    ) -> PointMessages:
         assert self._transforms is not None  # noqa: S101 - the source is a LiDAR
         maps = _maps_of(segmentation)
         xyz = decode_xyz(lidar)

@@ -210,7 +210,7 @@ class PointsNode(ManagedNode[PointsParameters]):
         """Publish the pairs that a message completes. The less frequent messages are those that need a partner."""
         time_ns = stamp_ns(message.header.stamp)
         if time_ns is None:
-            raise ValueError(f"The stamp of a {type(message).__name__} is no valid time: {message.header.stamp}.")
+            raise ValueError(f"The stamp of a {type(message).__name__} is not a valid time: {message.header.stamp}.")
         add = self._matcher.add_reference if is_reference else self._matcher.add_candidate
         for match in add(time_ns, message):
             if match.candidate is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Environments in which ROS cannot start: every command ends at once, with one line that says what to set."""
+"""Environments in which ROS cannot start: every command ends at once, with one line that names what to set."""
 
 from __future__ import annotations
 
