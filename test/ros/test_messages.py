@@ -97,5 +97,5 @@ def test_an_encoding_that_neither_codec_nor_cv_bridge_knows():
 
 def test_what_the_codec_refuses_of_a_known_encoding_is_not_passed_on():
     image = Image(height=2, width=2, encoding="rgb8", step=6)
-    with pytest.raises(ImageEncodingError, match=r"data holds 0 bytes; 2 rows of step 6 take 12\. The message was"):
+    with pytest.raises(ImageEncodingError, match=r"data holds 0 bytes; 2 rows of step 6 take 12\. The message is"):
         messages.decode_image(image)
