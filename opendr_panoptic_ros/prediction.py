@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,8 @@ from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 @dataclass(frozen=True)
 class Segment:
     """One stuff region or one instance of a thing.
+
+    Segments of equal attributes are equal, those of stuff as well, although NaN is not equal to itself.
 
     Attributes:
         id: Value in `PanopticPrediction.segment_map`, 1 or more.
@@ -41,6 +44,16 @@ class Segment:
     area_px: int
     box_xyxy_px: tuple[int, int, int, int]
     instance_number: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self._comparable() == other._comparable() if isinstance(other, Segment) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._comparable())
+
+    def _comparable(self) -> tuple[object, ...]:
+        # Since Python 3.13 a generated __eq__ compares values and not identities.
+        return tuple((vars(self) | {"score": None if math.isnan(self.score) else self.score}).values())
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -36,6 +37,16 @@ def test_derived_maps(prediction: PanopticPrediction) -> None:
     assert prediction.panoptic_ids.tolist() == [[26001, 26001, 26002], [0, 7, 7]]
     maps = (prediction.semantic_map, prediction.instance_map, prediction.panoptic_ids)
     assert [m.dtype.name for m in maps] == ["uint8", "uint16", "int32"]
+
+
+def test_equal_segments() -> None:
+    """NaN, the score of stuff, is not equal to itself, and each `float("nan")` is an object of its own."""
+    road, same = (Segment(3, 0, "road", False, float("nan"), 2, (1, 1, 3, 2)) for _ in range(2))
+    assert road == same
+    assert len({road, same}) == 1
+    assert dataclasses.replace(road, id=4) != road
+    assert dataclasses.replace(road, score=0.5) != road
+    assert road != "road"
 
 
 def test_nothing_recognised() -> None:

@@ -86,7 +86,10 @@ def assert_within(got: Tensor | np.ndarray, expected: np.ndarray, limit: float, 
 
 
 def test_weights_are_the_recorded_ones(run: Run, golden_state_dict: dict[str, Tensor], make_checkpoint: Any) -> None:
-    assert make_checkpoint.state_dict_digest(golden_state_dict) == str(run.golden["weights_sha256"])
+    # NumPy before 2.3 adds in another order: one weight, of bbox_head.shared_fcs.0, differs by 1.7e-18.
+    before_2_3 = "32abc5dfd18c07f08fa78a98fae12bfee2b0b4fc3e46f468ef041b3098865196"
+    expected = str(run.golden["weights_sha256"]) if np.lib.NumpyVersion(np.__version__) >= "2.3.0" else before_2_3
+    assert make_checkpoint.state_dict_digest(golden_state_dict) == expected
 
 
 def test_input(run: Run) -> None:
