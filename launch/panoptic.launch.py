@@ -31,7 +31,7 @@ from opendr_panoptic_ros.ros.virtual_env import activation, find_virtual_env
 PACKAGE = "opendr_panoptic_ros"
 DEFAULT_IMAGE_TOPIC = "/image_raw"
 TOPIC = re.compile(r"~?/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
-VIEWED = ("rgb_visualization", "semantic_color", "instance_color", "mask", "confidence")
+VIEWED = ("rgb_visualization", "semantic_color", "instance_color", "mask", "confidence", "points", "markers")
 """The outputs that config/panoptic.rviz shows, below /opendr/panoptic."""
 POINTS_TOPICS = {"depth": "depth/image_rect", "lidar": "points"}
 """Input topic of the points node by value of the argument points."""

@@ -351,7 +351,7 @@ def test_rviz_is_given_the_topics_of_the_first_camera(launch, bench, tmp_path):
     line = next(line for line in node.output.splitlines() if "RViz: " in line)
     assert "panoptic.rviz" in line
     assert "/image_raw:=/front/image_raw" in line
-    for name in ("rgb_visualization", "semantic_color", "instance_color"):
+    for name in ("rgb_visualization", "semantic_color", "instance_color", "points", "markers"):
         assert f"/opendr/panoptic/{name}:=/bot/front/panoptic/{name}" in line
     assert node.interrupt() == 0
 
