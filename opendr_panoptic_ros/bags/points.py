@@ -73,7 +73,8 @@ class BagClouds:
             return None
         depth_m = depth_in_metres(decode_values(depth, "16UC1", "mono16", "32FC1"))
         maps = SegmentMaps.of(prediction.segment_map, prediction.segments)
-        cloud = encode_cloud(labelled_cloud(depth_m, self._camera, maps.labels, maps.instances, maps.palette))
+        palette = prediction.classes.palette
+        cloud = encode_cloud(labelled_cloud(depth_m, self._camera, maps.labels, maps.instances, palette))
         types = typestore().types
         fields = [types["sensor_msgs/msg/PointField"](f.name, f.offset, f.datatype, f.count) for f in cloud.fields]
         message = types[POINTS_TYPE](

@@ -185,13 +185,18 @@ def _read(message: Message, cameras: _Cameras) -> Recorded:
     camera = cameras.of(message.topic, time_ns)
     if message.type_name == SEGMENTATION_TYPE:
         segment_map = decode_values(content.segment_map, "32SC1").astype(np.int32, copy=False)
-        return RecordedSegments(camera, time_ns, segment_map, _segments(content.segments))
+        return RecordedSegments(camera, time_ns, segment_map, segments_of(content.segments))
     if message.type_name == POINT_CLOUD:
         return _cloud(content, camera, time_ns)
     return _boxes(content, camera, time_ns)
 
 
-def _segments(rows: Any) -> tuple[Segment, ...]:
+def segments_of(rows: Any) -> tuple[Segment, ...]:
+    """Return the segments of a segmentation message.
+
+    Args:
+        rows: Its `opendr_panoptic_ros/SegmentInfo` entries.
+    """
     segments = []
     for row in rows:
         x1, y1, x2, y2 = (int(value) for value in row.box_xyxy_px)

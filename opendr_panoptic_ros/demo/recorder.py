@@ -20,8 +20,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, TYPE_NAMES
 from opendr_panoptic_ros.bags.types import IMAGE
 from opendr_panoptic_ros.bags.writer import BagWriter
+from opendr_panoptic_ros.demo.lists import serialized_lists
 from opendr_panoptic_ros.msg import PanopticSegmentation
-from opendr_panoptic_ros.outputs import SEGMENTATION
+from opendr_panoptic_ros.outputs import LISTS, SEGMENTATION
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
 from opendr_panoptic_ros.ros.point_messages import DETECTIONS_3D, MARKERS, POINTS, point_types
 
@@ -53,6 +54,9 @@ _STAMP = struct.Struct(
 class Recorder:
     """Records a camera, the outputs of a panoptic node and its diagnostics. The bag is complete after `close`.
 
+    The lists of instances (`outputs.LISTS`) are made from the recorded segmentations: the node publishes them only
+    where vision_msgs and foxglove_msgs are installed, which are not on PyPI.
+
     Args:
         node: The node whose subscriptions are used.
         bag: Path of the new bag.
@@ -80,6 +84,7 @@ class Recorder:
         self._outputs = {
             f"{outputs}/{topic}": type_name for topic, type_name in TYPE_NAMES.items() if type_name in _TYPES
         }
+        self._lists = {topic: f"{outputs}/{topic}" for topic in LISTS}
         self._writer = BagWriter(bag)
         self._subscriptions = [self._record(topic, type_name) for topic, type_name in self._outputs.items()]
         self._points_topic = f"{outputs}/{POINTS}" if depth else ""
@@ -165,10 +170,18 @@ class Recorder:
             stamps_ns.append(seconds * 10**9 + nanoseconds)
             if topic == self._segmentation_topic:
                 self.result_times_ns.append(now_ns)
+                self._write_lists(now_ns, data, is_first=len(stamps_ns) == 1)
             elif topic == _DIAGNOSTICS:
                 self._read_diagnostics(data)
 
         return self._node.create_subscription(_TYPES[type_name], topic, write, QoSProfile(depth=50), raw=True)
+
+    def _write_lists(self, time_ns: int, segmentation: bytes, *, is_first: bool) -> None:
+        if is_first:
+            for topic, recorded in self._lists.items():
+                self._writer.add_topic(recorded, LISTS[topic].type_name, self._offered_qos(self._segmentation_topic))
+        messages = serialized_lists(segmentation)
+        self._writer.write(time_ns, {recorded: messages[topic] for topic, recorded in self._lists.items()})
 
     def _read_diagnostics(self, data: bytes) -> None:
         for status in deserialize_message(data, DiagnosticArray).status:

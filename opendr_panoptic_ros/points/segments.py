@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.label_map import LABEL_MAPS, LabelMap
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID, ClassTable
 
 _LARGEST_TABLE = 1 << 20
@@ -61,7 +62,8 @@ class SegmentMaps:
             segments: The segments. A class id outside 0 to 254 is void.
 
         Returns:
-            The maps. The colours are those of Cityscapes for classes with its names, else distinct ones by class id.
+            The maps. Classes named as in Cityscapes or in a label map of the package have its colours, others have
+            distinct ones by class id.
         """
         known = [segment for segment in segments if 0 <= segment.class_id < VOID and segment.id > 0]
         known.sort(key=lambda segment: segment.id)
@@ -79,12 +81,15 @@ class SegmentMaps:
         instances = np.array([0, *(segment.id if segment.is_thing else 0 for segment in known)], np.uint32)
         palette = _distinct_palette().copy()
         for segment in known:
-            if segment.label in _CITYSCAPES_COLORS:
-                palette[segment.class_id] = _CITYSCAPES_COLORS[segment.label]
+            if segment.label in _colors_by_name():
+                palette[segment.class_id] = _colors_by_name()[segment.label]
         return cls(labels[rows], instances[rows], palette)
 
 
-_CITYSCAPES_COLORS = dict(zip(CITYSCAPES.names, CITYSCAPES.colors, strict=True))
+@cache
+def _colors_by_name() -> dict[str, tuple[int, int, int]]:
+    tables = [*(LabelMap.load(name, CITYSCAPES).classes for name in LABEL_MAPS), CITYSCAPES]
+    return {name: color for table in tables for name, color in zip(table.names, table.colors, strict=True)}
 
 
 @cache

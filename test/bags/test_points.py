@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
 from opendr_panoptic_ros.bags.writer import BagWriter
+from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.codec.image import encode
 from opendr_panoptic_ros.points import CLOUD_DTYPE
@@ -75,6 +77,27 @@ def test_clouds(recorded, tmp_path, tiny_checkpoint) -> None:
         assert (points["z"] == number).all()
         assert points["x"][0] == pytest.approx((np.arange(64) - 31.5) * number / 50)
         assert np.array_equal(points["label"], np.reshape(labels[number].data, (48, 64)))
+
+
+def test_the_clouds_have_the_ids_and_colors_of_the_label_map(recorded, tmp_path, tiny_checkpoint) -> None:
+    names = load_checkpoint(tiny_checkpoint).config.classes.names
+    classes = [{"name": name, "id": 100 + i, "of": [name], "color": [i, 200, 7]} for i, name in enumerate(names)]
+    label_map = tmp_path / "map.yaml"
+    label_map.write_text(yaml.safe_dump({"classes": classes}))
+    options = ["--points", "--topic", "/image_raw", "--checkpoint", str(tiny_checkpoint), "--label-map", str(label_map)]
+    done = CliRunner().invoke(app, ["bag", str(recorded), str(tmp_path / "out"), *options])
+    assert done.exit_code == 0, done.output
+    with AnyReader([tmp_path / "out"]) as reader:
+        (cloud, *_) = [
+            reader.deserialize(data, connection.msgtype)
+            for connection, _, data in reader.messages()
+            if connection.topic == "/panoptic/points"
+        ]
+    points = np.frombuffer(cloud.data, CLOUD_DTYPE)  # type: ignore[attr-defined]
+    known = points[points["label"] != 255]
+    assert (known["label"] >= 100).all()
+    assert len(known)
+    assert np.array_equal(known["rgba"], 0xFF00C807 | (known["label"] - 100) << 16)
 
 
 def test_what_is_missing_is_named(recorded, tmp_path) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from opendr_panoptic_ros.label_map import LABEL_MAPS, LabelMap
 from opendr_panoptic_ros.labels import CITYSCAPES, VOID
 from opendr_panoptic_ros.points import SegmentMaps
 
@@ -34,3 +35,11 @@ def test_colors_are_those_of_the_name() -> None:
     assert tuple(maps.palette[40]) == CITYSCAPES.colors[CITYSCAPES.names.index("car")]
     assert tuple(maps.palette[3]) == tuple(again.palette[3]) != (0, 0, 0)
     assert tuple(maps.palette[VOID]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", LABEL_MAPS)
+def test_colors_of_label_maps(name) -> None:
+    classes = LabelMap.load(name, CITYSCAPES).classes
+    segments = [segment(i + 1, classes.ids[i], label) for i, label in enumerate(classes.names)]
+    maps = SegmentMaps.of(np.zeros((1, 1), np.int32), segments)
+    assert np.array_equal(maps.palette[list(classes.ids)], classes.colors)
