@@ -29,6 +29,7 @@ from opendr_panoptic_ros.points import (
     depth_in_metres,
     label_points,
     labelled_cloud,
+    packed_colors,
 )
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM
@@ -79,7 +80,8 @@ def speed() -> dict[str, float]:
     def labelled_lidar() -> Any:
         maps = SegmentMaps.of(truth.segment_map, truth.segments)
         labels, instances = label_points(decode_xyz(message), camera, maps.labels, maps.instances)
-        return append_fields(message, {"label": labels.astype(np.uint32), "instance": instances})
+        rgba = packed_colors(maps.palette)[labels]
+        return append_fields(message, {"rgba": rgba, "label": labels.astype(np.uint32), "instance": instances})
 
     return {
         "depth_640x480_ms": cpu_ms(cloud_of_depth),

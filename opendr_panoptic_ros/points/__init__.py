@@ -8,7 +8,7 @@ Coordinates are those of the camera's optical frame in metres: x to the right, y
 
 from opendr_panoptic_ros.points.boxes import Box3D, boxes_of_things
 from opendr_panoptic_ros.points.camera import CameraModel
-from opendr_panoptic_ros.points.clouds import CLOUD_DTYPE, depth_in_metres, label_points, labelled_cloud
+from opendr_panoptic_ros.points.clouds import CLOUD_DTYPE, depth_in_metres, label_points, labelled_cloud, packed_colors
 from opendr_panoptic_ros.points.matching import Match, StampMatcher
 from opendr_panoptic_ros.points.segments import SegmentMaps
 
@@ -23,4 +23,5 @@ __all__ = [
     "depth_in_metres",
     "label_points",
     "labelled_cloud",
+    "packed_colors",
 ]

@@ -22,6 +22,7 @@ from opendr_panoptic_ros.points import (
     depth_in_metres,
     label_points,
     labelled_cloud,
+    packed_colors,
 )
 from opendr_panoptic_ros.ros.point_messages import (
     DETECTIONS_3D,
@@ -137,7 +138,9 @@ class PointProcessor:
         )
         messages: dict[str, Any] = {}
         if POINTS in topics:
-            content: CloudFields = append_fields(lidar, {"label": labels.astype(np.uint32), "instance": instances})
+            rgba = packed_colors(maps.palette)[labels]
+            added = {"rgba": rgba, "label": labels.astype(np.uint32), "instance": instances}
+            content: CloudFields = append_fields(lidar, added)
             messages[POINTS] = cloud_message(content, lidar.header)
         is_thing = instances > 0
         things = np.zeros(int(is_thing.sum()), CLOUD_DTYPE)

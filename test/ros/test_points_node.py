@@ -136,11 +136,13 @@ def test_points_of_a_lidar_are_labelled(bench) -> None:
     bench.wait_for(lambda: feed.clouds, "the cloud")
     message = feed.clouds[0]
     assert message.header == feed.header(5, "lidar")
-    assert (message.height, message.width, message.point_step) == (2, 3, 24)
-    dtype = [*points.dtype.descr, ("label", "<u4"), ("instance", "<u4")]
+    assert (message.height, message.width, message.point_step) == (2, 3, 28)
+    dtype = [*points.dtype.descr, ("rgba", "<u4"), ("label", "<u4"), ("instance", "<u4")]
     found = np.frombuffer(message.data, dtype)
     assert found["label"].tolist() == [13, VOID, VOID, 0, VOID, VOID]
     assert found["instance"].tolist() == [7, 0, 0, 0, 0, 0]
+    car, road, void = 0xFF00008E, 0xFF804080, 0xFF000000  # of Cityscapes
+    assert found["rgba"].tolist() == [car, void, void, road, void, void]
     for name in ("x", "y", "z", "intensity"):
         assert np.array_equal(found[name], points[name].ravel(), equal_nan=True)
 
@@ -198,7 +200,7 @@ def test_clouds_that_cannot_be_used_are_described(bench) -> None:
     feed.points.publish(cloud_message(encode_cloud(empty), feed.header(2)))
     feed.send_segmentation(2)
     feed.wait_for_status(DiagnosticStatus.WARN, "the cloud has no points", published=1, empty=1)
-    assert (feed.clouds[0].width, feed.clouds[0].point_step) == (0, 20)
+    assert (feed.clouds[0].width, feed.clouds[0].point_step) == (0, 24)
     feed.points.publish(cloud_message(encode_cloud(empty), feed.header(10**9)))
     feed.send_segmentation(2 * 10**9)
     feed.wait_for_status(DiagnosticStatus.WARN, "no segmentation with the stamp 1.000000000", unmatched=1)
