@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,11 +19,13 @@ from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.codec.cloud import decode_uint32, decode_xyz
 from opendr_panoptic_ros.codec.values import decode_values
 from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.points import CLOUD_DTYPE, boxes_of_things
 from opendr_panoptic_ros.prediction import Segment
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 DETECTIONS_3D = "vision_msgs/msg/Detection3DArray"
 FLOAT = "std_msgs/msg/Float32"
+_DEPTH_ENCODINGS = ("16UC1", "32FC1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,7 @@ class RecordedCloud:
         points: `(N, 3)` float32, in metres; finite.
         colors: `(N, 3)` uint8 RGB.
         labels: `(N,)` uint16, class ids, 255 for void.
+        instances: `(N,)` uint32, ids of the things, 0 for none.
     """
 
     camera: str
@@ -75,6 +78,7 @@ class RecordedCloud:
     points: NDArray[np.float32]
     colors: NDArray[np.uint8]
     labels: NDArray[np.uint16]
+    instances: NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +130,8 @@ def read_results(reader: BagReader, problems: list[str]) -> Iterator[Recorded]:
         problems: One line is added for each message that cannot be read.
 
     Yields:
-        Frames and results.
+        Frames and results. Depth images are left out. Where a bag has clouds and no boxes in 3D, which need vision_msgs
+        while it is recorded, each cloud is followed by the boxes of its things.
 
     Raises:
         PanopticError: The bag has no results, or is damaged.
@@ -138,8 +143,10 @@ def read_results(reader: BagReader, problems: list[str]) -> Iterator[Recorded]:
             f"The bag has no results, only {count_by_topic(reader.topics)}. Label it first: opendr-panoptic bag."
         )
     is_image = {t.name for t in reader.topics.values() if t.type_name in {IMAGE, COMPRESSED_IMAGE}}
-    images = sorted(name for name in is_image if "/panoptic/" not in name)
+    images = sorted(name for name in is_image if "/panoptic/" not in name and not _has_depth(reader, name))
     cameras = _Cameras(images)
+    has_boxes = any(reader.topics[name].type_name == DETECTIONS_3D for name in results)
+    names: dict[str, dict[int, str]] = {}
     for message in reader.messages([*images, *sorted(results)]):
         try:
             found = _read(message, cameras)
@@ -147,6 +154,22 @@ def read_results(reader: BagReader, problems: list[str]) -> Iterator[Recorded]:
             problems.append(f"{message.topic} at {message.time_ns} ns: {error}")
             continue
         yield found
+        if isinstance(found, RecordedSegments):
+            names[found.camera] = {segment.id: segment.label for segment in found.segments}
+        elif isinstance(found, RecordedCloud) and not has_boxes:
+            yield _boxes_of(found, names.get(found.camera, {}))
+
+
+def _has_depth(reader: BagReader, topic: str) -> bool:
+    """Return whether the first image of a topic is a depth image."""
+    first = next(iter(reader.messages((topic,))), None)
+    if first is None or first.type_name != IMAGE:
+        return False
+    try:
+        content: Any = typestore().deserialize_cdr(first.data, IMAGE)
+    except Exception:  # noqa: BLE001 - rosbags raises errors of any kind; the message is reported when it is read
+        return False
+    return str(content.encoding) in _DEPTH_ENCODINGS
 
 
 class _Cameras:
@@ -216,11 +239,24 @@ def segments_of(rows: Any) -> tuple[Segment, ...]:
 
 def _cloud(content: Any, camera: str, time_ns: int) -> RecordedCloud:
     points = decode_xyz(content).reshape(-1, 3).astype(np.float32)
-    values = {name: decode_uint32(content, name) for name in ("rgba", "label")}
+    values = {name: decode_uint32(content, name) for name in ("rgba", "label", "instance")}
     is_finite = np.isfinite(points).all(axis=1)
     rgba = values["rgba"][is_finite].astype(np.uint32)
     colors = np.stack([rgba >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
-    return RecordedCloud(camera, time_ns, points[is_finite], colors, values["label"][is_finite].astype(np.uint16))
+    labels = values["label"][is_finite].astype(np.uint16)
+    return RecordedCloud(camera, time_ns, points[is_finite], colors, labels, values["instance"][is_finite])
+
+
+def _boxes_of(cloud: RecordedCloud, names: Mapping[int, str]) -> RecordedBoxes:
+    points = np.zeros(len(cloud.points), CLOUD_DTYPE)
+    for axis, name in enumerate("xyz"):
+        points[name] = cloud.points[:, axis]
+    points["instance"] = cloud.instances
+    boxes = boxes_of_things(points)
+    centers_m = np.array([box.center_m for box in boxes.values()], np.float64).reshape(-1, 3)
+    sizes_m = np.array([box.size_m for box in boxes.values()], np.float64).reshape(-1, 3)
+    labels = tuple(f"{names.get(instance, '')} {instance}".strip() for instance in boxes)
+    return RecordedBoxes(cloud.camera, cloud.time_ns, centers_m, sizes_m, labels)
 
 
 def _boxes(content: Any, camera: str, time_ns: int) -> RecordedBoxes:

@@ -68,7 +68,7 @@ class DemoCamera(Node):
         frames = int(self._parameter("frames", 0, "Maximum number of frames; 0: all, or 200 of the drive."))
         rate_hz = float(self._parameter("rate_hz", 0.0, "Frames per second; 0: the rate of the video."))
         self._loop = bool(self._parameter("loop", False, "Whether to start again after the last frame."))
-        self._subscribers = int(self._parameter("subscribers", 0, "Number of subscribers to wait for."))
+        self._subscribers = int(self._parameter("subscribers", 0, "Number of subscribers of each topic to wait for."))
         depth = bool(self._parameter("depth", False, "Whether to publish the depth of the synthetic drive too."))
         self.published = 0
         self.is_done = False
@@ -102,7 +102,8 @@ class DemoCamera(Node):
         return self.declare_parameter(name, default, descriptor).value
 
     def _publish_next(self) -> None:
-        if self.is_done or self._publisher.get_subscription_count() < self._subscribers:
+        publishers = [p for p in (self._publisher, self._depth_publisher, self._info_publisher) if p]
+        if self.is_done or min(p.get_subscription_count() for p in publishers) < self._subscribers:
             return
         frame = self._frames.get()
         if isinstance(frame, Exception):

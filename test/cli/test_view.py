@@ -59,10 +59,14 @@ def cloud(stamp_ns: int) -> Any:
     points = np.zeros((2, 3), CLOUD_DTYPE)
     points["z"] = [[1, 2, np.nan], [4, 5, 6]]
     points["rgba"], points["label"] = 0xFF00008E, 13
+    return cloud_message(stamp_ns, points)
+
+
+def cloud_message(stamp_ns: int, points: np.ndarray) -> Any:
     fields, types = encode_cloud(points), typestore().types
     described = [types["sensor_msgs/msg/PointField"](f.name, f.offset, f.datatype, f.count) for f in fields.fields]
     return types["sensor_msgs/msg/PointCloud2"](
-        header(stamp_ns), 2, 3, described, False, fields.point_step, fields.row_step, fields.data, False
+        header(stamp_ns), *points.shape, described, False, fields.point_step, fields.row_step, fields.data, False
     )
 
 
@@ -160,6 +164,29 @@ def test_a_bag(run_main, tmp_path, namespace):
     assert box_3d["Boxes3D:labels"] == ["car 7"]
     assert (box_3d["Boxes3D:half_sizes"], box_3d["Boxes3D:centers"]) == ([[1, 0.75, 2]], [[1, 2, 9]])
     assert [row["Scalars:scalars"] for row in rows[f"/time{camera}/pipeline_latency_ms"]] == [[12.5]] * 3
+
+
+def test_a_bag_without_boxes_in_3d_and_with_depth(run_main, tmp_path):
+    """As the demo records it where vision_msgs is not installed: the boxes are those of the clouds."""
+    points = np.zeros((3, 7), CLOUD_DTYPE)
+    points["x"], points["z"], points["instance"] = np.linspace(-1, 1, 7), 5, 7
+    source = write(
+        tmp_path / "drive",
+        [
+            ("/image_raw", STAMPS[0], image(STAMPS[0], PICTURE, "rgb8")),
+            ("/depth/image_rect", STAMPS[0], image(STAMPS[0], np.ones((48, 64), np.float32), "32FC1")),
+            ("/opendr/panoptic/segmentation", STAMPS[0] + 1, segmentation(STAMPS[0])),
+            ("/opendr/panoptic/points", STAMPS[0] + 2, cloud_message(STAMPS[0], points)),
+        ],
+    )
+    code, _, err = run_main("view", source, "--save", "drive.rrd")
+    assert (code, err) == (0, "")
+    rows = read_back(tmp_path / "drive.rrd")
+    assert not [path for path in rows if "depth" in path]
+    (box,) = shown(rows["/image_raw/space/boxes_3d"])
+    assert box["Boxes3D:labels"] == ["car 7"]
+    assert box["Boxes3D:centers"][0] == pytest.approx([0, 0, 5])
+    assert box["Boxes3D:half_sizes"][0] == pytest.approx([1, 0, 0], abs=0.05)
 
 
 def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
