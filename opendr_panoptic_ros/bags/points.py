@@ -28,8 +28,9 @@ class BagClouds:
 
     Args:
         reader: The bag.
-        depth_topic: Topic of rectified depth images of the same view, 16UC1 in mm or 32FC1 in m.
+        depth_topic: Topic of depth images of the same view, 16UC1 in mm or 32FC1 in m.
         info_topic: Topic of their CameraInfo, of which the first message is used.
+        is_rectified: Whether they are rectified. If not, the distortion in the CameraInfo is undone.
         tolerance_s: Largest difference between the stamps of a frame and its depth image, in seconds.
 
     Attributes:
@@ -39,8 +40,16 @@ class BagClouds:
         PanopticError: The bag does not have these topics, or the camera is not calibrated.
     """
 
-    def __init__(self, reader: BagReader, depth_topic: str, info_topic: str, *, tolerance_s: float = 0.02) -> None:
-        self.missing = 0
+    def __init__(
+        self,
+        reader: BagReader,
+        depth_topic: str,
+        info_topic: str,
+        *,
+        is_rectified: bool = True,
+        tolerance_s: float = 0.02,
+    ) -> None:
+        self.missing, self._is_rectified = 0, is_rectified
         self._reader, self._topic, self._tolerance_ns = reader, depth_topic, round(tolerance_s * 1e9)
         for topic, type_name in ((depth_topic, IMAGE), (info_topic, _CAMERA_INFO)):
             if topic not in reader.topics or reader.topics[topic].type_name != type_name:
@@ -74,7 +83,10 @@ class BagClouds:
         depth_m = depth_in_metres(decode_values(depth, "16UC1", "mono16", "32FC1"))
         maps = SegmentMaps.of(prediction.segment_map, prediction.segments)
         palette = prediction.classes.palette
-        cloud = encode_cloud(labelled_cloud(depth_m, self._camera, maps.labels, maps.instances, palette))
+        rectified = self._is_rectified
+        cloud = encode_cloud(
+            labelled_cloud(depth_m, self._camera, maps.labels, maps.instances, palette, is_rectified=rectified)
+        )
         types = typestore().types
         fields = [types["sensor_msgs/msg/PointField"](f.name, f.offset, f.datatype, f.count) for f in cloud.fields]
         message = types[POINTS_TYPE](

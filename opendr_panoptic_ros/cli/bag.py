@@ -47,9 +47,12 @@ def bag(
         bool, typer.Option("--points", help="Write labelled clouds, made of the depth images of --depth-topic.")
     ] = False,
     depth_topic: Annotated[
-        str, typer.Option(help="Rectified depth images of the same view, 16UC1 in mm or 32FC1 in m.")
+        str, typer.Option(help="Depth images of the same view, 16UC1 in mm or 32FC1 in m.")
     ] = "/depth/image_rect",
     depth_info_topic: Annotated[str, typer.Option(help="Their CameraInfo.")] = "/depth/camera_info",
+    depth_is_rectified: Annotated[
+        bool, typer.Option(help="Whether they are rectified; if not, the distortion in their CameraInfo is undone.")
+    ] = True,
     track_ids: options.TrackIds = False,
     label_map: options.LabelMapFile = None,
     classes: options.Classes = None,
@@ -99,7 +102,9 @@ def bag(
                 )
             if points and len(topics) > 1:
                 raise PanopticError("--points takes one image topic; label the others into other bags.")
-            clouds = BagClouds(reader, depth_topic, depth_info_topic) if points else None
+            clouds = None
+            if points:
+                clouds = BagClouds(reader, depth_topic, depth_info_topic, is_rectified=depth_is_rectified)
             masks = options.ego_masks(ego_mask, topics)
             rotations = rotations_of(image_rotation or (), topics, "--image-rotation")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -21,6 +22,8 @@ from opendr_panoptic_ros.codec.image import encode
 from opendr_panoptic_ros.points import CLOUD_DTYPE
 
 INFO = "sensor_msgs/msg/CameraInfo"
+K = np.array([50.0, 0, 31.5, 0, 50, 23.5, 0, 0, 1])
+DISTORTION = np.array([-0.1, 0.01, 0, 0, 0])
 
 
 @pytest.fixture
@@ -43,10 +46,9 @@ def recorded(tmp_path):
         message = types[IMAGE](header(ns), f.height, f.width, f.encoding, f.is_bigendian, f.step, f.data)
         write(topic, IMAGE, ns, message)
 
-    k = np.array([50.0, 0, 31.5, 0, 50, 23.5, 0, 0, 1])
-    p = np.column_stack([k.reshape(3, 3), np.zeros(3)]).ravel()
+    p = np.column_stack([K.reshape(3, 3), np.zeros(3)]).ravel()
     roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-    info = types[INFO](header(0), 48, 64, "plumb_bob", np.zeros(5), k, np.eye(3).ravel(), p, 0, 0, roi)
+    info = types[INFO](header(0), 48, 64, "plumb_bob", DISTORTION, K, np.eye(3).ravel(), p, 0, 0, roi)
     write("/depth/camera_info", INFO, 1, info)
     for number in (1, 2, 3):
         write_image("/image_raw", number * 10**9, rng.integers(0, 256, (48, 64, 3), np.uint8), "rgb8")
@@ -77,6 +79,26 @@ def test_clouds(recorded, tmp_path, tiny_checkpoint) -> None:
         assert (points["z"] == number).all()
         assert points["x"][0] == pytest.approx((np.arange(64) - 31.5) * number / 50)
         assert np.array_equal(points["label"], np.reshape(labels[number].data, (48, 64)))
+
+
+def test_depth_that_is_not_rectified(recorded, tmp_path, tiny_checkpoint) -> None:
+    """The distortion of the camera moves the points as OpenCV does; rectified images have none."""
+    options = ["--points", "--topic", "/image_raw", "--checkpoint", str(tiny_checkpoint), "--device", "cpu"]
+    found = {}
+    for flag in ("--depth-is-rectified", "--no-depth-is-rectified"):
+        done = CliRunner().invoke(app, ["bag", str(recorded), str(tmp_path / flag), *options, flag])
+        assert done.exit_code == 0, done.output
+        with AnyReader([tmp_path / flag]) as reader:
+            connections = [c for c in reader.connections if c.topic == "/panoptic/points"]
+            connection, _, data = next(reader.messages(connections))
+            message: Any = reader.deserialize(data, connection.msgtype)
+        found[flag] = np.frombuffer(message.data, CLOUD_DTYPE).reshape(48, 64)
+    corner = found["--depth-is-rectified"][0, 0]
+    assert (corner["x"], corner["y"]) == (pytest.approx(-31.5 / 50), pytest.approx(-23.5 / 50))
+    (expected,) = cv2.undistortPoints(np.zeros((1, 1, 2)), K.reshape(3, 3), DISTORTION)[0]
+    corner = found["--no-depth-is-rectified"][0, 0]
+    assert (corner["x"], corner["y"]) == (pytest.approx(expected[0], rel=1e-3), pytest.approx(expected[1], rel=1e-3))
+    assert expected[0] < -0.65
 
 
 def test_the_clouds_have_the_ids_and_colors_of_the_label_map(recorded, tmp_path, tiny_checkpoint) -> None:
