@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "opendr_panoptic_ros"
+_ROWS = {"parameter", "autostart"}
 _SECTIONS = r"Args|Attributes|Returns|Yields|Raises|Example|Examples|Note|Notes"
 
 
@@ -54,7 +55,10 @@ def _of_class(node: ast.ClassDef, file: str) -> Iterator[str]:
             and isinstance(statement.target, ast.Name)
             and not statement.target.id.startswith("_")
             # A table of parameters documents each row in the row itself.
-            and not (isinstance(statement.value, ast.Call) and ast.unparse(statement.value.func) == "_parameter")
+            and not (
+                isinstance(statement.value, ast.Call)
+                and ast.unparse(statement.value.func) in {"parameter", "autostart"}
+            )
         ]
         yield from _lacking(node, fields, "Attributes|Args", where)
         return

@@ -37,7 +37,7 @@ from opendr_panoptic_ros.ros.point_messages import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from opendr_panoptic_ros.ros.parameters import PointsParameters
+    from opendr_panoptic_ros.ros.points_parameters import PointsParameters
     from opendr_panoptic_ros.ros.transforms import Transforms
 
 

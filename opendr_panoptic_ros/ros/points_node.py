@@ -22,9 +22,9 @@ from opendr_panoptic_ros.ros.camera import HAS_MATCHED_EVENTS, matched_callbacks
 from opendr_panoptic_ros.ros.diagnostics import make_status, memory_mb, node_status
 from opendr_panoptic_ros.ros.errors import describe
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
-from opendr_panoptic_ros.ros.parameters import PointsParameters
 from opendr_panoptic_ros.ros.point_messages import POINTS, point_types
 from opendr_panoptic_ros.ros.point_processing import PointProcessor
+from opendr_panoptic_ros.ros.points_parameters import PointsParameters
 from opendr_panoptic_ros.ros.settings import declare_parameters, refusal
 from opendr_panoptic_ros.ros.stamps import stamp_ns
 from opendr_panoptic_ros.ros.transforms import Transforms

@@ -15,7 +15,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.postprocess import check_class_names
 from opendr_panoptic_ros.ros.allowed_paths import AllowedPaths
-from opendr_panoptic_ros.ros.parameters import OR_MORE, are_strings, as_integers
+from opendr_panoptic_ros.ros.parameter_rows import OR_MORE, are_strings, as_integers
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -16,7 +16,8 @@ import yaml
 from typer.testing import CliRunner
 
 from opendr_panoptic_ros.cli.main import app
-from opendr_panoptic_ros.ros.parameters import NodeParameters, PointsParameters
+from opendr_panoptic_ros.ros.parameters import NodeParameters
+from opendr_panoptic_ros.ros.points_parameters import PointsParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = ("config/panoptic_node.yaml", "docs/parameters.md", "docs/points_parameters.md")
