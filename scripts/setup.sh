@@ -110,7 +110,7 @@ made_with=$(version_of "$python" | fingerprint "$ros_requirements" requirements/
 if [ "$made_with" != "$(cat build/made-with 2>/dev/null || true)" ]; then
     rm -rf build install
 fi
-installed=(CMakeLists.txt package.xml msg/*.msg scripts/panoptic_node scripts/demo_camera scripts/opendr-panoptic)
+installed=(CMakeLists.txt package.xml msg/*.msg scripts/{panoptic_node,panoptic_points_node,demo_camera,opendr-panoptic})
 stamp=$(find opendr_panoptic_ros launch config -type f -not -name '*.pyc' | sort | fingerprint "${installed[@]}")
 if [ "$stamp" != "$(cat install/stamp 2>/dev/null || true)" ]; then
     SECONDS=0
