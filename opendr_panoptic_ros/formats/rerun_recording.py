@@ -60,6 +60,7 @@ class RerunRecording:
         self._cameras: dict[str, str] = {}
         self._with_space: set[str] = set()
         self._with_times = False
+        self._is_live = False
 
     def save(self, path: Path) -> None:
         """Write everything that is logged from now on to a file.
@@ -71,10 +72,15 @@ class RerunRecording:
 
     def spawn(self) -> None:
         """Open the viewer, which shows everything that is logged from now on."""
+        self._is_live = True
         self._stream.spawn()
 
     def close(self) -> None:
-        """Send the arrangement of the views, and what is not sent yet."""
+        """Send the names, the arrangement of the views, and what is not sent yet."""
+        for camera in self._with_classes:
+            self._log_classes(camera)
+        for camera in self._with_instances:
+            self._log_instances(camera)
         self._stream.send_blueprint(self._blueprint())
         self._stream.flush()
         self._stream.disconnect()
@@ -198,9 +204,24 @@ class RerunRecording:
             self._classes[class_id] = label, known.get(label, (red, green, blue))
         if new or camera not in self._with_classes:
             self._with_classes.add(camera)
-            rows = [rerun.AnnotationInfo(i, name, color) for i, (name, color) in sorted(self._classes.items())]
-            for entity in ("semantic", "image", "space"):  # not above instance, whose numbers are no classes
-                self._stream.log(f"{camera}/{entity}", rerun.AnnotationContext(rows), static=True)
+            if self._is_live:
+                self._log_classes(camera)
+
+    # The viewer uses one list of names for all times, so a saved recording has each list once, complete.
+    def _log_classes(self, camera: str) -> None:
+        rows = [rerun.AnnotationInfo(i, name, color) for i, (name, color) in sorted(self._classes.items())]
+        for entity in ("semantic", "image", "space"):  # not above instance, whose numbers are no classes
+            self._stream.log(f"{camera}/{entity}", rerun.AnnotationContext(rows), static=True)
+
+    def _log_instances(self, camera: str) -> None:
+        known = self._instances[camera]
+        colors = visualize.colors_by_id(np.array([segment_id for _, segment_id in known], np.int64)).tolist()
+        rows = [
+            rerun.AnnotationInfo(number, f"{label} {segment_id}", (red, green, blue))
+            for ((label, segment_id), number), (red, green, blue) in zip(known.items(), colors, strict=True)
+        ]
+        context = rerun.AnnotationContext([rerun.AnnotationInfo(0, "no instance", (0, 0, 0)), *rows])
+        self._stream.log(f"{camera}/instance", context, static=True)
 
     def _numbers_of(self, camera: str, things: Sequence[Segment]) -> dict[int, int]:
         """Return the value of each thing in the instance map, by its id, and name new values.
@@ -214,13 +235,8 @@ class RerunRecording:
             known.setdefault((segment.label, segment.id), min(len(known) + 1, np.iinfo(np.uint16).max))
         if len(known) > count or camera not in self._with_instances:
             self._with_instances.add(camera)
-            colors = visualize.colors_by_id(np.array([segment_id for _, segment_id in known], np.int64)).tolist()
-            rows = [
-                rerun.AnnotationInfo(number, f"{label} {segment_id}", (red, green, blue))
-                for ((label, segment_id), number), (red, green, blue) in zip(known.items(), colors, strict=True)
-            ]
-            context = rerun.AnnotationContext([rerun.AnnotationInfo(0, "no instance", (0, 0, 0)), *rows])
-            self._stream.log(f"{camera}/instance", context, static=True)
+            if self._is_live:
+                self._log_instances(camera)
         return {segment.id: known[segment.label, segment.id] for segment in things}
 
     def _blueprint(self) -> blueprint.Blueprint:
