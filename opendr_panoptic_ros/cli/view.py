@@ -49,7 +49,7 @@ def view(
     """Show frames and results over time in Rerun, without ROS.
 
     A bag is shown as it is; it must hold results of the node or of `opendr-panoptic bag`. Images and videos are
-    segmented first; the options are for them. Needs the extra `view`: pip install 'opendr_panoptic_ros[view]'.
+    segmented first; the options are for them. Needs the extra `view` of this package, that is rerun-sdk.
     """
     with user_errors():
         from opendr_panoptic_ros.formats.rerun_recording import RerunRecording
