@@ -35,7 +35,7 @@ _PAGE = Template(
   h1, h2 { line-height: 1.2; margin: 2rem 0 .8rem }
   p, figcaption { color: var(--soft) }
   img, video { width: 100%; display: block; border-radius: 4px } video { max-width: 64rem }
-  .moment { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .6rem; margin: 0 0 1.2rem }
+  .moment { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .6rem; margin: 0 0 1.2rem }
   figure { margin: 0 } figcaption { font-size: .85rem }
   .tables { display: flex; flex-wrap: wrap; gap: 1rem 4rem; align-items: flex-start }
   table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; border-bottom: 1px solid var(--line) }
