@@ -67,7 +67,7 @@ class Recorder:
 
     Attributes:
         stamps_ns: Stamps of the recorded messages by topic, in the order of their arrival.
-        result_times_ns: Time of arrival of each segmentation message.
+        result_times_ns: Time at which each segmentation message was published, by the clock of its publisher.
         diagnostics: Values of the latest diagnostics by name of the status; the panoptic node has one status of its
             own, and one for each camera.
         diagnostics_count: Number of diagnostics of the camera that were recorded.
@@ -161,7 +161,7 @@ class Recorder:
     def _record(self, topic: str, type_name: str) -> Subscription[Any]:
         stamps_ns = self.stamps_ns[topic] = []
 
-        def write(data: bytes) -> None:
+        def write(data: bytes, info: Any) -> None:
             now_ns = time.time_ns()
             if not stamps_ns:  # by then the publishers are known, and their quality of service
                 self._writer.add_topic(topic, type_name, self._offered_qos(topic))
@@ -169,7 +169,8 @@ class Recorder:
             seconds, nanoseconds = _STAMP.unpack_from(data)
             stamps_ns.append(seconds * 10**9 + nanoseconds)
             if topic == self._segmentation_topic:
-                self.result_times_ns.append(now_ns)
+                # When it was published: on busy cores, this process may be seconds behind in recording.
+                self.result_times_ns.append(info["source_timestamp"])
                 self._write_lists(now_ns, data, is_first=len(stamps_ns) == 1)
             elif topic == _DIAGNOSTICS:
                 self._read_diagnostics(data)

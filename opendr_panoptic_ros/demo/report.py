@@ -43,7 +43,7 @@ class DemoResult:
         dropped: Number of those that were replaced by a newer frame.
         failed: Number of those that ended in an error.
         result_stamps_ns: Stamp of the frame of each segmentation message.
-        result_times_ns: Time of arrival of each segmentation message.
+        result_times_ns: Time at which each segmentation message was published, by the clock of its publisher.
         first_result_s: Time from the start of the demo to the first segmentation message.
         image_size_px: Width and height of the first frame.
         checkpoint: The weights.
