@@ -12,11 +12,9 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -105,22 +103,11 @@ def launch(tmp_path, bench) -> Iterator[Callable[..., Launch]]:
         each.kill()
 
 
-def send_until(bench: Any, camera: Any, picture: np.ndarray, condition: Callable[[], Any], **options: int) -> None:
-    """Publish until the condition holds: the node may discover the camera after the camera has discovered the node."""
-
-    def sent_and_shown() -> Any:
-        bench.send(camera, picture, **options)
-        time.sleep(0.2)
-        return condition()
-
-    bench.wait_for(sent_and_shown, "an answer")
-
-
 def test_an_image_topic_is_enough(launch, bench, tiny_checkpoint, picture):
     node = launch("panoptic.launch.py", {"image_topic": "/cam/image_raw", "checkpoint": tiny_checkpoint})
     received = bench.subscribe("/opendr/panoptic/semantic")
     camera = bench.camera("/cam/image_raw")
-    send_until(bench, camera, picture, lambda: received, stamp_ns=7)
+    bench.send_until(lambda: received, camera, picture, stamp_ns=7)
     assert bench.stamp_ns(received[0]) == 7
     assert node.interrupt() == 0
     assert re.search(r"[1-9]\d* received, [1-9]\d* answered", node.output)
@@ -132,7 +119,7 @@ def test_each_camera_has_its_topics(launch, bench, tiny_checkpoint, picture):
     node = launch("panoptic.launch.py", arguments)  # YAML would make a boolean of the name "on"
     received = [bench.subscribe(f"/bot/{name}/panoptic/semantic") for name in ("front", "on")]
     for i, (topic, messages) in enumerate(zip(("/a/rgb", "/b"), received, strict=True)):
-        send_until(bench, bench.camera(topic), picture, messages.copy, stamp_ns=i)
+        bench.send_until(messages.copy, bench.camera(topic), picture, stamp_ns=i)
     assert [bench.stamp_ns(messages[0]) for messages in received] == [0, 1]
     assert node.interrupt() == 0
 

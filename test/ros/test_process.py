@@ -216,8 +216,7 @@ def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint
     bench.wait_for(lambda: after_time(100, lambda: diagnostics[-1].header.stamp.sec == 100), "the time of the clock")
 
     received = bench.subscribe("panoptic/semantic")
-    bench.send(bench.camera(), picture, stamp_ns=100 * 10**9)
-    bench.wait_for(lambda: received, "the answer")
+    bench.send_until(lambda: received, bench.camera(), picture, stamp_ns=100 * 10**9)
     set_right = client.call_async(
         SetParameters.Request(parameters=[Parameter("jpeg_quality", value=70).to_parameter_msg()])
     )

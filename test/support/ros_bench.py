@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,22 @@ class Bench:
         message = image_message(pixels, "rgb8", header)
         message.encoding = encoding
         camera.publish(message)
+
+    def send_until(
+        self, condition: Callable[[], Any], camera: Any, pixels: np.ndarray, *, stamp_ns: int, encoding: str = "rgb8"
+    ) -> None:
+        """Publish an image again and again until the condition holds.
+
+        A node in another process needs this: it may discover the camera, or the subscription to its outputs, after
+        this process has discovered the node, and what is sent until then is lost.
+        """
+
+        def sent_and_shown() -> Any:
+            self.send(camera, pixels, stamp_ns=stamp_ns, encoding=encoding)
+            time.sleep(0.2)
+            return condition()
+
+        self.wait_for(sent_and_shown, "an answer")
 
     wait_for = staticmethod(wait_for)
 
