@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ from opendr_panoptic_ros.labels import moving_classes
 from opendr_panoptic_ros.postprocess import EgoMask
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.rotation import rotated, rotated_prediction
-from opendr_panoptic_ros.tracking import InstanceTracker
+
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.tracking import InstanceTracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +95,13 @@ class FramePipeline:
         self.moving_classes = moving_classes(self.classes) if label_map is None else label_map.moving_classes
         self._ego_masks = dict(ego_masks or {})
         self._rotations = dict(rotations or {})
-        self._track_ids = track_ids
         self._max_batch = max_batch
         self._trackers: dict[str, InstanceTracker] = {}
+        self._new_tracker: type[InstanceTracker] | None = None
+        if track_ids:
+            from opendr_panoptic_ros.tracking import InstanceTracker  # imports SciPy, a third of a second
+
+            self._new_tracker = InstanceTracker
 
     def process(
         self,
@@ -191,9 +198,10 @@ class FramePipeline:
                 prediction = postprocess.keep_classes(prediction, keep_classes)
             if frame.camera in self._ego_masks:
                 prediction = postprocess.mask_out(prediction, self._ego_masks[frame.camera].is_ego)
-            if self._track_ids:
-                tracker = self._trackers.setdefault(frame.camera, InstanceTracker())
-                prediction = tracker.update(prediction, time_s=frame.time_s)
+            if self._new_tracker is not None:
+                if frame.camera not in self._trackers:
+                    self._trackers[frame.camera] = self._new_tracker()
+                prediction = self._trackers[frame.camera].update(prediction, time_s=frame.time_s)
         except Exception as error:  # noqa: BLE001 - as above
             return replace(result, prediction=None, error=error)
         return replace(result, prediction=prediction)

@@ -14,7 +14,14 @@ from typing import Protocol
 
 from opendr_panoptic_ros.bags.points import POINTS, POINTS_TYPE, BagClouds
 from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
-from opendr_panoptic_ros.bags.results import TYPE_NAMES, BagFrame, read_frame, serialized, serialized_label_info
+from opendr_panoptic_ros.bags.results import (
+    TYPE_NAMES,
+    BagFrame,
+    read_frame,
+    result_prefixes,
+    serialized,
+    serialized_label_info,
+)
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
 from opendr_panoptic_ros.bags.writer import LATCHED, BagWriter
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, reason
@@ -318,24 +325,3 @@ def grouped(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
         raise
     if group:
         yield group
-
-
-def result_prefixes(topics: Sequence[str]) -> dict[str, str]:
-    """Return for each image topic what the names of its result topics begin with, as the node names them.
-
-    `/front/image_raw` has its results below `/front/panoptic`. Where two topics would share a prefix, or an input topic
-    lies below it, the whole name is kept: `/front/left/panoptic`, `/front/right/panoptic`.
-
-    Args:
-        topics: Names of the image topics.
-
-    Returns:
-        Prefix by topic, without a slash at the end.
-    """
-    parents = {topic: topic.removesuffix("/compressed").rpartition("/")[0] for topic in topics}
-    shared = Counter(parents.values())
-
-    def is_taken(parent: str) -> bool:
-        return shared[parent] > 1 or parent in parents or any(t.startswith(f"{parent}/panoptic/") for t in topics)
-
-    return {topic: f"{topic if is_taken(parent) else parent}/panoptic" for topic, parent in parents.items()}

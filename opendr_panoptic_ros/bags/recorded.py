@@ -12,9 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.bags.labeller import result_prefixes
 from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
-from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, read_frame, stamp_ns
+from opendr_panoptic_ros.bags.results import SEGMENTATION_TYPE, read_frame, result_prefixes, stamp_ns
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.codec.cloud import decode_uint32, decode_xyz
 from opendr_panoptic_ros.codec.values import decode_values

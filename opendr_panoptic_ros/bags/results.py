@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -202,3 +203,24 @@ def _segmentation(frame: BagFrame, prediction: PanopticPrediction) -> Any:
         for s in prediction.segments
     ]
     return types[SEGMENTATION_TYPE](frame.header, _image(frame, "32SC1", prediction.segment_map), segments)
+
+
+def result_prefixes(topics: Sequence[str]) -> dict[str, str]:
+    """Return for each image topic what the names of its result topics begin with, as the node names them.
+
+    `/front/image_raw` has its results below `/front/panoptic`. Where two topics would share a prefix, or an input topic
+    lies below it, the whole name is kept: `/front/left/panoptic`, `/front/right/panoptic`.
+
+    Args:
+        topics: Names of the image topics.
+
+    Returns:
+        Prefix by topic, without a slash at the end.
+    """
+    parents = {topic: topic.removesuffix("/compressed").rpartition("/")[0] for topic in topics}
+    shared = Counter(parents.values())
+
+    def is_taken(parent: str) -> bool:
+        return shared[parent] > 1 or parent in parents or any(t.startswith(f"{parent}/panoptic/") for t in topics)
+
+    return {topic: f"{topic if is_taken(parent) else parent}/panoptic" for topic, parent in parents.items()}

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms as torchvision_nms
+
+from opendr_panoptic_ros.network import compiled_ops
 
 _MAX_LOG_SCALE = abs(math.log(16 / 1000))
 
@@ -88,7 +89,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         `(K,)` int64 indices of the boxes that are kept, in ascending order (not by score).
     """
     half_open = torch.cat((boxes[:, :2], boxes[:, 2:] + 1), dim=1)
-    return torchvision_nms(half_open, scores, iou_threshold).sort().values
+    return compiled_ops.nms(half_open, scores, iou_threshold).sort().values
 
 
 def multiclass_nms(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import roi_align
 
 _SAMPLES = 2  # a side of each bin
 
@@ -39,6 +38,8 @@ def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) ->
     if feature.device.type == "cpu" and not (feature.requires_grad and torch.is_grad_enabled()):
         corners = (torch.cat((low, high), dim=1) * scale - 0.5).view(-1, 2, 2)
         return _weighted_rows(feature.float(), rois[:, 0].long(), corners, output_size).to(feature.dtype)
+    from torchvision.ops import roi_align  # takes a second, which the CPU need not wait for
+
     aligned = torch.cat((rois[:, :1], low, high), dim=1)
     return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
 

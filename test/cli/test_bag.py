@@ -23,8 +23,9 @@ from support.bags import ORIGIN_NS, STAMP_NS, STEP_NS, drive, frames_in, picture
 from support.paths import ROOT
 
 from opendr_panoptic_ros import visualize
-from opendr_panoptic_ros.bags.labeller import grouped, result_prefixes
+from opendr_panoptic_ros.bags.labeller import grouped
 from opendr_panoptic_ros.bags.reader import Message
+from opendr_panoptic_ros.bags.results import result_prefixes
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
 from opendr_panoptic_ros.cli.main import app
 from opendr_panoptic_ros.inference import PanopticSegmenter
