@@ -17,6 +17,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from opendr_panoptic_ros.backends.cache import is_build
 from opendr_panoptic_ros.config import PRESETS, Config, ModelConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError, plain, quoted
 from opendr_panoptic_ros.files import expand_user, is_file, read_small, write_whole
@@ -28,6 +29,9 @@ from opendr_panoptic_ros.weight_files.stored import StoredWeights, open_weights,
 
 FORMAT = "opendr_panoptic_ros"
 FORMAT_VERSION = 1
+
+WEIGHTS_OF_BUILD = "weights.safetensors"
+"""Name of the checkpoint in a folder that `opendr-panoptic optimize` wrote."""
 
 # Original name → ours: the modules have other places.
 _RENAMED = (("rpn_head.", "rpn."), ("bbox_head.", "roi_heads.box."), ("mask_head.", "roi_heads.mask."))
@@ -54,8 +58,9 @@ def load_checkpoint(
 
     Args:
         path_or_name: A `.pth` of EfficientPS, an OpenDR directory `NAME/` with `NAME.json`, a `.safetensors` or `.pth`
-            of this package, or a name: `demo`, or `cityscapes` or `kitti` when their weights have been downloaded.
-            A folder with one of these names is written `./cityscapes`.
+            of this package, a folder that `opendr-panoptic optimize` wrote, or a name: `demo`, or `cityscapes` or
+            `kitti` when their weights have been downloaded. A folder with one of these names is written
+            `./cityscapes`.
         config: Replaces the configuration in the file: a Config, a YAML file or the name of a preset. Without it,
             files of this package bring theirs, and the shape of an original file is read off its weights, with the
             published test settings: KITTI's for a file called `model_kitti.pth`, else Cityscapes'.
@@ -127,6 +132,19 @@ def weights_directory() -> Path:
     return expand_user(os.environ.get("OPENDR_PANOPTIC_HOME") or "~/.cache/opendr_panoptic_ros")
 
 
+def build_folder(path_or_name: str | Path) -> Path | None:
+    """Return the folder of a checkpoint that `opendr-panoptic optimize` wrote, or None for other checkpoints.
+
+    Args:
+        path_or_name: As given to `load_checkpoint`.
+    """
+    try:
+        path = expand_user(path_or_name)
+        return path if str(path_or_name) not in PRESETS and is_build(path) else None
+    except OSError:
+        return None
+
+
 def _find(path_or_name: str | Path) -> Path:
     """Return the file of a path, an OpenDR directory or a name."""
     name = str(path_or_name)
@@ -141,6 +159,8 @@ def _find(path_or_name: str | Path) -> Path:
                     f"The {name} weights are not at {path}. Fetch them with `opendr-panoptic download {name}`, or give "
                     "the path of a file."
                 )
+        if is_build(path):
+            path = path / WEIGHTS_OF_BUILD
         if path.is_dir():
             return _file_of_opendr_directory(path)
     except CheckpointError:

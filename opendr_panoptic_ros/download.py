@@ -27,7 +27,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from opendr_panoptic_ros.checkpoint import load_checkpoint, weights_directory
 from opendr_panoptic_ros.connections import Connect, Resume, Stream, ftp_connection, http_connection
 from opendr_panoptic_ros.errors import CheckpointError, DownloadError, plain
-from opendr_panoptic_ros.files import expand_user, is_file
+from opendr_panoptic_ros.files import expand_user, is_file, sha256_of
 
 WEIGHTS_URL = "ftp://opendrdata.csd.auth.gr/perception/panoptic_segmentation/models"
 """The folder of OpenDR's server that holds `model_cityscapes.pth` and `model_kitti.pth`."""
@@ -167,7 +167,7 @@ def partial_path(path: Path, total_bytes: int | None, validator: str | None) -> 
 def _check_existing(path: Path, sha256: str | None, check: Callable[[Path], object] | None) -> None:
     if not is_file(path):
         raise DownloadError(f"{path} is not a file. Remove it to fetch the file.")
-    if sha256 is not None and _sha256(path) != sha256.lower():
+    if sha256 is not None and sha256_of(path) != sha256.lower():
         raise DownloadError(f"{path} exists, but its SHA-256 is not {sha256}. Remove it to fetch it again.")
     try:
         if check is not None:
@@ -178,7 +178,7 @@ def _check_existing(path: Path, sha256: str | None, check: Callable[[Path], obje
 
 def _check_new(url: str, partial: Path, sha256: str | None, check: Callable[[Path], object] | None) -> None:
     """Raise DownloadError and remove the file if the checksum differs or `check` refuses it."""
-    if sha256 is not None and (found := _sha256(partial)) != sha256.lower():
+    if sha256 is not None and (found := sha256_of(partial)) != sha256.lower():
         partial.unlink()
         raise DownloadError(f"{url} has the SHA-256 {found}; expected {sha256}. The downloaded file has been removed.")
     try:
@@ -252,11 +252,3 @@ def _copy(stream: Stream, file: BinaryIO, partial: Path, *, show_progress: bool)
             except OSError as error:
                 raise DownloadError(f"{partial} cannot be written: {error.strerror}.") from error
             progress.advance(task, len(chunk))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opendr_panoptic_ros.backends import BACKENDS, resolve_backend
-from opendr_panoptic_ros.checkpoint import load_checkpoint
+from opendr_panoptic_ros.backends.base import Progress
+from opendr_panoptic_ros.backends.cache import read_build
+from opendr_panoptic_ros.backends.opening import log_progress, open_backend
+from opendr_panoptic_ros.checkpoint import build_folder, load_checkpoint, weights_directory
 from opendr_panoptic_ros.config import MAX_SIDE_PX, Config, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
 from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
-PRECISIONS = ("auto", "float32", "float16", "bfloat16")
-"""Number formats of the weights and feature maps; `auto` is float16 on CUDA and float32 on the CPU."""
+PRECISIONS = ("auto", "float32", "float16", "bfloat16", "int8")
+"""Number formats of the dense part of the network; `auto` is float16 on CUDA and float32 on the CPU."""
 
 
 class PanopticSegmenter:
@@ -36,12 +39,15 @@ class PanopticSegmenter:
     thresholds given here; `device`, `precision` and `backend` are what was chosen for `auto`.
 
     Args:
-        checkpoint: A path or a name as `load_checkpoint` takes it, or an EfficientPS, which is copied.
+        checkpoint: A path or a name as `load_checkpoint` takes it, or an EfficientPS, which is copied. A folder that
+            `opendr-panoptic optimize` wrote brings its back end and precision; `backend` and `precision` must be the
+            same or have their default value or `auto`.
         config: Configuration that replaces the one of the checkpoint: a Config, a YAML file or the name of a preset.
         device: Any device name of torch; `auto` is the first CUDA device if there is one, else the CPU.
-        precision: Number format of the weights and feature maps, one of `PRECISIONS`. Boxes and the fusion are always
-            computed in float32.
-        backend: Runtime of the dense part of the network: a name of `backends.BACKENDS`, or `auto` for the fastest.
+        precision: Number format of the dense part of the network, one of `PRECISIONS`; with the back end `torch` also
+            of the heads. Boxes and the fusion are always computed in float32.
+        backend: Runtime of the dense part of the network: a name of `backends.BACKENDS`, or `auto` for the fastest
+            one that is installed. Most back ends convert the network first; the result is cached.
         inference_size: Size at which the network sees an image. None fits it into the configuration's test size, as
             published; "native" keeps the size of the image; an integer is the longer side in px.
         score_threshold: Smallest score of a detection, 0 to 1; None stands for the configuration's value, here and
@@ -49,11 +55,14 @@ class PanopticSegmenter:
         overlap_threshold: Largest share of an instance that instances of higher scores may cover, 0 to 1.
         min_stuff_area: Smallest area of a stuff segment in px of the resized image.
         contain_instances: Whether an instance is restricted to the box of its detection.
+        progress: Called with the steps of a conversion, which may take from a second to minutes: a sentence, and the
+            fraction that is done or None. By default they are logged.
 
     Raises:
-        CheckpointError: The checkpoint is missing, unreadable, or does not fit the configuration.
-        ConfigError: The configuration cannot be read, a threshold is outside its range, or the device, precision,
-            back end or inference size is unknown.
+        CheckpointError: The checkpoint is missing, unreadable, or does not fit the configuration; or a build is
+            damaged, or made for another device or version of the runtime.
+        ConfigError: The configuration cannot be read, a threshold is outside its range, the device, precision,
+            back end or inference size is unknown, or the runtime of the back end is not installed.
     """
 
     def __init__(
@@ -69,10 +78,14 @@ class PanopticSegmenter:
         overlap_threshold: float | None = None,
         min_stuff_area: int | None = None,
         contain_instances: bool | None = None,
+        progress: Progress = log_progress,
     ) -> None:
-        self.backend = resolve_backend(backend)
         self.device = resolve_device(device)
+        folder = None if isinstance(checkpoint, EfficientPS) else build_folder(checkpoint)
+        if folder is not None:
+            backend, precision = _of_build(folder, backend, precision)
         self.precision = _precision(precision, self.device)
+        self.backend = resolve_backend(backend, device=self.device.type, precision=self.precision)
         self.inference_size = _inference_size(inference_size)
 
         if isinstance(checkpoint, EfficientPS):
@@ -85,9 +98,18 @@ class PanopticSegmenter:
 
         thresholds = Thresholds(score_threshold, overlap_threshold, min_stuff_area, contain_instances)
         self.config = dataclasses.replace(config, test=config.test.with_thresholds(thresholds))
-        self._network = network.fold_norms()
-        self._network.to(self.device, getattr(torch, self.precision)).to(memory_format=torch.channels_last)
-        self._dense_part = BACKENDS[self.backend].load()(self._network)
+        self._network = network.fold_norms().to("cpu", torch.float32)
+        self._dense_part = open_backend(
+            self._network,
+            self.backend,
+            precision=self.precision,
+            device=self.device,
+            cache=weights_directory() / "builds",
+            folder=folder,
+            progress=progress,
+        )
+        self._dtype = BACKENDS[self.backend].load().tensor_dtype(self.precision, self.device)
+        self._network.to(self.device, self._dtype).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
 
@@ -194,7 +216,7 @@ class PanopticSegmenter:
 
     def _exactness(self) -> contextlib.AbstractContextManager[None]:
         """Switch TF32 off for convolutions in float32: it would cost three decimals. Matrix products do not use it."""
-        if self.precision != "float32":
+        if self._dtype != torch.float32:
             return contextlib.nullcontext()
         return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
@@ -208,7 +230,7 @@ class PanopticSegmenter:
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
         x = (x - self._mean) / self._std
         x = F.pad(x, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
-        return x.to(getattr(torch, self.precision), memory_format=torch.channels_last)
+        return x.to(self._dtype, memory_format=torch.channels_last)
 
 
 def fitted_size(height: int, width: int, inference_size: int | str | None, test: TestConfig) -> tuple[int, int]:
@@ -270,6 +292,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device is {str(device)!r}, but there are {torch.cuda.device_count()} CUDA devices, from 0.")
     return found
+
+
+def _of_build(folder: Path, backend: str, precision: str) -> tuple[str, str]:
+    """Return back end and precision of a build, which must not be given otherwise."""
+    key = read_build(folder)
+    if backend not in {"auto", "torch", key.backend}:
+        raise ConfigError(f"backend is {backend!r}, but {folder} is built for {key.backend}; use 'auto'.")
+    if precision not in {"auto", key.precision}:
+        raise ConfigError(f"precision is {precision!r}, but {folder} is built for {key.precision}; use 'auto'.")
+    return key.backend, key.precision
 
 
 def _precision(precision: str, device: torch.device) -> str:

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Opening of back ends: from a network, by way of the cache, or from a folder with a build."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from opendr_panoptic_ros.backends import BACKENDS
+from opendr_panoptic_ros.backends.base import BuiltBackend, DenseBackend, Progress
+from opendr_panoptic_ros.backends.cache import BuildKey, cached_build, check_fits, describe, read_build
+from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.network import DenseOutputs, EfficientPS
+
+_LOG = logging.getLogger(__name__)
+_DENSE_MODULES = ("backbone", "neck", "rpn", "semantic_head")
+
+
+def log_progress(message: str, fraction: float | None) -> None:
+    """Log a step of a build; the progress of those that are given no other.
+
+    Args:
+        message: A sentence for the user.
+        fraction: Done so far, 0 to 1, or None.
+    """
+    _LOG.info("%s%s", message, "" if fraction is None else f" ({fraction:.0%})")
+
+
+def open_backend(
+    network: EfficientPS,
+    name: str,
+    *,
+    precision: str,
+    device: torch.device,
+    cache: Path,
+    folder: Path | None = None,
+    progress: Progress = log_progress,
+) -> DenseBackend:
+    """Open a back end for a network.
+
+    Args:
+        network: The network with folded norms, float32 on the CPU, in eval mode.
+        name: A name of `BACKENDS`.
+        precision: Number format of the dense part.
+        device: Device of the inference.
+        cache: Folder of the cached builds.
+        folder: A folder with a build of this network, which is used instead of the cache.
+        progress: Called with the steps of builds, now and, if the back end needs one build for each size, later.
+
+    Returns:
+        The back end. For one without a build, the network's modules must be moved to the device by the caller.
+
+    Raises:
+        CheckpointError: The build in `folder` is damaged, or for another device, version, precision or network.
+        ConfigError: The network cannot be converted.
+    """
+    backend = BACKENDS[name].load()
+    if not issubclass(backend, BuiltBackend):
+        return backend(network)
+    key = build_key(network, name, precision=precision, device=device)
+    if folder is not None:
+        found = read_build(folder)
+        check_fits(folder, found, key)
+        opened = backend.open(folder, precision=precision, device=device)
+        return opened if found.size is None else _OneSize(opened, found.size)
+    if precision == "int8":
+        raise ConfigError(
+            "int8 needs calibration images. Build with `opendr-panoptic optimize --precision int8 --calibration ...` "
+            "and give the folder that it writes as the checkpoint."
+        )
+    if not backend.fixed_size:
+        return backend.open(
+            cached_build(cache, key, _builder(backend, network, key, device, (), progress), progress),
+            precision=precision,
+            device=device,
+        )
+    kept = copy.deepcopy(network)  # the caller may move the network to another device, in another dtype
+
+    def open_size(size: tuple[int, int]) -> DenseBackend:
+        sized = build_key(kept, name, precision=precision, device=device, size=size)
+        build = _builder(backend, kept, sized, device, (), progress)
+        return backend.open(cached_build(cache, sized, build, progress), precision=precision, device=device)
+
+    return _EachSize(open_size)
+
+
+def write_build(
+    network: EfficientPS,
+    name: str,
+    folder: Path,
+    *,
+    precision: str,
+    device: torch.device,
+    size: tuple[int, int] | None,
+    calibration: Sequence[Tensor] = (),
+    progress: Progress = log_progress,
+) -> None:
+    """Build a network into a folder, with a description.
+
+    Args:
+        network: The network with folded norms, float32 on the CPU, in eval mode.
+        name: Name of a back end that needs a build.
+        folder: A folder; files in it become part of the build.
+        precision: Number format of the dense part.
+        device: Device of the inference.
+        size: Height and width of the input, multiples of 32; ignored by a back end whose builds serve all sizes.
+        calibration: For int8, inputs `(1, 3, H, W)` float32 of the network.
+        progress: Called with each step.
+
+    Raises:
+        ConfigError: The back end needs no build, or the arguments do not fit it.
+    """
+    backend = BACKENDS[name].load()
+    if not issubclass(backend, BuiltBackend):
+        raise ConfigError(f"The back end {name} needs no build; give the checkpoint itself.")
+    if precision == "int8" and not calibration:
+        raise ConfigError("int8 needs calibration images; give them with --calibration.")
+    if backend.fixed_size and size is None:
+        raise ConfigError(f"A build for {name} serves one size of the network's input; give it with --size.")
+    size = size if backend.fixed_size else None
+    key = build_key(network, name, precision=precision, device=device, size=size, calibration=calibration)
+    _builder(backend, network, key, device, calibration, progress)(folder)
+    describe(folder, key)
+
+
+def build_key(
+    network: EfficientPS,
+    name: str,
+    *,
+    precision: str,
+    device: torch.device,
+    size: tuple[int, int] | None = None,
+    calibration: Sequence[Tensor] = (),
+) -> BuildKey:
+    """Return the key of a build.
+
+    Args:
+        network: The network with folded norms, float32 on the CPU.
+        name: Name of a back end that needs a build.
+        precision: Number format of the dense part.
+        device: Device of the inference.
+        size: Height and width of the input in px; None for a build that serves all sizes.
+        calibration: The calibration images.
+
+    Returns:
+        The key.
+    """
+    backend = BACKENDS[name].load()
+    assert issubclass(backend, BuiltBackend)  # noqa: S101 - the callers have checked
+    tensors = [
+        tensor for module in _DENSE_MODULES for _, tensor in sorted(getattr(network, module).state_dict().items())
+    ]
+    return BuildKey(
+        backend=name,
+        precision=precision,
+        size=size,
+        weights=_digest(tensors),
+        config=hashlib.sha256(repr(network.config.model).encode()).hexdigest(),
+        version=f"{backend.version()} revision {backend.revision}",
+        device=backend.device_name(device),
+        calibration=_digest(calibration) if calibration else "",
+    )
+
+
+def _builder(
+    backend: type[BuiltBackend],
+    network: EfficientPS,
+    key: BuildKey,
+    device: torch.device,
+    calibration: Sequence[Tensor],
+    progress: Progress,
+) -> Callable[[Path], None]:
+    """Return a function that writes the files of a build into a folder."""
+    size = "" if key.size is None else f" for {key.size[1]}x{key.size[0]} px"
+
+    def build(folder: Path) -> None:
+        progress(f"Building the network for {key.backend}, {key.precision}{size}.", None)
+        backend.build(
+            network,
+            folder,
+            precision=key.precision,
+            device=device,
+            size=key.size,
+            calibration=calibration,
+            progress=progress,
+        )
+        progress(f"Built the network for {key.backend}, {key.precision}{size}.", 1.0)
+
+    return build
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class _OneSize(DenseBackend):
+    """A build for one size, which refuses others.
+
+    Args:
+        opened: The back end.
+        size: Height and width in px.
+    """
+
+    def __init__(self, opened: DenseBackend, size: tuple[int, int]) -> None:
+        self._opened, self._size = opened, size
+
+    @override
+    def __call__(self, x: Tensor) -> DenseOutputs:
+        height, width = x.shape[2:]
+        if (height, width) != self._size:
+            raise ConfigError(
+                f"The build is for an input of {self._size[1]}x{self._size[0]} px, but this image needs "
+                f"{width}x{height} px. Choose the inference size accordingly, or build it for this size."
+            )
+        return self._opened(x)
+
+
+class _EachSize(DenseBackend):
+    """Opens a build for each size when it first occurs.
+
+    Args:
+        open_size: Opens the back end for a height and width in px.
+    """
+
+    _KEPT = 4
+
+    def __init__(self, open_size: Callable[[tuple[int, int]], DenseBackend]) -> None:
+        self._open_size = open_size
+        self._opened: dict[tuple[int, int], DenseBackend] = {}
+        self._lock = threading.Lock()
+
+    @override
+    def __call__(self, x: Tensor) -> DenseOutputs:
+        height, width = x.shape[2:]
+        size = (height, width)
+        with self._lock:
+            opened = self._opened.pop(size, None) or self._open_size(size)
+            self._opened[size] = opened  # the last of them is the most recently used
+            if len(self._opened) > self._KEPT:
+                del self._opened[next(iter(self._opened))]
+        return opened(x)
