@@ -155,6 +155,24 @@ def stays_inside(name: str) -> bool:
     return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
+def check_writable_folder(path: Path) -> None:
+    """Check, before work is done, that its results can be written into a folder.
+
+    Args:
+        path: The folder; it need not exist.
+
+    Raises:
+        OSError: The path or a folder above it is a link whose target is missing, is not a folder, or is not writable.
+    """
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
+    if not existing.exists():
+        raise FileNotFoundError(errno.ENOENT, "it is a link whose target is missing", os.fspath(existing))
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", os.fspath(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "it is not writable", os.fspath(existing))
+
+
 class WorkFolder:
     """A folder for unfinished work, locked while its process lives. What a process left that was killed is replaced.
 

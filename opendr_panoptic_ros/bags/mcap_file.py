@@ -22,11 +22,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, ChunkIndex, Footer, Header, Message, MessageIndex, Schema, Statistics
-from mcap.stream_reader import get_chunk_data_stream
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat, Qos
 from rosbags.rosbag2.metadata import parse_qos
-from zstandard import frame_content_size
 
+from opendr_panoptic_ros.bags.decompression import MAX_BYTES, decompressed
 from opendr_panoptic_ros.errors import PanopticError, plain
 from opendr_panoptic_ros.files import open_regular
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 _MAGIC = b"\x89MCAP0\r\n"
 _RECORD_START = struct.Struct("<BQ")  # opcode and length of the content
-_MAX_CHUNK_BYTES = 2**30  # recorders close a chunk after about a megabyte, or one message
 _FOOTER_BYTES = _RECORD_START.size + 20 + len(_MAGIC)
 
 
@@ -356,16 +354,17 @@ def _record_at(file: IO[bytes], offset: int, end: int) -> tuple[int, bytes]:
 def _records_of_chunk(content: bytes) -> list[Schema | Channel | Message]:
     """Return the records of a chunk, decompressed and compared with its checksum."""
     chunk = Chunk.read(_stream(content))
-    # zstd reserves memory for the size that its own header claims; -1 stands for an unknown one.
-    claimed = max(chunk.uncompressed_size, frame_content_size(chunk.data) if chunk.compression == "zstd" else 0)
-    if claimed > _MAX_CHUNK_BYTES:
-        raise _DamageError(f"it claims {claimed} bytes, and the limit is {_MAX_CHUNK_BYTES}")
-    stream, length = get_chunk_data_stream(chunk, validate_crc=True)
+    if chunk.uncompressed_size > MAX_BYTES:
+        raise _DamageError(f"it claims {chunk.uncompressed_size} bytes, and the limit is {MAX_BYTES}")
+    data = decompressed(chunk.data, chunk.compression, limit_bytes=chunk.uncompressed_size)
+    length = len(data)
     if length != chunk.uncompressed_size:
         raise _DamageError(f"it has {length} bytes instead of {chunk.uncompressed_size}")
+    if chunk.uncompressed_crc not in {0, zlib.crc32(data)}:
+        raise _DamageError("its checksum is wrong")
     read = {Opcode.SCHEMA: Schema.read, Opcode.CHANNEL: Channel.read}
     records: list[Any] = []
-    for _, opcode, record in _records(BytesIO(stream.read(length)), 0, length):
+    for _, opcode, record in _records(BytesIO(data), 0, length):
         if opcode == Opcode.MESSAGE:
             records.append(_message(record))
         elif opcode in read:

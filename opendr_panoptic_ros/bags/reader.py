@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, Qos
-from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag2 import Reader as StorageReader
 
+from opendr_panoptic_ros.bags.decompression import decompressed
 from opendr_panoptic_ros.bags.mcap_file import McapFile
+from opendr_panoptic_ros.bags.ros1_file import Ros1File
+from opendr_panoptic_ros.bags.sqlite_file import SqliteFile
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
-from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.errors import PanopticError, plain
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -82,8 +83,8 @@ class BagReader:
     """A ROS 1 bag, or a rosbag2 folder or file (sqlite3, MCAP), as a context.
 
     In a rosbag2 folder, the storage files decide which messages there are. `metadata.yaml` gives the order of the
-    files; where it is missing, the files are taken in the order of their names. Damaged places of MCAP files are left
-    out and listed in `damage`.
+    files; where it is missing, the files are taken in the order of their names. Damaged places are left out and listed
+    in `damage`.
 
     Args:
         path: The bag.
@@ -101,6 +102,7 @@ class BagReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.warnings: list[str] = []
+        self._undecodable: dict[str, tuple[int, str]] = {}
         self._is_ros1 = path.suffix == ".bag" and path.is_file()
         with ExitStack() as stack:
             try:
@@ -130,8 +132,11 @@ class BagReader:
 
     @property
     def damage(self) -> list[str]:
-        """One line for each damaged place of MCAP files that was met and left out so far."""
-        return [line for storage in self._storages if isinstance(storage, McapFile) for line in storage.damage]
+        """One line for each damaged place that was met and left out so far."""
+        lines = [line for storage in self._storages for line in storage.damage]
+        for topic, (count, why) in self._undecodable.items():
+            lines.append(f"{self._path}: lost are {count} damaged messages of {topic} ({why}).")
+        return lines
 
     def messages(
         self, topics: Collection[str], *, start_ns: int | None = None, end_ns: int | None = None
@@ -147,18 +152,24 @@ class BagReader:
             The messages.
 
         Raises:
-            PanopticError: A ROS 1 bag or a database is damaged, or a topic has messages of more than one type.
+            PanopticError: A topic has messages of more than one type, or the files can no longer be read.
         """
         for name in topics:
             if name in self.topics:
                 self.topics[name].check_type()
+        self._undecodable.clear()
         for storage in self._storages:
             connections = [c for c in storage.connections if c.topic in topics and self._is_readable(c)]
             if not connections:
                 continue
             try:
                 for connection, time_ns, data in storage.messages(connections, start=start_ns, stop=end_ns):
-                    yield Message(connection.topic, connection.msgtype, time_ns, self._as_cdr(connection, data))
+                    try:
+                        content = self._as_cdr(connection, data)
+                    except Exception as error:  # noqa: BLE001 - rosbags and zstd raise errors of any kind
+                        self._note_undecodable(connection.topic, error)
+                        continue
+                    yield Message(connection.topic, connection.msgtype, time_ns, content)
             except Exception as error:  # damaged files make rosbags raise errors of any kind
                 reason = str(error) or type(error).__name__
                 raise PanopticError(f"{self._path} cannot be read further: {reason}") from error
@@ -166,7 +177,7 @@ class BagReader:
     def _open(self, stack: ExitStack) -> list[Any]:
         """Return the open readers of the bag's files in their order; `stack` closes them."""
         if self._is_ros1:
-            return [stack.enter_context(Ros1Reader(self._path))]
+            return [stack.enter_context(Ros1File(self._path))]
         if not self._path.is_dir():
             _check_file(self._path)
             return [self._open_file(self._path, stack)]
@@ -181,8 +192,10 @@ class BagReader:
         return storages
 
     def _open_file(self, path: Path, stack: ExitStack) -> Any:
+        if path.suffix == ".db3":
+            return stack.enter_context(SqliteFile(path))
         if path.suffix != ".mcap":
-            return stack.enter_context(StorageReader(path))
+            raise ValueError("its name has another ending" if path.exists() else "there is no such file")
         file = stack.enter_context(McapFile(path))
         self.warnings += file.warnings
         return file
@@ -239,11 +252,15 @@ class BagReader:
             raise PanopticError(problem)
         self.warnings.append(problem)
 
+    def _note_undecodable(self, topic: str, error: Exception) -> None:
+        count = self._undecodable.get(topic, (0, ""))[0]
+        self._undecodable[topic] = count + 1, plain(str(error) or type(error).__name__, 120)
+
     def _as_cdr(self, connection: Connection, data: Any) -> Any:
         if self._is_ros1:
             return typestore().ros1_to_cdr(data, connection.msgtype)
         # `ros2 bag record --compression-mode message`, detected from the data, because the metadata may be missing.
-        return zstd.decompress(data) if bytes(data[:4]) == _ZSTD_MAGIC else data
+        return decompressed(bytes(data), "zstd") if bytes(data[:4]) == _ZSTD_MAGIC else data
 
 
 def count_by_topic(topics: Mapping[str, Topic]) -> str:

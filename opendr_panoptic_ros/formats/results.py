@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from opendr_panoptic_ros.errors import PanopticError
-from opendr_panoptic_ros.files import write_json, write_png
+from opendr_panoptic_ros.files import check_writable_folder, write_json, write_png
 from opendr_panoptic_ros.formats.result_format import ResultFormat
 from opendr_panoptic_ros.formats.submission import write_prediction
 from opendr_panoptic_ros.media import VideoWriter
@@ -55,11 +55,17 @@ class ResultFolder:
         overwrite: Whether existing results are replaced.
 
     Raises:
-        PanopticError: A result exists and is not to be replaced.
+        PanopticError: The folder cannot be written, or a result exists and is not to be replaced.
     """
 
     def __init__(self, folder: Path, formats: Collection[ResultFormat], *, overwrite: bool = False) -> None:
         self._folder, self._formats, self._overwrite = folder, set(formats), overwrite
+        try:
+            check_writable_folder(folder)
+        except OSError as error:
+            raise PanopticError(
+                f"{folder} cannot be used for results, {error.filename}: {error.strerror}. Choose another folder."
+            ) from error
         self._videos: dict[str, VideoWriter] = {}
         self._entries: list[dict[str, Any]] = []
         self._list = folder / "cityscapes_panoptic.json"

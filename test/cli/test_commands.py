@@ -240,6 +240,22 @@ def test_infer_keeps_classes_masks_and_tracks(run, tmp_path, network_file, pictu
     assert "not segmented: street: The image is 100x60 pixels, its ego_mask small.png is 5x5." in err
 
 
+def test_infer_checks_its_folder_before_the_work(run, tmp_path, network_file, picture):
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    for out, why in (
+        ("dangling", "a link whose target is missing"),
+        ("file", "not a folder"),
+        ("file/x", "not a folder"),
+    ):
+        code, printed, err = run("infer", picture, "--checkpoint", network_file, "--out", out)
+        assert (code, printed) == (1, "")
+        assert f"{out} cannot be used for results" in err
+        assert why in err
+        assert "Segmenting" not in err
+    assert not (tmp_path / "gone").exists()
+
+
 def test_infer_reads_what_is_whole_and_names_the_rest(run, tmp_path, network_file, picture):
     """A JPEG of which a third is present, and a picture whose name is not UTF-8."""
     bgr = read_image(picture)[:, :, ::-1].copy()
