@@ -12,7 +12,9 @@ help:
 	@echo "make test-isa   run the numerical tests under every instruction set of this processor (about an hour)"
 	@echo "make lint       check style and types"
 	@echo "make format     format the code and apply automatic fixes"
-	@echo "make docs       write docs/parameters.md and config/panoptic_node.yaml"
+	@echo "make lock       resolve requirements/*.txt into requirements/*.lock; ARGS=--upgrade takes newer versions"
+	@echo "make audit      compare the locked versions with the known vulnerabilities (needs the network)"
+	@echo "make docs       write docs/parameters.md, docs/licenses.md and config/panoptic_node.yaml"
 	@echo "make clean      remove build results; make distclean removes .venv too"
 	@echo "Shell with everything: . .venv/bin/activate && . install/setup.bash"
 
@@ -37,8 +39,15 @@ format: setup
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
+lock: setup
+	@$(RUN) scripts/lock.sh $(ARGS)
+
+audit: setup
+	@$(RUN) pip-audit --strict --disable-pip --require-hashes --requirement requirements/jazzy.lock
+
 docs: setup
 	@$(RUN) python docs/make_parameters.py
+	@$(RUN) python docs/make_licenses.py
 
 clean:
 	rm -rf build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache
@@ -47,4 +56,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help setup demo lint test test-isa format docs clean distclean
+.PHONY: help setup demo lint test test-isa format lock audit docs clean distclean

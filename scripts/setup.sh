@@ -54,8 +54,7 @@ if [ -n "$wheels" ] && [ -n "${ROS_WHEELS:-}" ] && [ "$wheels" != "$ROS_WHEELS" 
 fi
 wheels=${wheels:-${ROS_WHEELS:-jazzy}}
 case $wheels in
-    jazzy) ros_requirements=requirements/ros.txt ;;
-    kilted) ros_requirements=requirements/ros-kilted.txt ;;
+    jazzy | kilted) lock=requirements/$wheels.lock ;;
     *) fail "ROS_WHEELS is '$wheels'; expected jazzy or kilted." ;;
 esac
 
@@ -79,12 +78,11 @@ echo "$wheels" >"$venv/ros-wheels"
 python=$venv/bin/python
 
 # The packages.
-lists=(requirements/core.txt requirements/train.txt requirements/view.txt requirements/dev.txt "$ros_requirements" requirements/ros-build.txt)
-stamp=$(fingerprint "${lists[@]}" scripts/setup.sh </dev/null)
+stamp=$(fingerprint "$lock" scripts/setup.sh </dev/null)
 if [ "$stamp" != "$(cat "$venv/packages-stamp" 2>/dev/null || true)" ]; then
     SECONDS=0
     echo "setup: installing PyTorch, ROS 2 ${wheels^} and tools (6 GB, about 3 minutes the first time) ..."
-    quietly "$python" -m pip install --disable-pip-version-check "${lists[@]/#/--requirement=}"
+    quietly "$python" -m pip install --disable-pip-version-check --require-hashes --requirement "$lock"
     # The wheels' CMake files contain the header paths of the machine that built them; replace them by ours.
     headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
     numpy_headers=$("$python" -c 'import numpy; print(numpy.get_include())')
@@ -106,7 +104,7 @@ if [ "$stamp" != "$(cat "$venv/package-stamp" 2>/dev/null || true)" ]; then
 fi
 
 # The messages. colcon links the Python files, so a build is needed only if files were added or removed.
-made_with=$(version_of "$python" | fingerprint "$ros_requirements" requirements/ros-build.txt)
+made_with=$(version_of "$python" | fingerprint <(grep "^ros-" "$lock"))
 if [ "$made_with" != "$(cat build/made-with 2>/dev/null || true)" ]; then
     rm -rf build install
 fi
