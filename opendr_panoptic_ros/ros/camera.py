@@ -32,8 +32,11 @@ except ModuleNotFoundError:  # Humble
 PROCESSING_TIME = "debug/processing_time_ms"
 PIPELINE_LATENCY = "debug/pipeline_latency_ms"
 DEBUG_TOPICS = (PROCESSING_TIME, PIPELINE_LATENCY)
-TRANSPORTS: dict[str, type] = {"raw": Image, "compressed": CompressedImage}
-"""Message type of the camera's images by value of the parameter image_transport."""
+TRANSPORTS: dict[str, tuple[type, str]] = {
+    "raw": (Image, "sensor_msgs/msg/Image"),
+    "compressed": (CompressedImage, "sensor_msgs/msg/CompressedImage"),
+}
+"""Message type of the camera's images, and its name, by value of the parameter image_transport."""
 
 HAS_MATCHED_EVENTS = "matched" in inspect.signature(PublisherEventCallbacks.__init__).parameters
 """Whether rclpy reports subscribers that join or leave. That of Humble does not; `update_subscriptions` is polled."""
@@ -64,8 +67,8 @@ def topic_prefix(name: str) -> str:
 class Camera:
     """The topics of one camera. It subscribes to the camera only while an output has a subscriber.
 
-    `subscribed_topics`, `publish` and `publish_timing` are called by the worker's thread, everything else by the
-    executor's.
+    `subscribed_topics` is called by the worker's thread, `publish` and `publish_timing` by the publisher's, everything
+    else by the executor's.
 
     Args:
         node: The node that owns the topics.
@@ -77,7 +80,9 @@ class Camera:
     Attributes:
         name: As given.
         topic: Resolved name of the image topic.
-        mailbox: The newest frame, and the statistics of all frames.
+        type_name: Name of the message type of the image topic.
+        is_compressed: Whether that is CompressedImage.
+        mailbox: The newest frame, serialized, and the statistics of all frames.
         infos: The CameraInfo messages received last.
         is_active: Whether the node is active, that is between `start` and `stop`.
         subscription_error: Description of the error of the last attempt to subscribe, or an empty string.
@@ -101,7 +106,8 @@ class Camera:
         self.is_active = False
         self.subscription_error = ""
         self._node = node
-        self._image_type = TRANSPORTS[transport]
+        self._image_type, self.type_name = TRANSPORTS[transport]
+        self.is_compressed = self._image_type is CompressedImage
         self._image_topic = f"{topic_prefix(name)}image_raw"
         if transport != "raw":  # remapping image_raw does not remap the topics below it
             self._image_topic = f"{node.resolve_topic_name(self._image_topic)}/{transport}"
@@ -213,7 +219,7 @@ class Camera:
             self.mailbox.open()
             events = SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch)
             self._image_subscription = self._create_subscription(
-                self._image_type, self._image_topic, self._on_image, event_callbacks=events
+                self._image_type, self._image_topic, self._on_image, raw=True, event_callbacks=events
             )
         elif not topics and self._image_subscription is not None:
             self._node.destroy_subscription(self._image_subscription)
@@ -246,9 +252,9 @@ class Camera:
             message_type, topic, callback, profile, qos_overriding_options=overriding, **options
         )
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, data: bytes) -> None:
         max_rate_hz: Any = self._node.get_parameter("max_rate_hz").value
-        self.mailbox.put(message, max_rate_hz=max_rate_hz)
+        self.mailbox.put(data, max_rate_hz=max_rate_hz)
 
     def _on_matched(self, _: Any) -> None:
         self.update_subscriptions()

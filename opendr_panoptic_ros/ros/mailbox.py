@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from opendr_panoptic_ros.ros.errors import describe
 from opendr_panoptic_ros.ros.rate import RateLimit
@@ -59,18 +59,18 @@ class Delivery(NamedTuple):
     """A frame taken from a mailbox.
 
     Attributes:
-        message: The message of the camera.
+        message: The message of the camera, serialized.
         is_first: Whether it is the first frame taken since the mailbox was opened.
     """
 
-    message: Any
+    message: bytes
     is_first: bool
 
 
 class Mailbox:
     """The newest frame of a camera, from its arrival until it is taken, and what became of all frames.
 
-    The executor's thread puts frames, the worker's thread takes them and reports their outcome.
+    The executor's thread puts frames, the worker's thread takes them, and the publisher's reports their outcome.
 
     Args:
         frame_waits: Condition shared by all mailboxes; notified when a frame arrives. It guards all of their state.
@@ -83,7 +83,7 @@ class Mailbox:
         self.image_size: tuple[int, int] | None = None
         self._frame_waits = frame_waits
         self._rate_limit = RateLimit()
-        self._message: Any = None
+        self._message: bytes | None = None
         self._is_first = True
         self._last_arrival_s = time.monotonic()
         self._counts = FrameCounts()
@@ -131,11 +131,11 @@ class Mailbox:
             self._timings.clear()
             self._is_failing = False
 
-    def put(self, message: Any, *, max_rate_hz: float = 0.0) -> None:
+    def put(self, message: bytes, *, max_rate_hz: float = 0.0) -> None:
         """Store a frame. It replaces a frame that is still waiting, and is dropped if it exceeds the rate limit.
 
         Args:
-            message: The message of the camera.
+            message: The message of the camera, serialized.
             max_rate_hz: Rate limit in frames per second; 0 means no limit.
         """
         with self._frame_waits:

@@ -34,6 +34,7 @@ from opendr_panoptic_ros.ros.mailbox import FrameCounts
 from opendr_panoptic_ros.ros.messages import message_types, ros_type
 from opendr_panoptic_ros.ros.parameters import NodeParameters
 from opendr_panoptic_ros.ros.processing import FrameProcessor
+from opendr_panoptic_ros.ros.publishing import ResultPublisher
 from opendr_panoptic_ros.ros.settings import declare_parameters, refusal
 from opendr_panoptic_ros.ros.worker import Worker
 from opendr_panoptic_ros.rotation import rotations_of
@@ -51,7 +52,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
 
     Configure loads the network and warms it up, activate starts processing, deactivate stops it and keeps the network,
     cleanup frees the network. Transitions, callbacks and timers run in the executor's thread, the network in a worker
-    thread.
+    thread, and the outputs are made and published in a third one.
 
     Args:
         options: Keyword arguments of `rclpy.lifecycle.LifecycleNode`, such as `context` and `parameter_overrides`.
@@ -70,6 +71,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
         self._camera_diagnostics: list[CameraDiagnostics] = []
         self._frame_waits = threading.Condition()
         self._worker: Worker | None = None
+        self._publisher: ResultPublisher | None = None
         self._polling: Timer | None = None
         self._allowed_paths: AllowedPaths | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -176,8 +178,9 @@ class PanopticNode(ManagedNode[NodeParameters]):
     @override
     def _activate(self, settings: NodeParameters) -> None:
         assert self.pipeline is not None  # noqa: S101 - the node is configured
-        processor = FrameProcessor(self, self.pipeline)
-        self._worker = Worker(self._cameras, self._frame_waits, processor, max_batch=settings.max_batch)
+        self._publisher = publisher = ResultPublisher(self, self._frame_waits)
+        processor = FrameProcessor(self, self.pipeline, publisher)
+        self._worker = Worker(self._cameras, self._frame_waits, processor, publisher, max_batch=settings.max_batch)
         for camera in self._cameras:
             camera.start()
         if not camera_module.HAS_MATCHED_EVENTS:
@@ -194,6 +197,9 @@ class PanopticNode(ManagedNode[NodeParameters]):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+        if self._publisher is not None:
+            self._publisher.close()
+            self._publisher = None
             for name, counts in self.counts.items():
                 self.get_logger().info(f"Frames{' of ' + name if name else ''}: {counts}.")
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.processing import FrameProcessor
+from opendr_panoptic_ros.ros.publishing import ResultPublisher
 
 
 class Worker:
@@ -21,8 +22,9 @@ class Worker:
 
     Args:
         cameras: The cameras, in the order in which they take turns.
-        frame_waits: Condition that is notified when a frame arrives at one of the cameras.
+        frame_waits: Condition that is notified when a frame arrives at one of the cameras, or the publisher has room.
         processor: Processes the frames.
+        publisher: Publishes their results; frames are taken only while it has room.
         max_batch: Largest number of frames that are processed together, 1 or more.
     """
 
@@ -31,12 +33,14 @@ class Worker:
         cameras: Sequence[Camera],
         frame_waits: threading.Condition,
         processor: FrameProcessor,
+        publisher: ResultPublisher,
         *,
         max_batch: int,
     ) -> None:
         self._cameras = cameras
         self._frame_waits = frame_waits
         self._processor = processor
+        self._publisher = publisher
         self._max_batch = max_batch
         self._processed: set[Camera] = set()
         self._stopping = False
@@ -44,7 +48,7 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread. Frames in progress are finished."""
+        """End the thread. The network finishes the frames in progress."""
         with self._frame_waits:
             self._stopping = True
             self._frame_waits.notify()
@@ -54,7 +58,10 @@ class Worker:
         while True:
             with self._frame_waits:
                 self._frame_waits.wait_for(
-                    lambda: self._stopping or any(camera.mailbox.has_frame for camera in self._cameras)
+                    lambda: (
+                        self._stopping
+                        or (self._publisher.has_room and any(camera.mailbox.has_frame for camera in self._cameras))
+                    )
                 )
                 if self._stopping:
                     return

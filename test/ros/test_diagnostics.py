@@ -15,6 +15,7 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
@@ -127,7 +128,7 @@ def test_dropped_frames(bench, tiny_checkpoint, picture, camera_status, gate_of)
     bench.send(camera, picture, stamp_ns=now_ns(bench))
     bench.wait_for(lambda: gate.batches, "the inference to begin")
     for _ in range(20):
-        node.cameras[0].mailbox.put(Image())
+        node.cameras[0].mailbox.put(serialize_message(Image()))
     gate.permits.release(2)
     bench.wait_for(lambda: camera_status().level == DiagnosticStatus.ERROR, "the diagnosis of the empty frame")
     bench.send(camera, picture, stamp_ns=now_ns(bench))

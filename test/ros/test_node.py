@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.waiting import PATIENCE_S
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.codec.image import decode
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy")
 from opendr_panoptic_ros.msg import PanopticSegmentation  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Float32, Header  # noqa: E402
 
@@ -130,7 +132,78 @@ def test_shutdown_waits_for_the_frame_in_work(bench, tiny_checkpoint, picture, g
     assert node.state == "finalized"
     assert node.segmenter is None
     assert node_camera.mailbox.counts == FrameCounts(received=1, answered=1)
-    assert "panoptic_worker" not in {thread.name for thread in threading.enumerate()}
+    assert {"panoptic_worker", "panoptic_publisher"}.isdisjoint(thread.name for thread in threading.enumerate())
+
+
+@pytest.fixture
+def slow_output(monkeypatch) -> threading.Semaphore:
+    """Make the output `semantic` wait for a permit for each message."""
+    permits = threading.Semaphore(0)
+    make = messages.MAKE_MESSAGE["semantic"]
+
+    def make_later(context: messages.MessageContext) -> Any:
+        assert permits.acquire(timeout=PATIENCE_S)
+        return make(context)
+
+    monkeypatch.setitem(messages.MAKE_MESSAGE, "semantic", make_later)
+    return permits
+
+
+def test_the_network_does_not_wait_for_the_outputs(bench, tiny_checkpoint, picture, gate_of, slow_output):
+    """While the outputs of two frames wait, no frame is taken, and newer ones replace the waiting one."""
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
+    gate = gate_of(node)
+    gate.permits.release(9)
+    received = bench.subscribe("panoptic/semantic")
+    camera = bench.camera()
+    for number in (1, 2):
+        bench.send(camera, numbered(picture, number), stamp_ns=number)
+        bench.wait_for(lambda n=number: len(gate.seen) == n, "the inference")
+    assert node.counts[""] == FrameCounts(received=2)
+    for number in (3, 4, 5):
+        bench.send(camera, numbered(picture, number), stamp_ns=number)
+    bench.wait_for(lambda: node.counts[""] == FrameCounts(received=5, dropped=2), "newer frames to replace older ones")
+    assert gate.seen == [1, 2]
+    slow_output.release()
+    bench.wait_for(lambda: gate.seen == [1, 2, 5], "the newest frame")
+    slow_output.release(2)
+    bench.wait_for(lambda: len(received) == 3, "the answers")
+    assert [bench.stamp_ns(message) for message in received] == [1, 2, 5]
+    bench.wait_for(lambda: node.counts[""] == FrameCounts(received=5, answered=3, dropped=2), "the counts")
+
+
+def test_deactivate_waits_for_the_outputs(bench, tiny_checkpoint, picture, gate_of, slow_output):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
+    gate = gate_of(node)
+    gate.permits.release(9)
+    received = bench.subscribe("panoptic/semantic")
+    camera = bench.camera()
+    for number in (1, 2):
+        bench.send(camera, numbered(picture, number), stamp_ns=number)
+        bench.wait_for(lambda n=number: len(gate.seen) == n, "the inference")
+    threading.Timer(0.2, lambda: slow_output.release(2)).start()
+    node.trigger_deactivate()
+    assert node.counts[""] == FrameCounts(received=2, answered=2)
+    bench.wait_for(lambda: len(received) == 2, "the answers")
+    node.trigger_activate()
+    bench.send(camera, picture, stamp_ns=3)
+    slow_output.release()
+    bench.wait_for(lambda: len(received) == 3, "an answer of the node that is active again")
+
+
+def test_data_that_are_not_an_image_fail_alone(bench, tiny_checkpoint, picture):
+    node = bench.active_node(checkpoint=str(tiny_checkpoint))
+    received = bench.subscribe("panoptic/semantic")
+    camera = bench.camera()
+    bench.wait_for(camera.get_subscription_count, "the node to subscribe")
+    whole = serialize_message(messages.image_message(picture, "rgb8", Header()))
+    for data in (b"", whole[:7], whole[: len(whole) // 2]):
+        camera.publish(data)
+    bench.wait_for(lambda: node.counts[""].failed, "the failure to be counted")
+    assert node.cameras[0].mailbox.last_error.startswith("ImageEncodingError: A message of ")
+    bench.send(camera, picture, stamp_ns=2)
+    bench.wait_for(lambda: received, "the answer")
+    assert [bench.stamp_ns(message) for message in received] == [2]
 
 
 def test_a_bad_image_then_a_good_one(bench, tiny_checkpoint, picture):
