@@ -42,6 +42,7 @@ setup(
         "train": requirements("train", pinned=True),
         "ros": requirements("ros", pinned=True),
         "view": requirements("view", pinned=True),
+        "fleet": requirements("fleet", pinned=True),
         "dev": requirements("dev", pinned=False),
     },
     entry_points={

@@ -56,7 +56,8 @@ LAYERS = {
     "learner": Layer("learner opendr_arguments opendr_results", ROS),
     "compat": Layer("opendr_compat", ROS),
     "bags": Layer("bags", rf"{OPENMMLAB}|{ROS}", "datasets evaluation training learner compat"),
-    "ros": Layer("msg ros", OPENMMLAB, "datasets evaluation training learner compat bags"),
+    "fleet": Layer("export fleet", rf"{OPENMMLAB}|{ROS}"),
+    "ros": Layer("msg ros", OPENMMLAB, "datasets evaluation training learner compat bags fleet"),
     "commands": Layer("demo cli __main__", r"(?!)"),
 }
 LAYER_OF = {member: name for name, layer in LAYERS.items() for member in layer.members.split()}
@@ -138,6 +139,7 @@ REQUIREMENTS = {
     "training": ["train"],
     "learner": ["train"],
     "compat": ["train"],
+    "fleet": ["fleet", "train"],
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-_COMMON = ["core", "train", "view", "dev", "ros-build"]
+_COMMON = ["core", "train", "view", "fleet", "dev", "ros-build"]
 LISTS = {"jazzy": [*_COMMON, "ros"], "kilted": [*_COMMON, "ros-kilted"]}
 
 
