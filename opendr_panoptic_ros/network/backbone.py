@@ -78,7 +78,7 @@ class SeparableBlock(nn.Module):
             `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
         """
         y = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
-        return x + y if self.has_skip else y
+        return y.add_(x) if self.has_skip else y
 
 
 class InvertedResidual(nn.Module):
@@ -116,7 +116,7 @@ class InvertedResidual(nn.Module):
         y = self.bn1(self.conv_pw(x))
         y = self.bn2(self.conv_dw(y))
         y = self.bn3(self.conv_pwl(y))
-        return x + y if self.has_skip else y
+        return y.add_(x) if self.has_skip else y
 
 
 class Backbone(nn.Module):

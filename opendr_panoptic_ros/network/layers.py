@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,6 +47,21 @@ class Norm(nn.BatchNorm2d):
         momentum = self.momentum or 0.0
         x = F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, self.training, momentum, self.eps)
         return F.leaky_relu(x, LEAKY_SLOPE) if self.activation else x
+
+
+class MergingModule(nn.Module, ABC):
+    """A module whose weights have two arrangements: that of the checkpoints, and a faster one for inference.
+
+    `is_merged` tells which one it has. `fold_norms_` changes it after the norms have been folded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_merged = False
+
+    @abstractmethod
+    def merge_(self) -> None:
+        """Rearrange the weights for inference, in place. The module computes the same as before."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -138,11 +156,13 @@ def fold_norms_(module: nn.Module) -> None:
     """Fold every norm into the convolution before it and replace it by its activation, in place.
 
     The attribute `folds` of a module lists its pairs of (convolution, norm) by name. The arithmetic is done in float64.
+    After that, every `MergingModule` rearranges its weights.
 
     Args:
         module: The module whose submodules are folded. Modules that are folded already stay as they are.
     """
-    for child in module.modules():
+    children = list(module.modules())
+    for child in children:
         for conv_name, norm_name in getattr(child, "folds", ()):
             conv, norm = getattr(child, conv_name), getattr(child, norm_name)
             if not isinstance(norm, Norm):  # folded before
@@ -152,3 +172,27 @@ def fold_norms_(module: nn.Module) -> None:
             conv.weight = nn.Parameter((conv.weight.double() * scale[:, None, None, None]).to(conv.weight.dtype))
             conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
             setattr(child, norm_name, nn.LeakyReLU(LEAKY_SLOPE, inplace=True) if norm.activation else nn.Identity())
+    for child in children:
+        if isinstance(child, MergingModule) and not child.is_merged:
+            child.merge_()
+            child.is_merged = True
+
+
+def merged_conv(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
+    """Return one convolution that computes the outputs of several convolutions of one input.
+
+    Args:
+        convs: Convolutions with bias and of equal kernels, strides and padding.
+
+    Returns:
+        A convolution whose output is the concatenation of their outputs along the channels.
+    """
+    first = convs[0]
+    with torch.device(first.weight.device):
+        merged = nn.utils.skip_init(
+            nn.Conv2d, first.in_channels, sum(conv.out_channels for conv in convs), first.kernel_size, first.stride,
+            first.padding, dtype=first.weight.dtype,
+        )  # fmt: skip
+    merged.weight = nn.Parameter(torch.cat([conv.weight for conv in convs]))
+    merged.bias = nn.Parameter(torch.cat([conv.bias for conv in convs if conv.bias is not None]))
+    return merged

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network.boxes import decode_boxes, nms
+from opendr_panoptic_ros.network.layers import MergingModule, merged_conv
 
 STRIDES = (4, 8, 16, 32)
 _RATIOS = (0.5, 1.0, 2.0)
@@ -55,7 +57,7 @@ def grid_anchors(feature_size: tuple[int, int], stride: int, scale: float, devic
     return (shifts + base_anchors(stride, scale).to(device)).reshape(-1, 4)
 
 
-class RPN(nn.Module):
+class RPN(MergingModule):
     """Objectness and box deltas of three anchors for each cell, on every level of the neck.
 
     Deviation from the paper, as in the released weights: a full 3×3 convolution, not a separable one.
@@ -82,8 +84,21 @@ class RPN(nn.Module):
             Objectness logits `(B, 3, H / s, W / s)` and box deltas `(B, 12, H / s, W / s)` of each level; channel
             4 · anchor + (dx, dy, dw, dh).
         """
-        hidden = [F.relu(self.rpn_conv(level)) for level in fpn]
-        return [self.rpn_cls(level) for level in hidden], [self.rpn_reg(level) for level in hidden]
+        objectness, deltas = [], []
+        for level in fpn:
+            hidden = F.relu(self.rpn_conv(level), inplace=True)
+            if self.is_merged:
+                logits, offsets = self.rpn_out(hidden).split((len(_RATIOS), 4 * len(_RATIOS)), dim=1)
+            else:
+                logits, offsets = self.rpn_cls(hidden), self.rpn_reg(hidden)
+            objectness.append(logits)
+            deltas.append(offsets)
+        return objectness, deltas
+
+    @override
+    def merge_(self) -> None:
+        self.rpn_out = merged_conv((self.rpn_cls, self.rpn_reg))
+        del self.rpn_cls, self.rpn_reg
 
     def proposals(
         self, objectness: Sequence[Tensor], deltas: Sequence[Tensor], image_size: tuple[int, int], test: TestConfig

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
-from opendr_panoptic_ros.network.layers import ConvNorm, SeparableConv
+from opendr_panoptic_ros.network.layers import ConvNorm, MergingModule, SeparableConv
 
 
 def _enlarge(x: Tensor, times: int) -> Tensor:
@@ -71,8 +72,11 @@ class TwoSeparableConvs(nn.Module):
         return self.convs(x)
 
 
-class SemanticHead(nn.Module):
+class SemanticHead(MergingModule):
     """Logits of all stuff and thing classes, in the order of their train ids.
+
+    The last convolution and the enlargements before it are linear and commute. Merged, the head computes the logits of
+    each scale at the stride of the scale, with the convolutions `scale_logits`, and enlarges logits, not features.
 
     Args:
         in_channels: Channels of each map of the neck.
@@ -101,8 +105,25 @@ class SemanticHead(nn.Module):
         s3 = self.lateral_convs_ss[0](p3)
         s2 = self.lateral_convs_ss[1](p2)
         s1 = self.lateral_convs_ls[0](p1) + _enlarge(self.aligning_convs[0](s2 + _enlarge(s3, 2)), 2)
+        if self.is_merged:
+            # s0 is a sum of LSFE's and MC's features, which have the same weights in the last convolution.
+            of_s0, of_s1, of_s2, of_s3 = self.scale_logits
+            logits = of_s0(self.lateral_convs_ls[1](p0))
+            logits = logits + _enlarge(of_s1(torch.cat((self.aligning_convs[1](s1), s1), dim=1)), 2)
+            return logits + _enlarge(of_s2(s2), 4) + _enlarge(of_s3(s3), 8)
         s0 = self.lateral_convs_ls[1](p0) + _enlarge(self.aligning_convs[1](s1), 2)
         return self.conv_logits(torch.cat((s0, _enlarge(s1, 2), _enlarge(s2, 4), _enlarge(s3, 8)), dim=1))
+
+    @override
+    def merge_(self) -> None:
+        s0, s1, s2, s3 = self.conv_logits.weight.chunk(4, dim=1)
+        self.scale_logits = nn.ModuleList()
+        for weight in (s0, torch.cat((s0, s1), dim=1), s2, s3):
+            conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False)
+            conv.weight = nn.Parameter(weight.clone())
+            conv.bias = self.conv_logits.bias if weight is s0 else None
+            self.scale_logits.append(conv)
+        del self.conv_logits
 
     def enlarge(self, logits: Tensor) -> Tensor:
         """Resize the logits of `stride4` to the input's size, bilinearly.

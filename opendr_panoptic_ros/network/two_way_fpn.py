@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
-from opendr_panoptic_ros.network.layers import ConvNorm
+from opendr_panoptic_ros.network.layers import LEAKY_SLOPE, ConvNorm, MergingModule, merged_conv
 
 
-class TwoWayFPN(nn.Module):
+class TwoWayFPN(MergingModule):
     """Four maps of equal channels from the four maps of the backbone.
+
+    Merged, the two lateral convolutions of a map are one convolution, `lateral_convs`.
 
     Deviation from the paper, as in the released weights: the output convolutions are full 3×3 ones, not separable.
 
@@ -39,12 +43,24 @@ class TwoWayFPN(nn.Module):
         Returns:
             Maps `(B, channels, H / s, W / s)` at the same strides.
         """
-        top = [lateral(x) for lateral, x in zip(self.lateral_convs_top, maps, strict=True)]
+        if self.is_merged:
+            laterals = [
+                F.leaky_relu(lateral(x), LEAKY_SLOPE, inplace=True)
+                for lateral, x in zip(self.lateral_convs, maps, strict=True)
+            ]
+            top, bottom = (list(side) for side in zip(*(both.chunk(2, dim=1) for both in laterals), strict=True))
+        else:
+            top = [lateral(x) for lateral, x in zip(self.lateral_convs_top, maps, strict=True)]
+            bottom = [lateral(x) for lateral, x in zip(reversed(self.lateral_convs_bottom), maps, strict=True)]
         for i in range(len(top) - 1, 0, -1):
             top[i - 1] = top[i - 1] + F.interpolate(top[i], size=top[i - 1].shape[-2:], mode="nearest")
-
-        bottom = [lateral(x) for lateral, x in zip(reversed(self.lateral_convs_bottom), maps, strict=True)]
         for i in range(len(bottom) - 1):
             bottom[i + 1] = bottom[i + 1] + F.interpolate(bottom[i], size=bottom[i + 1].shape[-2:], mode="nearest")
-
         return [conv(t + b) for conv, t, b in zip(self.fpn_convs, top, bottom, strict=True)]
+
+    @override
+    def merge_(self) -> None:
+        self.lateral_convs = nn.ModuleList()
+        for top, bottom in zip(self.lateral_convs_top, reversed(self.lateral_convs_bottom), strict=True):
+            self.lateral_convs.append(merged_conv(cast("list[nn.Conv2d]", [top.conv, bottom.conv])))
+        del self.lateral_convs_top, self.lateral_convs_bottom
