@@ -153,12 +153,17 @@ class TestConfig(Section):
 class DataConfig(Section):
     """Augmentation of the training images. The defaults are the published ones for Cityscapes.
 
+    The published training changes the geometry alone; `photometric` is for networks that are to work on other cameras
+    than those of the training images.
+
     Attributes:
         crop_height_px: Height of every training image, a multiple of 32.
         crop_width_px: Width of every training image, a multiple of 32.
         min_scale: Smallest random scale, relative to the size that the network sees in testing.
         max_scale: Largest random scale.
         flip_probability: Probability of a horizontal flip, 0 to 1.
+        photometric: Strength of random changes of light, colour, sharpness, noise and compression, 0 to 1; 0 leaves
+            the pixels as they are. See `training.photometric`.
     """
 
     section = "data"
@@ -168,6 +173,7 @@ class DataConfig(Section):
     min_scale: float = entry(0.5, ABOVE_0)
     max_scale: float = 2.0
     flip_probability: float = entry(0.5, SHARE)
+    photometric: float = entry(0.0, SHARE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,10 +192,14 @@ class ScheduleConfig(Section):
         batch_size: Images in a batch of one process.
         optimizer: `SGD` or `AdamW`.
         learning_rate: Learning rate after the warm-up.
+        backbone_rate: Factor of the learning rate of the backbone, above 0. Below 1, a backbone that starts from
+            weights of another task keeps more of them.
         momentum: Momentum of SGD, 0 to 1.
         weight_decay: Weight decay.
         warmup_iterations: Number of iterations over which the learning rate rises linearly.
         warmup_start: Fraction of the learning rate at which the warm-up begins, above 0 to 1.
+        decay_rule: How the learning rate falls after the warm-up: `step` at `decay_epochs`; `cosine` and `poly` (power
+            0.9) from iteration to iteration to 0 at the end, whatever `decay_epochs` and `decay` are.
         decay_epochs: Epochs after which the learning rate is multiplied by `decay`.
         decay: Factor of the learning rate.
         max_gradient_norm: Norm to which gradients are scaled down; 0 leaves them as they are.
@@ -197,11 +207,15 @@ class ScheduleConfig(Section):
         precision: `float32`, or `float16` or `bfloat16` for mixed precision.
         ema_momentum: Share of the newest weights in the running mean that is evaluated and saved, 0 to 1; 0 evaluates
             and saves the newest weights themselves.
-        freeze_norms: Whether the norm layers keep their statistics.
+        freeze_norms: Whether all norm layers keep their statistics.
+        freeze_backbone_norms: Whether the norm layers of the backbone keep theirs.
+        sync_norms: Whether the norm layers take their statistics over the images of all processes, as the published
+            training did. It has no effect in a training of one process.
         proposals: Largest number of proposals of the RPN, for each level and for each image.
         rois: Number of proposals of an image from which the box head learns; at most a quarter of them are positive.
         checkpoint_every: Epochs between two checkpoints.
         evaluate_every: Epochs between two evaluations.
+        patience: Number of epochs without a higher PQ after which the training ends early; 0 never ends it early.
         keep_checkpoints: Number of latest `epoch_N.pth` that are kept, besides that of the best epoch; 0 keeps all.
     """
 
@@ -211,10 +225,12 @@ class ScheduleConfig(Section):
     batch_size: int = entry(1, FROM_1)
     optimizer: str = entry("SGD", one_of("SGD", "AdamW"))
     learning_rate: float = entry(0.07, ABOVE_0)
+    backbone_rate: float = entry(1.0, ABOVE_0)
     momentum: float = entry(0.9, SHARE_BELOW_1)
     weight_decay: float = entry(1e-4, FROM_0)
     warmup_iterations: int = entry(500, FROM_0)
     warmup_start: float = entry(1 / 3, _FRACTION)
+    decay_rule: str = entry("step", one_of("step", "cosine", "poly"))
     decay_epochs: tuple[int, ...] = entry((120, 144), _EPOCHS)
     decay: float = entry(0.1, ABOVE_0)
     max_gradient_norm: float = entry(35.0, FROM_0)
@@ -222,10 +238,13 @@ class ScheduleConfig(Section):
     precision: str = entry("float32", one_of("float32", "float16", "bfloat16"))
     ema_momentum: float = entry(0.0, SHARE_BELOW_1)
     freeze_norms: bool = False
+    freeze_backbone_norms: bool = False
+    sync_norms: bool = entry(False, _SWITCH)
     proposals: int = entry(2000, FROM_1)
     rois: int = entry(256, FROM_1)
     checkpoint_every: int = entry(1, FROM_1)
     evaluate_every: int = entry(1, FROM_1)
+    patience: int = entry(0, FROM_0)
     keep_checkpoints: int = entry(3, FROM_0)
 
 

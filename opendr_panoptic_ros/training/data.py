@@ -28,6 +28,7 @@ from opendr_panoptic_ros.annotation import (
 )
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.inference import fitted_size
+from opendr_panoptic_ros.training.photometric import change_photometry
 
 
 class Truth(NamedTuple):
@@ -87,7 +88,7 @@ class TrainingDataset(Dataset[tuple[Tensor, Truth]]):
 def augment(
     pixels: NDArray[np.uint8], annotation: PanopticAnnotation, config: Config, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], PanopticAnnotation]:
-    """Scale, crop and flip an image and its ground truth at random.
+    """Scale, crop and flip an image and its ground truth at random, and change the light and colour of the image.
 
     Scale 1 is the size at which the network sees the image in testing. An image smaller than the crop is padded at the
     bottom and right with the mean colour and void, as in testing.
@@ -95,7 +96,7 @@ def augment(
     Args:
         pixels: `(H, W, 3)` uint8 RGB.
         annotation: Its ground truth.
-        config: Sets the range of scales, the crop's size and the probability of a flip.
+        config: Sets the range of scales, the crop's size, the probability of a flip and the photometric changes.
         rng: Source of the random choices.
 
     Returns:
@@ -126,6 +127,8 @@ def augment(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    inside = cropped[: crop[0], : crop[1]]
+    inside[:] = change_photometry(inside, data.photometric, rng)
     segment_map = np.zeros(cropped.shape[:2], np.int32)
     segment_map[: crop[0], : crop[1]] = annotation.segment_map[rows.astype(int)[:, None], columns.astype(int)]
     return cropped, annotation.with_map(segment_map)

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
 from opendr_panoptic_ros.annotation import LabelledImages
 from opendr_panoptic_ros.checkpoint import save_checkpoint
+from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.evaluation.run import evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
@@ -58,8 +58,25 @@ class ValidationLoop(BaseLoop):
             metrics = self._evaluate()
             self.runner.call_hook("after_val_epoch", metrics=metrics)
             self.runner.call_hook("after_val")
-        if dist.is_initialized():
-            dist.barrier()
+        # The other processes wait here. All of them have to end the training after the same epoch.
+        if self.runner.train_loop.any_process(self._is_without_progress()):
+            self.runner.train_loop.stop_training = True
+
+    def _is_without_progress(self) -> bool:
+        """Whether the patience of the schedule has ended; only the first process has the figures."""
+        if self.runner.rank != 0:
+            return False
+        history, epoch = self.runner.history, self.runner.epoch
+        patience = _network(self.runner).config.schedule.patience
+        ends = 0 < patience <= epoch - history.best_epoch
+        if ends and epoch < self.runner.max_epochs:
+            self.runner.logger.info(
+                "PQ has not risen since epoch %d: the training ends after epoch %d (schedule.patience is %d).",
+                history.best_epoch,
+                epoch,
+                patience,
+            )
+        return ends
 
     def _evaluate(self) -> dict[str, float]:
         network = _network(self.runner)
@@ -173,21 +190,23 @@ class TrainingRecord(Hook):
 
 
 class CheckpointFiles(Hook):
-    """Saves the training's checkpoint at regular epochs and after the last one.
+    """Saves the training's checkpoint at regular epochs, after the last one, and after each that may be the last.
 
     Args:
-        every: Epochs between two checkpoints.
+        schedule: The schedule of the training.
     """
 
     priority = "VERY_LOW"  # after the learning rate of the next epoch is set
 
-    def __init__(self, every: int) -> None:
-        self._every = every
+    def __init__(self, schedule: ScheduleConfig) -> None:
+        self._schedule = schedule
 
     @override
     def after_train_epoch(self, runner: TrainingRunner) -> None:
         """Save a checkpoint if one is due."""
-        if self.every_n_epochs(runner, self._every) or self.is_last_train_epoch(runner):
+        may_be_last = self._schedule.patience and self.every_n_epochs(runner, self._schedule.evaluate_every)
+        is_due = self.every_n_epochs(runner, self._schedule.checkpoint_every)
+        if is_due or may_be_last or self.is_last_train_epoch(runner):
             runner.save_training_checkpoint()
 
 

@@ -61,13 +61,13 @@ class StoppableEpochs(EpochBasedTrainLoop):
 
     def _is_to_stop(self) -> bool:
         """Whether any process is to stop: all processes then stop after the same step."""
-        return self._any_process(self.runner.should_stop())
+        return self.any_process(self.runner.should_stop())
 
     def _lacks_evaluation(self) -> bool:
         """Whether the epoch of the checkpoint was to be evaluated, but its figures are missing."""
         history, epoch = self.runner.history, self.epoch
         is_due = epoch % self.val_interval == 0 or epoch == self.max_epochs
-        return self._any_process(
+        return self.any_process(
             self.runner.rank == 0  # only this process writes the history
             and self.runner.val_loop is not None
             and self.batches_done == 0
@@ -76,8 +76,12 @@ class StoppableEpochs(EpochBasedTrainLoop):
             and not history.has("val", epoch)
         )
 
-    def _any_process(self, condition: bool) -> bool:
-        """Whether the condition holds in any process; equal in all of them."""
+    def any_process(self, condition: bool) -> bool:
+        """Return whether a condition holds in any process; the result is equal in all of them.
+
+        Args:
+            condition: Whether it holds in this process. Every process has to call this.
+        """
         holds = torch.tensor(float(condition), device=next(self.runner.model.parameters()).device)
         if dist.is_initialized():
             dist.all_reduce(holds)

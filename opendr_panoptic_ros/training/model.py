@@ -126,8 +126,10 @@ class TrainableEfficientPS(BaseModel):
     def train(self, mode: bool = True) -> TrainableEfficientPS:
         """Set the training mode; norm layers that keep their statistics stay in evaluation mode."""
         super().train(mode)
-        if self.network.config.schedule.freeze_norms:
-            for module in self.modules():
+        schedule = self.network.config.schedule
+        if schedule.freeze_norms or schedule.freeze_backbone_norms:
+            frozen = self.network if schedule.freeze_norms else self.network.backbone
+            for module in frozen.modules():
                 if isinstance(module, Norm):
                     module.eval()
         return self

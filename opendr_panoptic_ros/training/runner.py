@@ -35,6 +35,7 @@ from opendr_panoptic_ros.training.history import History, Row
 from opendr_panoptic_ros.training.hooks import CheckpointFiles, TrainingRecord, ValidationLoop
 from opendr_panoptic_ros.training.loop import StoppableEpochs
 from opendr_panoptic_ros.training.model import TrainableEfficientPS
+from opendr_panoptic_ros.training.norms import separate_norms_, synchronise_norms_
 from opendr_panoptic_ros.training.run_record import write_run_record
 from opendr_panoptic_ros.training.schedule import bounded_schedule, optim_wrapper, param_schedulers
 from opendr_panoptic_ros.training.states import (
@@ -140,6 +141,7 @@ def train(
         finally:
             if started_here:
                 dist.destroy_process_group()
+    separate_norms_(network)
     network.eval()
     return history.to_dict()
 
@@ -198,8 +200,9 @@ class PanopticRunner(Runner):
         self._checkpoint = checkpoint
         self.history = history
         schedule = network.config.schedule
+        self._sync_norms = schedule.sync_norms
         rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        custom_hooks: list[Any] = [TrainingRecord(work_dir), CheckpointFiles(schedule.checkpoint_every)]
+        custom_hooks: list[Any] = [TrainingRecord(work_dir), CheckpointFiles(schedule)]
         if schedule.ema_momentum > 0:
             # The momentum is at least 10 / (10 + steps): the mean follows the first steps of a training closely.
             ema = {"ema_type": "MomentumAnnealingEMA", "momentum": schedule.ema_momentum, "gamma": _EMA_WARMUP_STEPS}
@@ -218,7 +221,7 @@ class PanopticRunner(Runner):
             val_cfg={"type": ValidationLoop} if validate else None,
             val_evaluator={} if validate else None,  # mmengine requires one; ours is in the loop
             optim_wrapper=optim_wrapper(schedule),
-            param_scheduler=param_schedulers(bounded),
+            param_scheduler=param_schedulers(bounded, batches_per_epoch=len(loader)),
             default_hooks={"checkpoint": None},
             custom_hooks=custom_hooks,
             env_cfg={"mp_cfg": {"opencv_num_threads": cv2.getNumThreads()}},
@@ -231,7 +234,7 @@ class PanopticRunner(Runner):
             logger.setLevel("ERROR" if rank > 0 else "WARNING" if silent else "INFO")
         for name in ("warmup_iterations", "decay_epochs"):
             configured, used = getattr(schedule, name), getattr(bounded, name)
-            if configured != used:
+            if configured != used and not (name == "decay_epochs" and schedule.decay_rule != "step"):
                 self.logger.info(
                     "schedule.%s is %s, which does not fit %d epochs of %d batches; %s is used.",
                     name,
@@ -247,6 +250,8 @@ class PanopticRunner(Runner):
         model = model.to(self._device).to(memory_format=torch.channels_last)
         if not dist.is_initialized():
             return model
+        if self._sync_norms:
+            synchronise_norms_(model)
         device_ids = [self._device.index] if self._device.type == "cuda" else None
         return MMDistributedDataParallel(model, device_ids=device_ids)
 

@@ -11,6 +11,7 @@ from typing import Any
 from opendr_panoptic_ros.config import ScheduleConfig
 
 _MIN_WARMUP = 3
+_POLY_POWER = 0.9
 
 
 def bounded_schedule(schedule: ScheduleConfig, *, batches_per_epoch: int) -> ScheduleConfig:
@@ -51,6 +52,8 @@ def optim_wrapper(schedule: ScheduleConfig) -> dict[str, Any]:
     if schedule.optimizer == "SGD":
         optimizer["momentum"] = schedule.momentum
     wrapper: dict[str, Any] = {"optimizer": optimizer, "accumulative_counts": schedule.accumulate}
+    if schedule.backbone_rate != 1:
+        wrapper["paramwise_cfg"] = {"custom_keys": {"network.backbone.": {"lr_mult": schedule.backbone_rate}}}
     if schedule.max_gradient_norm > 0:
         wrapper["clip_grad"] = {"max_norm": schedule.max_gradient_norm}
     if schedule.precision == "float16":  # small gradients would become zero without a scaled loss
@@ -58,19 +61,29 @@ def optim_wrapper(schedule: ScheduleConfig) -> dict[str, Any]:
     return {"type": "OptimWrapper", **wrapper}
 
 
-def param_schedulers(schedule: ScheduleConfig) -> list[dict[str, Any]]:
+def param_schedulers(schedule: ScheduleConfig, *, batches_per_epoch: int) -> list[dict[str, Any]]:
     """Return mmengine's configurations of warm-up and decay.
 
     Args:
         schedule: The schedule, fitted to the training by `bounded_schedule`.
+        batches_per_epoch: Batches of one epoch in one process.
 
     Returns:
         The configurations of the schedulers of the learning rate.
     """
-    schedulers: list[dict[str, Any]] = [
-        {"type": "MultiStepLR", "milestones": list(schedule.decay_epochs), "gamma": schedule.decay, "by_epoch": True}
-    ]
-    if schedule.warmup_iterations > 1:  # mmengine would stay at the start value of a warm-up of one step
-        warmup = {"type": "LinearLR", "start_factor": schedule.warmup_start, "by_epoch": False}
-        schedulers.insert(0, {**warmup, "begin": 0, "end": schedule.warmup_iterations})
+    schedulers: list[dict[str, Any]] = []
+    warmup = schedule.warmup_iterations if schedule.warmup_iterations > 1 else 0
+    if warmup:  # mmengine would stay at the start value of a warm-up of one step
+        rise = {"type": "LinearLR", "start_factor": schedule.warmup_start, "by_epoch": False}
+        schedulers.append({**rise, "begin": 0, "end": warmup})
+    if schedule.decay_rule == "step":
+        milestones = list(schedule.decay_epochs)
+        schedulers.append({"type": "MultiStepLR", "milestones": milestones, "gamma": schedule.decay, "by_epoch": True})
+    else:
+        end = schedule.epochs * batches_per_epoch
+        fall = {"eta_min": 0.0, "begin": warmup, "end": end, "by_epoch": False}
+        if schedule.decay_rule == "cosine":
+            schedulers.append({"type": "CosineAnnealingLR", "T_max": end - warmup, **fall})
+        else:
+            schedulers.append({"type": "PolyLR", "power": _POLY_POWER, **fall})
     return schedulers

@@ -175,6 +175,17 @@ def test_frozen_norms_keep_their_statistics(with_schedule, toy_scenes):
     assert all(value.equal(before[name]) for name, value in model.named_buffers())
 
 
+def test_frozen_norms_of_the_backbone_keep_their_statistics_and_others_do_not(with_schedule, toy_scenes):
+    config = with_schedule(freeze_backbone_norms=True)
+    model = model_of(config)
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model.train()
+    model(**batch_of(toy_scenes(2), config))
+    changed = {name.split(".")[1] for name, value in model.named_buffers() if not value.equal(before[name])}
+    assert "backbone" not in changed
+    assert changed == {"neck", "semantic_head", "roi_heads"}
+
+
 def test_mixed_precision_stays_near_full_precision(with_schedule, toy_scenes):
     values = []
     for precision in ("float32", "bfloat16"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pickle
 import re
@@ -24,6 +25,7 @@ from support.toy_datasets import write_tiny_coco
 
 pytest.importorskip("mmdet")
 
+from mmengine.optim import build_optim_wrapper
 from support.paths import ROOT
 
 from opendr_panoptic_ros.annotation import PanopticAnnotation
@@ -37,9 +39,10 @@ from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.training.hooks import ValidationLoop
 from opendr_panoptic_ros.training.initialisation import initialise_weights_, network_for, start_from_
 from opendr_panoptic_ros.training.loop import TrainingStopped
+from opendr_panoptic_ros.training.model import TrainableEfficientPS
 from opendr_panoptic_ros.training.run_record import read_run_config
 from opendr_panoptic_ros.training.runner import train
-from opendr_panoptic_ros.training.schedule import bounded_schedule
+from opendr_panoptic_ros.training.schedule import bounded_schedule, optim_wrapper
 from opendr_panoptic_ros.training.states import latest_training_checkpoint
 
 pytestmark = pytest.mark.train
@@ -435,6 +438,35 @@ def test_old_checkpoints_are_removed_but_for_the_best(with_schedule, toy_scenes,
 def test_warmup_and_decay_fit_the_training(schedule, batches, warmup, decays):
     bounded = bounded_schedule(ScheduleConfig(**schedule), batches_per_epoch=batches)
     assert (bounded.warmup_iterations, bounded.decay_epochs) == (warmup, decays)
+
+
+@pytest.mark.parametrize(("rule", "middle"), [("cosine", 0.5), ("poly", 0.5**0.9)])
+def test_the_learning_rate_falls_to_zero_by_a_curve(with_schedule, toy_scenes, tmp_path, rule, middle):
+    """Four epochs of 4 steps without warm-up: after half of the steps the rate is the curve's middle."""
+    config = with_schedule(epochs=4, batch_size=1, decay_rule=rule, warmup_iterations=1, learning_rate=0.002)
+    history = train(new_network(config), toy_scenes(4), work_dir=tmp_path, device="cpu", silent=True)
+    rates = [row["learning_rate"] for row in history["train"]]  # of the last step of each epoch, so of steps 3, 7, …
+    assert rates == sorted(rates, reverse=True)
+    at_step = {"cosine": lambda t: (1 + math.cos(math.pi * t)) / 2, "poly": lambda t: (1 - t) ** 0.9}[rule]
+    assert at_step(0.5) == pytest.approx(middle)
+    expected = [0.002 * at_step(step / 16) for step in (4, 8, 12, 16)]
+    assert rates == pytest.approx(expected, rel=0.3, abs=1e-4)
+
+
+def test_the_backbone_learns_at_a_rate_of_its_own(with_schedule):
+    model = TrainableEfficientPS(new_network(with_schedule(backbone_rate=0.1, learning_rate=0.002)))
+    optimizer = build_optim_wrapper(model, optim_wrapper(model.network.config.schedule)).optimizer
+    backbone = {id(weight) for weight in model.network.backbone.parameters()}
+    rates = {(id(p) in backbone): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates == {True: pytest.approx(0.0002), False: pytest.approx(0.002)}
+
+
+def test_a_training_without_progress_ends_early(with_schedule, toy_scenes, tmp_path):
+    """A learning rate of almost 0 changes nothing, so the first evaluation stays the best one."""
+    config = with_schedule(epochs=9, patience=2, learning_rate=1e-12, checkpoint_every=9, freeze_norms=True)
+    history = train(new_network(config), toy_scenes(2), toy_scenes(2), work_dir=tmp_path, device="cpu", silent=True)
+    assert [row["epoch"] for row in history["val"]] == [1, 2, 3]
+    assert (tmp_path / "epoch_3.pth").exists(), "what is left is the state at the end"
 
 
 def test_a_warmup_of_one_step_does_not_last(with_schedule, toy_scenes, tmp_path):
