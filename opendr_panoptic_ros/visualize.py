@@ -158,6 +158,27 @@ def contact_sheet(
     return sheet
 
 
+def text_picture(
+    text: str, *, ink: int = 0, paper: int | NDArray[np.uint8] = 255, scale: float = 0.4
+) -> NDArray[np.uint8]:
+    """Write a line of text on an image of its size.
+
+    Args:
+        text: The text, ASCII.
+        ink: Grey value of the text, 0 to 255.
+        paper: Grey value or RGB colour of the background.
+        scale: Size of the font; 0.4 is 9 px high.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
+    """
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    picture = np.empty((height + below, width, 3), np.uint8)
+    picture[:] = paper
+    cv2.putText(picture, text, (0, height), cv2.FONT_HERSHEY_SIMPLEX, scale, (ink, ink, ink), 1, cv2.LINE_AA)
+    return picture
+
+
 def _check(image_rgb: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
     expected = (*prediction.shape, 3)
     if not isinstance(image_rgb, np.ndarray) or image_rgb.dtype != np.uint8 or image_rgb.shape != expected:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,10 +15,18 @@ from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import dataset_at, user_errors
 from opendr_panoptic_ros.errors import ConfigError
 
+if TYPE_CHECKING:
+    from opendr_panoptic_ros.annotation import LabelledImages
+    from opendr_panoptic_ros.config import TestConfig
+
 
 def evaluate(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="The network: a file, an OpenDR directory, or a name.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="The network: a file, an OpenDR directory, or a name. With --predictions it is left out.",
+        ),
     ],
     data: Annotated[
         Path | None, typer.Argument(metavar="DATA", help="Split of a prepared dataset, such as cityscapes/val.")
@@ -26,37 +34,90 @@ def evaluate(
     synthetic: Annotated[
         int, typer.Option(min=0, help="Number of synthetic street scenes to evaluate on instead of DATA.")
     ] = 0,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Evaluate the predictions in this folder instead of a network's: what `infer --format labels` or "
+            "`--format cityscapes` wrote, named as the images of DATA."
+        ),
+    ] = None,
     config: options.Configuration = None,
+    set_: options.Changes = None,
     device: options.Device = "auto",
     backend: options.Backend = "auto",
+    size: options.Size = None,
+    score_threshold: options.ScoreThreshold = None,
+    overlap_threshold: options.OverlapThreshold = None,
+    min_stuff_area: options.MinStuffArea = None,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the figures of each image (CSV), the confusion matrix (CSV, PNG) and pictures of the "
+            "worst images."
+        ),
+    ] = None,
+    worst: Annotated[int, typer.Option(min=0, max=1000, help="Number of worst images that --report draws.")] = 10,
 ) -> None:
-    """Print panoptic quality, IoU and AP of a network on images with ground truth."""
+    """Print panoptic quality, IoU and AP of a network, or of predictions in files, on images with ground truth."""
     with user_errors():
         from rich.progress import Progress
 
-        from opendr_panoptic_ros.annotation import LabelledImages
+        from opendr_panoptic_ros.config import Config
         from opendr_panoptic_ros.evaluation import print_result
+        from opendr_panoptic_ros.evaluation.report_folder import ReportFolder
+        from opendr_panoptic_ros.evaluation.run import EvaluatedImage, evaluate_stored
         from opendr_panoptic_ros.evaluation.run import evaluate as evaluate_network
         from opendr_panoptic_ros.files import write_json
-        from opendr_panoptic_ros.inference import PanopticSegmenter
+        from opendr_panoptic_ros.formats.stored_predictions import StoredPredictions
 
+        if predictions is not None and data is None:
+            data, checkpoint = Path(checkpoint), ""
+        if predictions is not None and checkpoint:
+            raise ConfigError(f"Give either the checkpoint {checkpoint} or --predictions, not both.")
         if (data is None) == (synthetic == 0):
             raise ConfigError("Give either a split of a prepared dataset or --synthetic N.")
-        segmenter = PanopticSegmenter(checkpoint, config=config, device=device, backend=backend)
-        images: LabelledImages
-        if data is not None:
-            images = dataset_at(data)
-        else:
-            from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
-
-            test = segmenter.config.test
-            seeds = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + synthetic)
-            images = SyntheticScenes(seeds, height=test.short_side_px, width=test.long_side_px)
+        folder = None if report is None else ReportFolder(report.expanduser(), worst=worst)
         console = Console(stderr=True)
+        images: LabelledImages
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("Evaluating", total=len(images))
-            result = evaluate_network(segmenter, images, on_image=lambda *_: progress.advance(task))
+            task = progress.add_task("Evaluating", total=None)
+
+            def on_image(image: EvaluatedImage) -> None:
+                progress.update(task, total=len(images), advance=1)
+                if folder is not None:
+                    folder.add(image)
+
+            if predictions is not None:
+                images = _images(data, synthetic, Config.load("demo").test)
+                result = evaluate_stored(StoredPredictions(predictions), images, on_image=on_image)
+            else:
+                segmenter = options.segmenter(
+                    checkpoint,
+                    config=config,
+                    changes=set_,
+                    device=device,
+                    backend=backend,
+                    inference_size=size,
+                    score_threshold=score_threshold,
+                    overlap_threshold=overlap_threshold,
+                    min_stuff_area=min_stuff_area,
+                )
+                images = _images(data, synthetic, segmenter.config.test)
+                result = evaluate_network(segmenter, images, on_image=on_image)
         print_result(result)
         if json is not None:
             write_json(json, result.to_dict())
+        if folder is not None:
+            folder.write(result)
+            console.print(f"Report: {report}", highlight=False)
+
+
+def _images(data: Path | None, synthetic: int, test: TestConfig) -> LabelledImages:
+    """Return the split at `data`, or synthetic scenes of the size at which the network sees images."""
+    if data is not None:
+        return dataset_at(data)
+    from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
+
+    seeds = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + synthetic)
+    return SyntheticScenes(seeds, height=test.short_side_px, width=test.long_side_px)

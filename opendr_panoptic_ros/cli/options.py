@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.errors import ConfigError
 
 if TYPE_CHECKING:
+    from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.label_map import LabelMap
     from opendr_panoptic_ros.labels import ClassTable
     from opendr_panoptic_ros.postprocess import EgoMask
@@ -26,6 +27,10 @@ Checkpoint = Annotated[
 ]
 Configuration = Annotated[
     str | None, typer.Option("--config", help="Configuration instead of the checkpoint's: a name or a YAML file.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one entry of the configuration: schedule.epochs=20. May be repeated."),
 ]
 Device = Annotated[str, typer.Option(help="Device of the network: auto, cpu, cuda, cuda:1.")]
 Backend = Annotated[str, typer.Option(help=f"Runtime of the network: {', '.join(('auto', *BACKENDS))}.")]
@@ -73,6 +78,31 @@ LabelMapFile = Annotated[
     ),
 ]
 TrackIds = Annotated[bool, typer.Option("--track-ids", help="Keep the ids of instances over consecutive frames.")]
+
+
+def segmenter(
+    checkpoint: str, *, config: str | None = None, changes: Sequence[str] | None = None, **settings: Any
+) -> PanopticSegmenter:
+    """Return the segmenter that a command's options describe.
+
+    Args:
+        checkpoint: The value of CHECKPOINT or `--checkpoint`.
+        config: The value of `--config`.
+        changes: The values of `--set`.
+        settings: Further arguments of `PanopticSegmenter`.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be used.
+        ConfigError: A value is not legal.
+    """
+    from opendr_panoptic_ros.checkpoint import load_checkpoint
+    from opendr_panoptic_ros.cli.common import changed
+    from opendr_panoptic_ros.inference import PanopticSegmenter
+
+    if not changes:
+        return PanopticSegmenter(checkpoint, config=config, **settings)
+    network = load_checkpoint(checkpoint, config=config)
+    return PanopticSegmenter(network, config=changed(network.config, list(changes)), **settings)
 
 
 def label_map(path_or_name: str | None, classes: ClassTable) -> LabelMap | None:

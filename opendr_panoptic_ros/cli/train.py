@@ -37,9 +37,7 @@ def train(
             "configuration in OUT/run.yaml."
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one entry: schedule.epochs=20. May be repeated.")
-    ] = None,
+    set_: options.Changes = None,
     start: Annotated[
         str | None, typer.Option(help="Weights to start from: a checkpoint, or an EfficientNet state dict.")
     ] = None,

@@ -16,9 +16,38 @@ from numpy.typing import NDArray
 from opendr_panoptic_ros.errors import DatasetError
 from opendr_panoptic_ros.evaluation.instances import InstanceCollector
 from opendr_panoptic_ros.evaluation.semantic import ConfusionCounter
-from opendr_panoptic_ros.formats.panoptic_quality import PanopticQuality, PanopticQualityCounter
+from opendr_panoptic_ros.formats.panoptic_quality import MeanQuality, PanopticQuality, PanopticQualityCounter
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
+
+
+@dataclass(frozen=True)
+class ImageFigures:
+    """The figures of one image. All values are 0-1; NaN where a figure does not exist.
+
+    Attributes:
+        pq: Panoptic quality, the mean over the classes that occur in the image.
+        sq: Segmentation quality, as `pq`.
+        rq: Recognition quality, as `pq`.
+        pq_things: Panoptic quality of the things.
+        pq_stuff: Panoptic quality of the stuff.
+        mean_iou: Mean over the classes that occur in the image.
+        tp: Matched segments.
+        fp: Predicted segments without a match.
+        fn: True segments without a match.
+        void_share: Share of the pixels that the prediction leaves without a class.
+    """
+
+    pq: float
+    sq: float
+    rq: float
+    pq_things: float
+    pq_stuff: float
+    mean_iou: float
+    tp: int
+    fp: int
+    fn: int
+    void_share: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +61,8 @@ class EvaluationResult:
         ap: Average precision by name of thing, the mean over the IoU thresholds 0.5 to 0.95; NaN for a class that is
             not in the truth.
         ap50: Average precision at the IoU threshold 0.5, as `ap`.
+        confusion: `(classes, classes + 1)` int64, pixels by true and predicted class; the last column counts pixels
+            without a prediction.
     """
 
     num_images: int
@@ -39,6 +70,7 @@ class EvaluationResult:
     iou: dict[str, float]
     ap: dict[str, float]
     ap50: dict[str, float]
+    confusion: NDArray[np.int64]
 
     @property
     def mean_iou(self) -> float:
@@ -86,12 +118,15 @@ class Evaluator:
         self._confusion = ConfusionCounter(len(classes))
         self._instances = InstanceCollector(classes)
 
-    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
+    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> ImageFigures:
         """Count one image.
 
         Args:
             truth: A dataset's annotation, or any prediction used as ground truth.
             prediction: The prediction for the same image, of the same size.
+
+        Returns:
+            The figures of this image alone.
 
         Raises:
             DatasetError: The shapes or the classes differ. Classes are compared by name and order; the dataset ids
@@ -108,9 +143,22 @@ class Evaluator:
         if prediction.classes != self._classes:  # other dataset ids or colours
             prediction = dataclasses.replace(prediction, classes=self._classes)
         self._num_images += 1
-        self._quality.add(truth, prediction)
-        self._confusion.add(truth.semantic_map, prediction.semantic_map)
+        quality = self._quality.add(truth, prediction)
+        confusion = ConfusionCounter(len(self._classes))
+        for counter in (self._confusion, confusion):
+            counter.add(truth.semantic_map, prediction.semantic_map)
         self._instances.add(truth, prediction)
+        counts = {name: sum(getattr(c, name) for c in quality.per_class.values()) for name in ("tp", "fp", "fn")}
+        return ImageFigures(
+            pq=_known(quality.all, "pq"),
+            sq=_known(quality.all, "sq"),
+            rq=_known(quality.all, "rq"),
+            pq_things=_known(quality.things, "pq"),
+            pq_stuff=_known(quality.stuff, "pq"),
+            mean_iou=_mean(_by_name(self._classes.names, confusion.intersection_over_union())),
+            **counts,
+            void_share=float((prediction.segment_map == 0).mean()),
+        )
 
     def result(self) -> EvaluationResult:
         """Return the figures of the images added so far."""
@@ -122,11 +170,16 @@ class Evaluator:
             iou=_by_name(self._classes.names, self._confusion.intersection_over_union()),
             ap=_by_name(things, precision.mean(axis=1)),
             ap50=_by_name(things, precision[:, 0]),
+            confusion=self._confusion.pixels,
         )
 
 
 def _by_name(names: tuple[str, ...], values: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(names, map(float, values), strict=True))
+
+
+def _known(mean: MeanQuality, figure: str) -> float:
+    return float(getattr(mean, figure)) if mean.n else math.nan
 
 
 def _mean(values: dict[str, float]) -> float:

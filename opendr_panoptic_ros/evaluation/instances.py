@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class InstanceCollector:
         self._images: list[dict[str, Any]] = []
         self._truth: list[dict[str, Any]] = []
         self._predicted: list[dict[str, Any]] = []
+        self._has_scores = True
 
     def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
         """Add one image. Each predicted thing is a detection with its score and its mask after the fusion.
@@ -50,6 +52,7 @@ class InstanceCollector:
         columns_first = np.asfortranarray(prediction.segment_map)  # see instance_annotations
         for segment in prediction.segments:
             if segment.is_thing:
+                self._has_scores &= not math.isnan(segment.score)
                 self._predicted.append(
                     {
                         "id": len(self._predicted) + 1,
@@ -66,8 +69,10 @@ class InstanceCollector:
 
         Returns:
             `(things, 10)` float64, 0-1: by class and IoU threshold (0.5, 0.55, … 0.95); NaN for a class that is not
-            in the truth.
+            in the truth, and for all classes if a predicted thing has no score.
         """
+        if not self._has_scores:
+            return np.full((len(self._classes) - self._classes.num_stuff, 10), np.nan)
         thing_ids = list(range(self._classes.num_stuff, len(self._classes)))
         evaluator = COCOeval(self._coco(self._truth, thing_ids), self._coco(self._predicted, thing_ids), "segm")
         evaluator.params.catIds = thing_ids

@@ -35,6 +35,11 @@ class ConfusionCounter:
         pairs = truth[known] * np.int64(self._num_classes + 1) + columns
         self._pixels += np.bincount(pairs, minlength=self._pixels.size).reshape(self._pixels.shape)
 
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """`(num_classes, num_classes + 1)` int64: pixels by true and predicted class; the last column has no class."""
+        return self._pixels.copy()
+
     def intersection_over_union(self) -> NDArray[np.float64]:
         """Return the intersection over union of each class.
 

@@ -112,12 +112,15 @@ class PanopticQualityCounter:
         self._categories = {category["id"]: category for category in categories(classes)}
         self._stat = PQStat()
 
-    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> None:
+    def add(self, truth: PanopticPrediction, prediction: PanopticPrediction) -> PanopticQuality:
         """Count one image. The script reads files, so both maps are written to a temporary folder.
 
         Args:
             truth: The ground truth, with the counter's classes.
             prediction: The prediction, of the same size and classes.
+
+        Returns:
+            The quality of this image alone.
         """
         with tempfile.TemporaryDirectory() as folder:
             annotations = []
@@ -126,7 +129,9 @@ class PanopticQualityCounter:
                 write_png(Path(folder) / name, ids_to_rgb(ids))
                 segments = segments_info(ids, self._classes)
                 annotations.append({"image_id": "image", "file_name": name, "segments_info": segments})
-            self._stat += _count(0, [tuple(annotations)], folder, folder, self._categories)
+            stat = _count(0, [tuple(annotations)], folder, folder, self._categories)
+        self._stat += stat
+        return _average(stat, self._categories)
 
     def result(self) -> PanopticQuality:
         """Return the quality of the images counted so far."""

@@ -9,9 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
@@ -19,10 +17,9 @@ from opendr_panoptic_ros.annotation import LabelledImages
 from opendr_panoptic_ros.checkpoint import save_checkpoint
 from opendr_panoptic_ros.config import ScheduleConfig
 from opendr_panoptic_ros.errors import PanopticError
-from opendr_panoptic_ros.evaluation.run import evaluate
+from opendr_panoptic_ros.evaluation.run import EvaluatedImage, evaluate
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.network import EfficientPS
-from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.training import mmcv_ops
 from opendr_panoptic_ros.training.protocol import TrainingRunner
 from opendr_panoptic_ros.visualize import overlay
@@ -82,10 +79,10 @@ class ValidationLoop(BaseLoop):
         network = _network(self.runner)
         segmenter = PanopticSegmenter(network, device=next(network.parameters()).device)
 
-        def picture(index: int, pixels: NDArray[np.uint8], prediction: PanopticPrediction) -> None:
-            if index < _NUM_PICTURES:
-                drawn = overlay(pixels, prediction, labels=True)
-                self.runner.visualizer.add_image(f"val/image_{index}", drawn, self.runner.epoch)
+        def picture(image: EvaluatedImage) -> None:
+            if image.index < _NUM_PICTURES:
+                drawn = overlay(image.pixels, image.prediction, labels=True)
+                self.runner.visualizer.add_image(f"val/image_{image.index}", drawn, self.runner.epoch)
 
         result = evaluate(segmenter, self.dataloader, on_image=picture)
         quality = result.panoptic.all

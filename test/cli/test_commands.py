@@ -116,7 +116,24 @@ def test_train_resume_evaluate(run, tmp_path):
     code, out, _ = run("evaluate", "run/last.safetensors", "prepared/val", "--json", "figures.json", "--device", "cpu")
     assert code == 0
     assert "Panoptic segmentation, 2 images" in out
-    assert json.loads((tmp_path / "figures.json").read_text())["num_images"] == 2
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["num_images"] == 2
+
+    # The same predictions as files, and a report of them. Of the network, no detection remains at a threshold of 1.
+    small = ("--checkpoint", "run/last.safetensors", "--device", "cpu", "--backend", "torch")
+    infer = run("infer", "prepared/val/images", *small, "--format", "labels", "--format", "json")
+    assert infer[0] == 0, infer
+    code, _, err = run("evaluate", "--predictions", "results", "prepared/val", "--report", "report", "--worst", "1")
+    assert code == 0, err
+    stored = json.loads((tmp_path / "report" / "figures.json").read_text())
+    assert stored["All"] == figures["All"]
+    assert len(list((tmp_path / "report").glob("worst_01_*.jpg"))) == 1
+    command = ("evaluate", "run/last.safetensors", "prepared/val", "--device", "cpu", "--json", "strict.json")
+    assert run(*command, "--set", "test.max_detections=5", "--score-threshold", "1")[0] == 0
+    assert json.loads((tmp_path / "strict.json").read_text())["Things"]["pq"] == 0
+    code, _, err = run("evaluate", "demo", "prepared/val", "--predictions", "results")
+    assert code == 1
+    assert "Give either the checkpoint demo or --predictions, not both." in err
 
 
 @pytest.mark.train
