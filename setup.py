@@ -39,6 +39,7 @@ setup(
     install_requires=requirements("core", pinned=False),
     # mmdet and the ROS wheels work in exactly these versions together.
     extras_require={
+        "cpu": requirements("cpu", pinned=False),
         "train": requirements("train", pinned=True),
         "ros": requirements("ros", pinned=True),
         "view": requirements("view", pinned=True),

@@ -33,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the builds of back ends out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENDR_PANOPTIC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         import torch

@@ -19,6 +19,7 @@ from opendr_panoptic_ros.errors import ConfigError
 if TYPE_CHECKING:
     from opendr_panoptic_ros.backends.base import DenseBackend
 
+_INSTALL = "pip install 'opendr_panoptic_ros[{}]'"
 _FLOATS = ("float32", "float16", "bfloat16")
 
 
@@ -51,6 +52,7 @@ class BackendRow(NamedTuple):
 
 BACKENDS = {
     "torch": BackendRow("torch", "TorchBackend"),
+    "ncnn": BackendRow("ncnn", "NcnnBackend", {"cpu": ("float32", "bfloat16")}, "ncnn", _INSTALL.format("cpu")),
 }
 """Back ends by name. `auto` is accepted wherever a name is and stands for the fastest one."""
 

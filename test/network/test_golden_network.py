@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Compares the whole network, stage by stage, norms as trained and folded, with recorded values of the published one.
+"""Compares the whole network, stage by stage, with recorded values of the published one.
 
-The limits are those of test/data/README.md. Each stage gets our own output of the stage before it.
+It runs with the norms as trained, and with folded norms and its dense part in every back end for float32. The limits
+are those of test/data/README.md. Each stage gets our own output of the stage before it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.open_backend import DensePart, float32_backends, open_float32
 from torch import Tensor
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint
 from opendr_panoptic_ros.config import TestConfig
-from opendr_panoptic_ros.network import EfficientPS
+from opendr_panoptic_ros.network import DenseOutputs, EfficientPS
 from opendr_panoptic_ros.network.fusion import Visit, visit_instances
 from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections, roi_features
@@ -45,19 +47,31 @@ class Run:
     proposals: Tensor
     proposal_scores: Tensor
     network: EfficientPS
+    dense: DenseOutputs
     detections: Detections
     visit: Visit
     test: TestConfig
 
 
-@pytest.fixture(scope="module", params=["as trained", "folded"])
-def network(request: pytest.FixtureRequest, golden_checkpoint: Path) -> EfficientPS:
+@pytest.fixture(scope="module", params=["as trained", *float32_backends()])
+def way(request: pytest.FixtureRequest) -> str:
+    """How the dense part is computed: in torch with the norms as trained, or in a back end."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def network(way: str, golden_checkpoint: Path) -> EfficientPS:
     trained = load_checkpoint(golden_checkpoint)
-    return trained if request.param == "as trained" else trained.fold_norms()
+    return trained if way == "as trained" else trained.fold_norms()
+
+
+@pytest.fixture(scope="module")
+def dense_part(way: str, network: EfficientPS, tmp_path_factory: pytest.TempPathFactory) -> DensePart:
+    return network if way == "as trained" else open_float32(network, way, tmp_path_factory.mktemp("builds"))
 
 
 @pytest.fixture(scope="module", params=["256x512", "384x1280"])
-def run(request: pytest.FixtureRequest, network: EfficientPS, make_checkpoint: Any) -> Run:
+def run(request: pytest.FixtureRequest, network: EfficientPS, dense_part: DensePart, make_checkpoint: Any) -> Run:
     golden = np.load(Path(__file__).parents[1] / "data" / f"golden_seed19_{request.param}.npz")
     size = int(golden["height"]), int(golden["width"])
     image = torch.from_numpy(make_checkpoint.make_image(19, *size)).permute(2, 0, 1).float()
@@ -66,15 +80,15 @@ def run(request: pytest.FixtureRequest, network: EfficientPS, make_checkpoint: A
     with torch.inference_mode():
         x = ((image - mean) / std)[None]
         backbone = network.backbone(x)
-        fpn = network.neck(backbone)
-        rpn_cls, rpn_reg = network.rpn(fpn)
+        dense = dense_part(x.contiguous(memory_format=torch.channels_last))
+        fpn, rpn_cls, rpn_reg = dense.fpn, dense.objectness, dense.deltas
         test = replace(network.config.test, contain_instances=False)
         (proposals,), (scores,) = network.rpn.proposals(rpn_cls, rpn_reg, size, test)
         (detections,) = network.roi_heads(fpn, [proposals], size, test)
-        semantic = network.semantic_head(fpn)[0]
+        semantic = network.semantic_head.enlarge(dense.semantic_logits)[0]
         return Run(
-            golden, size, x, backbone, fpn, rpn_cls, rpn_reg, network.semantic_head.stride4(fpn)[0], semantic,
-            proposals, scores, network, detections,
+            golden, size, x, backbone, fpn, rpn_cls, rpn_reg, dense.semantic_logits[0], semantic,
+            proposals, scores, network, dense, detections,
             visit_instances(semantic, detections, num_stuff=network.config.model.num_stuff, test=test), test,
         )  # fmt: skip
 
@@ -155,7 +169,7 @@ def test_visits(run: Run) -> None:
 def test_panoptic_map(run: Run) -> None:
     with torch.inference_mode():
         fused = run.network.fusion(run.semantic, run.detections, run.test)
-        (predicted,) = run.network.predict(run.x, contain_instances=False)
+        (predicted,) = run.network.fuse(run.dense, run.size, run.test, classes=run.network.config.classes)
     assert [255, *fused.class_ids] == run.golden["categories"].tolist()
     assert not (differs(fused.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()
     assert not (differs(predicted.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()

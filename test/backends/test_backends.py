@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from support.open_backend import DensePart, float32_backends, open_float32
 from support.tiny_network import tiny_network
 from torch import Tensor
 
@@ -27,18 +28,26 @@ def network() -> EfficientPS:
     return tiny_network().eval()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-@pytest.mark.parametrize("size", [(64, 128), (96, 32)])
-def test_dense_outputs(name: str, size: tuple[int, int], network: EfficientPS) -> None:
+@pytest.fixture(scope="module", params=float32_backends())
+def dense_part(
+    request: pytest.FixtureRequest, network: EfficientPS, tmp_path_factory: pytest.TempPathFactory
+) -> DensePart:
+    return open_float32(network.fold_norms(), request.param, tmp_path_factory.mktemp("builds"))
+
+
+@pytest.mark.parametrize("size", [(64, 128), (96, 32), (32, 160)])
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_dense_outputs(dense_part: DensePart, size: tuple[int, int], batch: int, network: EfficientPS) -> None:
     """Within the tolerances of the recorded outputs: 1e-4 standard deviations of each map."""
-    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(x)
-        found = BACKENDS[name].load()(network.fold_norms())(x.contiguous(memory_format=torch.channels_last))
+        found = dense_part(x.contiguous(memory_format=torch.channels_last))
     height, width = size
     for maps, channels in ((found.fpn, 16), (found.objectness, 3), (found.deltas, 12)):
-        assert [tuple(m.shape) for m in maps] == [(2, channels, height // s, width // s) for s in (4, 8, 16, 32)]
-    assert found.semantic_logits.shape == (2, 19, height // 4, width // 4)
+        assert [tuple(m.shape) for m in maps] == [(batch, channels, height // s, width // s) for s in (4, 8, 16, 32)]
+    assert found.semantic_logits.shape == (batch, 19, height // 4, width // 4)
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in found.fpn)
     for ours, theirs in zip(flat(found), flat(expected), strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.std()))
