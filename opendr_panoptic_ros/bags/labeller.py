@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from opendr_panoptic_ros.bags.channels import LATCHED
 from opendr_panoptic_ros.bags.points import POINTS, POINTS_TYPE, BagClouds
 from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
 from opendr_panoptic_ros.bags.results import (
@@ -23,7 +24,7 @@ from opendr_panoptic_ros.bags.results import (
     serialized_label_info,
 )
 from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
-from opendr_panoptic_ros.bags.writer import LATCHED, BagWriter
+from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, reason
 from opendr_panoptic_ros.outputs import LABEL_INFO, need_confidence
 from opendr_panoptic_ros.pipeline import Frame, FramePipeline

@@ -22,9 +22,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, ChunkIndex, Footer, Header, Message, MessageIndex, Schema, Statistics
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat, Qos
-from rosbags.rosbag2.metadata import parse_qos
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
 
+from opendr_panoptic_ros.bags.channels import BagChannel, offered_profiles
 from opendr_panoptic_ros.bags.decompression import MAX_BYTES, decompressed
 from opendr_panoptic_ros.errors import PanopticError, plain
 from opendr_panoptic_ros.files import open_regular
@@ -86,7 +86,7 @@ class _Contents:
 
 
 class McapFile:
-    """An MCAP file of ROS 2 as a context, with the interface of rosbags' readers.
+    """An MCAP file of ROS 2 as a context.
 
     A file without a summary, as a recording that was cut off leaves it, is scanned up to the last whole record.
     Chunks that are damaged are left out. Checksums are verified where the file has them.
@@ -134,9 +134,20 @@ class McapFile:
         """One line for each damaged place that was met so far."""
         return list(self._damage.values())
 
+    def channel(self, connection: Connection) -> BagChannel:
+        """Return what the file states about a connection.
+
+        Args:
+            connection: One of `connections`.
+        """
+        record = self._contents.channels[connection.id]
+        schema = self._contents.schemas.get(record.schema_id)
+        name, encoding, data = (schema.name, schema.encoding, schema.data) if schema else ("", "", b"")
+        return BagChannel(record.topic, name, record.message_encoding, encoding, data, tuple(record.metadata.items()))
+
     def messages(
         self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
-    ) -> Iterator[tuple[Connection, int, bytes]]:
+    ) -> Iterator[tuple[Connection, int, bytes, int, int]]:
         """Yield messages in the order of their times.
 
         Args:
@@ -145,7 +156,7 @@ class McapFile:
             stop: Time before which messages are taken, in ns; None for no limit.
 
         Yields:
-            Connection, time in ns and data.
+            Connection, time in ns, data, time of publication in ns, and sequence number.
         """
         by_id = {connection.id: connection for connection in connections}
         first_ns, stop_ns = start or 0, 2**64 if stop is None else stop
@@ -162,7 +173,7 @@ class McapFile:
         while waiting:
             time_ns, offset, _, item = heapq.heappop(waiting)
             if isinstance(item, Message):
-                yield by_id[item.channel_id], time_ns, item.data
+                yield by_id[item.channel_id], time_ns, item.data, item.publish_time, item.sequence
                 continue
             try:
                 messages = self._load(offset)
@@ -311,7 +322,7 @@ class McapFile:
             MessageDefinition(MessageDefinitionFormat.NONE, ""),
             "",
             count,
-            ConnectionExtRosbag2(channel.message_encoding, _qos(channel)),
+            ConnectionExtRosbag2(channel.message_encoding, offered_profiles(channel.metadata)),
             self,
         )
 
@@ -378,13 +389,6 @@ def _message(content: bytes) -> Message:
 
 def _stream(content: bytes) -> ReadDataStream:
     return ReadDataStream(BytesIO(content))
-
-
-def _qos(channel: Channel) -> list[Qos]:
-    try:
-        return parse_qos(channel.metadata.get("offered_qos_profiles", ""))
-    except Exception:  # noqa: BLE001 - profiles of an unknown kind hide no messages
-        return []
 
 
 def _not_ros2(path: Path) -> PanopticError:

@@ -16,13 +16,14 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, Qos
+from rosbags.interfaces import Connection, ConnectionExtRosbag1, ConnectionExtRosbag2, Qos
 
+from opendr_panoptic_ros.bags.channels import BagChannel
 from opendr_panoptic_ros.bags.decompression import decompressed
 from opendr_panoptic_ros.bags.mcap_file import McapFile
+from opendr_panoptic_ros.bags.ros1 import Ros1Converter
 from opendr_panoptic_ros.bags.ros1_file import Ros1File
 from opendr_panoptic_ros.bags.sqlite_file import SqliteFile
-from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE, typestore
 from opendr_panoptic_ros.errors import PanopticError, plain
 
 if sys.version_info >= (3, 14):
@@ -33,8 +34,6 @@ else:
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Their bytes are those of ROS 2 but for the header, which rosbags turns into ROS 2's; other types have changed.
-_FROM_ROS1 = {IMAGE, COMPRESSED_IMAGE, "sensor_msgs/msg/CameraInfo"}
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a CDR message begins with 0, so the two cannot be confused
 
@@ -47,12 +46,18 @@ class Message(NamedTuple):
         type_name: Its type, such as `sensor_msgs/msg/Image`.
         time_ns: When it was recorded.
         data: Its CDR bytes, as ROS 2 serializes it.
+        publish_ns: When it was published; None if the bag does not state it.
+        sequence: Its number, as its publisher counts; 0 if the bag does not state it.
+        channel: The channel of the bag; None if the message is not of a bag.
     """
 
     topic: str
     type_name: str
     time_ns: int
     data: bytes | memoryview
+    publish_ns: int | None = None
+    sequence: int = 0
+    channel: BagChannel | None = None
 
 
 class Topic(NamedTuple):
@@ -90,7 +95,8 @@ class BagReader:
         path: The bag.
 
     Attributes:
-        topics: The topics by name; of a ROS 1 bag only images and camera infos.
+        topics: The topics by name, without those that are not serialized as ROS 2 does it.
+        channels: The channels of all topics.
         start_ns: Time of the first message of all topics.
         end_ns: Time just after the last message of all topics.
         warnings: One line for each thing that is suspicious, such as fewer messages than `metadata.yaml` counts.
@@ -102,7 +108,7 @@ class BagReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.warnings: list[str] = []
-        self._undecodable: dict[str, tuple[int, str]] = {}
+        self._undecodable: dict[tuple[str, int], str] = {}  # by topic and record time
         self._is_ros1 = path.suffix == ".bag" and path.is_file()
         with ExitStack() as stack:
             try:
@@ -120,8 +126,15 @@ class BagReader:
         not_empty = [storage for storage in self._storages if storage.message_count]
         self.start_ns = min((storage.start_time for storage in not_empty), default=0)
         self.end_ns = max((storage.end_time for storage in not_empty), default=0)
-        self._connections = [c for storage in self._storages for c in storage.connections if self._is_readable(c)]
-        self.topics = _topics_of(self._connections)
+        self._converters: dict[tuple[str, str], Ros1Converter] = {}
+        self._channels = self._channels_of_connections()
+        self.channels = list(dict.fromkeys(self._channels.values()))
+        self.topics = _topics_of(
+            (connection, self._channels[place, connection.id])
+            for place, storage in enumerate(self._storages)
+            for connection in storage.connections
+            if self._is_readable(connection)
+        )
         self._check_encodings()
 
     def __enter__(self) -> Self:
@@ -134,17 +147,20 @@ class BagReader:
     def damage(self) -> list[str]:
         """One line for each damaged place that was met and left out so far."""
         lines = [line for storage in self._storages for line in storage.damage]
-        for topic, (count, why) in self._undecodable.items():
-            lines.append(f"{self._path}: lost are {count} damaged messages of {topic} ({why}).")
+        undecodable: dict[str, list[str]] = {}
+        for (topic, _), why in self._undecodable.items():
+            undecodable.setdefault(topic, []).append(why)
+        for topic, reasons in undecodable.items():
+            lines.append(f"{self._path}: lost are {len(reasons)} damaged messages of {topic} ({reasons[-1]}).")
         return lines
 
     def messages(
-        self, topics: Collection[str], *, start_ns: int | None = None, end_ns: int | None = None
+        self, topics: Collection[str] | None, *, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Message]:
         """Yield the messages of some topics in their recorded order.
 
         Args:
-            topics: Names of the topics.
+            topics: Names of the topics; None for all, those that are not serialized as ROS 2 does it included.
             start_ns: Record time of the first message, in ns; None for no limit.
             end_ns: Record time before which messages are taken, in ns; None for no limit.
 
@@ -152,27 +168,73 @@ class BagReader:
             The messages.
 
         Raises:
-            PanopticError: A topic has messages of more than one type, or the files can no longer be read.
+            PanopticError: A named topic has messages of more than one type, or the files can no longer be read.
         """
-        for name in topics:
+        for name in topics or ():
             if name in self.topics:
                 self.topics[name].check_type()
-        self._undecodable.clear()
-        for storage in self._storages:
-            connections = [c for c in storage.connections if c.topic in topics and self._is_readable(c)]
+        for place, storage in enumerate(self._storages):
+            connections = [c for c in storage.connections if self._is_chosen(place, c, topics)]
             if not connections:
                 continue
             try:
-                for connection, time_ns, data in storage.messages(connections, start=start_ns, stop=end_ns):
+                for connection, time_ns, stored, *published in storage.messages(connections, start_ns, end_ns):
+                    channel = self._channels[place, connection.id]
                     try:
-                        content = self._as_cdr(connection, data)
+                        data = self._as_cdr(connection, channel, stored)
                     except Exception as error:  # noqa: BLE001 - rosbags and zstd raise errors of any kind
-                        self._note_undecodable(connection.topic, error)
+                        why = plain(str(error) or type(error).__name__, 120)
+                        self._undecodable[channel.topic, time_ns] = why
                         continue
-                    yield Message(connection.topic, connection.msgtype, time_ns, content)
+                    publish_ns, sequence = published or (None, 0)
+                    yield Message(channel.topic, channel.type_name, time_ns, data, publish_ns, sequence, channel)
             except Exception as error:  # damaged files make rosbags raise errors of any kind
                 reason = str(error) or type(error).__name__
                 raise PanopticError(f"{self._path} cannot be read further: {reason}") from error
+
+    def _is_chosen(self, place: int, connection: Connection, topics: Collection[str] | None) -> bool:
+        if topics is None:
+            return (place, connection.id) in self._channels
+        return connection.topic in topics and self._is_readable(connection)
+
+    def _channels_of_connections(self) -> dict[tuple[int, int], BagChannel]:
+        """Return the channel by place of the storage and id of the connection. Parts of a channel share one object."""
+        channels: dict[tuple[int, int], BagChannel] = {}
+        by_key: dict[tuple[str, str, str, bytes], BagChannel] = {}
+        for place, storage in enumerate(self._storages):
+            for connection in storage.connections:
+                channel = None
+                if self._is_ros1:
+                    channel = self._ros1_channel(storage, connection)
+                elif isinstance(storage, McapFile):
+                    channel = storage.channel(connection)
+                elif isinstance(connection.ext, ConnectionExtRosbag2):
+                    channel = BagChannel.of_database(connection, connection.ext)
+                if channel is not None:
+                    known = by_key.setdefault(channel.key, channel)
+                    if not known.qos and channel.qos:
+                        known = by_key[channel.key] = channel
+                    channels[place, connection.id] = known
+        return {place: by_key[channel.key] for place, channel in channels.items()}
+
+    def _ros1_channel(self, storage: Any, connection: Connection) -> BagChannel | None:
+        key = connection.msgtype, connection.msgdef.data
+        try:
+            if key not in self._converters:
+                self._converters[key] = Ros1Converter(*key)
+            latched = [
+                c
+                for c in storage.connections
+                if c.topic == connection.topic and isinstance(c.ext, ConnectionExtRosbag1) and c.ext.latching
+            ]
+            return self._converters[key].channel(connection.topic, len(latched))
+        except Exception as error:  # noqa: BLE001 - illegal definitions make rosbags raise errors of any kind
+            reason = plain(str(error) or type(error).__name__, 120)
+            self.warnings.append(
+                f"{self._path}: {connection.topic} is left out, as {connection.msgtype} cannot be converted to ROS 2: "
+                f"{reason}."
+            )
+            return None
 
     def _open(self, stack: ExitStack) -> list[Any]:
         """Return the open readers of the bag's files in their order; `stack` closes them."""
@@ -236,7 +298,7 @@ class BagReader:
 
     def _is_readable(self, connection: Connection) -> bool:
         if self._is_ros1:
-            return connection.msgtype in _FROM_ROS1
+            return (0, connection.id) in self._channels
         return _encoding(connection) == "cdr"
 
     def _check_encodings(self) -> None:
@@ -252,15 +314,11 @@ class BagReader:
             raise PanopticError(problem)
         self.warnings.append(problem)
 
-    def _note_undecodable(self, topic: str, error: Exception) -> None:
-        count = self._undecodable.get(topic, (0, ""))[0]
-        self._undecodable[topic] = count + 1, plain(str(error) or type(error).__name__, 120)
-
-    def _as_cdr(self, connection: Connection, data: Any) -> Any:
+    def _as_cdr(self, connection: Connection, channel: BagChannel, data: bytes) -> bytes | memoryview:
         if self._is_ros1:
-            return typestore().ros1_to_cdr(data, connection.msgtype)
+            return self._converters[connection.msgtype, connection.msgdef.data](data)
         # `ros2 bag record --compression-mode message`, detected from the data, because the metadata may be missing.
-        return decompressed(bytes(data), "zstd") if bytes(data[:4]) == _ZSTD_MAGIC else data
+        return decompressed(data, "zstd") if channel.encoding == "cdr" and data[:4] == _ZSTD_MAGIC else data
 
 
 def count_by_topic(topics: Mapping[str, Topic]) -> str:
@@ -272,15 +330,14 @@ def count_by_topic(topics: Mapping[str, Topic]) -> str:
     return ", ".join(f"{t.name} ({t.message_count} {t.type_name})" for t in topics.values()) or "none"
 
 
-def _topics_of(connections: Iterable[Connection]) -> dict[str, Topic]:
+def _topics_of(connections: Iterable[tuple[Connection, BagChannel]]) -> dict[str, Topic]:
     counts: Counter[str] = Counter()
     types: dict[str, dict[str, None]] = {}
     profiles: dict[str, tuple[Qos, ...]] = {}
-    for connection in connections:
-        counts[connection.topic] += connection.msgcount
-        types.setdefault(connection.topic, {})[connection.msgtype] = None
-        offered = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else ()
-        profiles[connection.topic] = profiles.get(connection.topic) or tuple(offered)
+    for connection, channel in connections:
+        counts[channel.topic] += connection.msgcount
+        types.setdefault(channel.topic, {})[channel.type_name] = None
+        profiles[channel.topic] = profiles.get(channel.topic) or tuple(channel.qos)
     return {name: Topic(name, " and ".join(types[name]), counts[name], profiles[name]) for name in types}
 
 

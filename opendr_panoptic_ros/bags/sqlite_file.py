@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat, Qos
-from rosbags.rosbag2.metadata import parse_qos
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
 
+from opendr_panoptic_ros.bags.channels import QOS, offered_profiles
 from opendr_panoptic_ros.errors import PanopticError, plain
 from opendr_panoptic_ros.files import open_regular
 
@@ -49,11 +49,13 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.message_count, self.start_time, self.end_time = 0, 2**63 - 1, 0
-        self._lost = 0
+        self._lost: set[int] = set()  # ids of messages
         self._reasons: dict[str, None] = {}
         with open_regular(path) as file:
             self._max_messages = max(1, file.seek(0, 2) // _MIN_MESSAGE_BYTES)
-        self._database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?immutable=1", uri=True)
+        self._database = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?immutable=1", uri=True, check_same_thread=False
+        )
         try:
             self._database.text_factory = lambda text: text.decode("utf-8", "replace")
             self._database.execute("PRAGMA trusted_schema=OFF")
@@ -81,7 +83,7 @@ class SqliteFile:
         if not self._reasons:
             return []
         reasons = ", ".join(self._reasons)
-        return [f"{self._path}: the database is damaged ({reasons}); lost are at least {self._lost} messages."]
+        return [f"{self._path}: the database is damaged ({reasons}); lost are at least {len(self._lost)} messages."]
 
     def messages(
         self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
@@ -100,26 +102,28 @@ class SqliteFile:
         ids = ", ".join(str(int(id_)) for id_ in by_id)
         # The data of other topics are not loaded.
         query = f"SELECT topic_id, CASE WHEN topic_id IN ({ids}) THEN data END FROM messages WHERE id = ?"  # noqa: S608
-        self._lost = 0
-        for time_ns, row_id in self._rows():
-            if (start is not None and time_ns < start) or (stop is not None and time_ns >= stop):
-                continue
+        for time_ns, row_id in self._rows(start, stop):
             try:
                 row = self._database.execute(query, (row_id,)).fetchone()
             except (sqlite3.Error, OverflowError, MemoryError) as error:
-                self._note(error)
+                self._note(error, row_id)
                 continue
             if row is None or (row[0] in by_id and not isinstance(row[1], bytes)):
-                self._note(ValueError("the index of times names a message that is missing"))
+                self._note(ValueError("the index of times names a message that is missing"), row_id)
             elif row[0] in by_id:
                 yield by_id[row[0]], time_ns, row[1]
 
-    def _rows(self) -> Iterator[tuple[int, int]]:
-        """Yield time and id of the messages, by time; behind damage of the index of times, by id."""
-        latest_ns = -(2**63)
+    def _rows(self, start: int | None = None, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield time and id of the messages of a range of time, by time; behind damage of the index of times, by id."""
+        first_ns = -(2**63) if start is None else start
+        stop_ns = 2**63 - 1 if stop is None else stop
+        latest_ns = first_ns
         at_latest: set[int] = set()
         try:
-            index = self._database.execute("SELECT timestamp, id FROM messages ORDER BY timestamp")
+            index = self._database.execute(
+                "SELECT timestamp, id FROM messages WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp",
+                (first_ns, stop_ns),
+            )
             for time_ns, row_id in islice(index, self._max_messages):
                 if not isinstance(time_ns, int) or not isinstance(row_id, int):
                     continue
@@ -128,11 +132,11 @@ class SqliteFile:
                 at_latest.add(row_id)
                 yield time_ns, row_id
         except sqlite3.Error as error:
-            self._note(error, lost=0)
+            self._note(error)
         else:
             return
         for time_ns, row_id in self._rows_of_table():
-            if time_ns > latest_ns or (time_ns == latest_ns and row_id not in at_latest):
+            if latest_ns < time_ns < stop_ns or (time_ns == latest_ns and row_id not in at_latest):
                 yield time_ns, row_id
 
     def _rows_of_table(self) -> Iterator[tuple[int, int]]:
@@ -143,7 +147,7 @@ class SqliteFile:
             try:
                 row = self._database.execute(query, (latest_id,)).fetchone()
             except sqlite3.Error as error:
-                self._note(error)
+                self._note(error, latest_id + 1)
                 found = self._id_behind_damage(latest_id)
                 if found is None:
                     return
@@ -194,23 +198,36 @@ class SqliteFile:
 
     def _read_topics(self) -> list[Connection]:
         columns = {row[1] for row in self._database.execute("PRAGMA table_info(topics)")}
-        qos_column = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"
-        query = f"SELECT id, name, type, serialization_format, {qos_column} FROM topics ORDER BY id"  # noqa: S608
+        optional = [name if name in columns else "''" for name in ("offered_qos_profiles", "type_description_hash")]
+        query = f"SELECT id, name, type, serialization_format, {', '.join(optional)} FROM topics ORDER BY id"  # noqa: S608
         topics = [row for row in self._database.execute(query) if isinstance(row[0], int)]
-        counts = self._count()
+        counts, definitions = self._count(), self._read_definitions()
         return [
             Connection(
                 id_,
                 str(name),
                 str(type_name),
-                MessageDefinition(MessageDefinitionFormat.NONE, ""),
-                "",
+                definitions.get(str(type_name), MessageDefinition(MessageDefinitionFormat.NONE, "")),
+                str(type_hash),
                 counts[id_],
-                ConnectionExtRosbag2(str(encoding), _qos(profiles)),
+                ConnectionExtRosbag2(str(encoding), offered_profiles({QOS: profiles})),
                 self,
             )
-            for id_, name, type_name, encoding, profiles in topics
+            for id_, name, type_name, encoding, profiles, type_hash in topics
         ]
+
+    def _read_definitions(self) -> dict[str, MessageDefinition]:
+        """Return the definitions of types by name. Databases of rosbag2 have them since Iron."""
+        query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
+        formats = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
+        try:
+            return {
+                str(name): MessageDefinition(formats[encoding], str(text))
+                for name, encoding, text in self._database.execute(query)
+                if encoding in formats
+            }
+        except sqlite3.Error:  # there is no such table, or it is damaged
+            return {}
 
     def _count(self) -> Counter[int]:
         """Count the messages of each topic, and set the times and the number of all of them."""
@@ -234,13 +251,7 @@ class SqliteFile:
             self.message_count, self.start_time, self.end_time = counts.total(), first_ns, last_ns + 1
         return counts
 
-    def _note(self, error: Exception, *, lost: int = 1) -> None:
-        self._lost += lost
+    def _note(self, error: Exception, lost_id: int | None = None) -> None:
+        if lost_id is not None:
+            self._lost.add(lost_id)
         self._reasons[plain(str(error) or type(error).__name__, 120)] = None
-
-
-def _qos(profiles: Any) -> list[Qos]:
-    try:
-        return parse_qos(profiles)
-    except Exception:  # noqa: BLE001 - profiles of an unknown kind hide no messages
-        return []

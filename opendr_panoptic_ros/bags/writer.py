@@ -6,103 +6,150 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
-from mcap.writer import Writer as McapWriter
-from rosbags.interfaces import (
-    Connection,
-    MessageDefinitionFormat,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
+import yaml
+from rosbags.interfaces import Qos
+from rosbags.rosbag2.metadata import dump_qos_v8
 
-from opendr_panoptic_ros.bags.types import typestore
+from opendr_panoptic_ros.bags.channels import BagChannel
+from opendr_panoptic_ros.bags.mcap_output import McapOutput
+from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import WorkFolder
 
-_RESERVE_BYTES = 16 * 2**20  # what the writer still holds, and the index at the end
-_UNLIMITED = QosTime(9223372036, 854775807)  # 2^63 - 1 ns
-LATCHED = Qos(
-    history=QosHistory.KEEP_LAST,
-    depth=1,
-    reliability=QosReliability.RELIABLE,
-    durability=QosDurability.TRANSIENT_LOCAL,
-    deadline=_UNLIMITED,
-    lifespan=_UNLIMITED,
-    liveliness=QosLiveliness.AUTOMATIC,
-    liveliness_lease_duration=_UNLIMITED,
-    avoid_ros_namespace_conventions=False,
-)
-"""Profile of topics whose last message is delivered to late subscribers as well."""
 
-
-class _McapStorage:
-    """The storage file of a bag: chunks of 1 MiB, compressed with zstd, each with a CRC-32, and a summary with one.
+class MessageWriter:
+    """Appends messages to an MCAP file by their topics.
 
     Args:
-        folder: The folder of the bag, after which the file is named.
+        output: The file.
     """
 
-    def __init__(self, folder: Path, _compression: CompressionMode) -> None:
-        self.path = folder / f"{folder.name}.mcap"
-        self._file = self.path.open("xb")
-        self._writer = McapWriter(self._file)
-        self._writer.start(profile="ros2", library="opendr_panoptic_ros")
-        self._schema_ids: dict[str, int] = {}
-        self._channel_ids: dict[int, int] = {}
+    def __init__(self, output: McapOutput) -> None:
+        self._output = output
+        self._channels: list[BagChannel] = []
+        self._ids: dict[tuple[str, str, str, bytes], int] = {}
+        self._by_topic: dict[str, int] = {}
 
-    def add_msgtype(self, connection: Connection) -> None:
-        encoding = "ros2msg" if connection.msgdef.format == MessageDefinitionFormat.MSG else "ros2idl"
-        self._schema_ids[connection.msgtype] = self._writer.register_schema(
-            connection.msgtype, encoding, connection.msgdef.data.encode()
-        )
+    @property
+    def count(self) -> int:
+        """Number of messages written."""
+        return self._output.counts.total()
 
-    def add_connection(self, connection: Connection, offered_qos_profiles: str) -> None:
-        schema_id = self._schema_ids[connection.msgtype]
-        metadata = {"offered_qos_profiles": offered_qos_profiles}
-        self._channel_ids[connection.id] = self._writer.register_channel(connection.topic, "cdr", schema_id, metadata)
+    def add_topic(self, name: str, type_name: str, qos: Collection[Qos] = ()) -> None:
+        """Add a topic; to be called before its first message.
 
-    def write(self, connection: Connection, timestamp: int, data: bytes | memoryview) -> None:
-        self._writer.add_message(self._channel_ids[connection.id], timestamp, bytes(data), timestamp)
+        Args:
+            name: Name of the topic.
+            type_name: Its type, one of `typestore()`.
+            qos: Profiles that its publishers offer.
+        """
+        self.add_channel(BagChannel.of_type(name, type_name, qos))
 
-    def close(self, version: int, metadata: str) -> None:  # noqa: ARG002 - the interface of rosbags
-        self._writer.add_metadata("rosbag2", {"serialized_metadata": metadata})
-        self._writer.finish()
-        self._file.close()
+    def add_channel(self, channel: BagChannel) -> None:
+        """Add a channel; to be called before its first message.
 
-    def abort(self) -> None:
-        self._file.close()
+        Args:
+            channel: The channel.
+        """
+        self._ids[channel.key] = self._by_topic[channel.topic] = self._output.add_channel(channel)
+        self._channels.append(channel)
+
+    def write(self, time_ns: int, messages: Mapping[str, bytes | memoryview | Message]) -> None:
+        """Append messages of topics that were added before.
+
+        Args:
+            time_ns: Their record time.
+            messages: Serialized messages by topic. Messages of a bag are appended as they were recorded.
+
+        Raises:
+            PanopticError: The disk is so full that the bag might not be completed after them. Nothing was appended.
+        """
+        data = {topic: entry.data if isinstance(entry, Message) else entry for topic, entry in messages.items()}
+        self._output.check_space(sum(map(len, data.values())))
+        for topic, entry in messages.items():
+            if isinstance(entry, Message) and entry.channel is not None:
+                channel_id = self._ids[entry.channel.key]
+                publish_ns, sequence = entry.publish_ns, entry.sequence
+                self._output.write(channel_id, time_ns, data[topic], publish_ns=publish_ns, sequence=sequence)
+            else:
+                self._output.write(self._by_topic[topic], time_ns, data[topic])
+
+    def write_apart(self, time_ns: int, messages: Mapping[str, bytes | memoryview]) -> None:
+        """Append messages in a chunk of their own, which `append` can leave out.
+
+        Args:
+            time_ns: Their record time.
+            messages: Serialized messages by topic; when empty, the present chunk ends nevertheless.
+        """
+        self._output.end_chunk()
+        self.write(time_ns, messages)
+        self._output.end_chunk()
+
+    def end_chunk(self) -> None:
+        """End the present chunk, as at the end of a piece."""
+        self._output.end_chunk()
+
+    def append(self, piece: Path, *, without: Collection[str] = ()) -> None:
+        """Append the messages of a file to which the same channels were added.
+
+        Args:
+            piece: The file.
+            without: Topics whose messages are left out; they were written with `write_apart`.
+
+        Raises:
+            PanopticError: The disk is so full that the bag might not be completed after them.
+        """
+        self._output.append(piece, without=[self._by_topic[topic] for topic in without])
+
+    def written(self, topic: str) -> int:
+        """Return the number of messages of a topic.
+
+        Args:
+            topic: Name of the topic.
+        """
+        return sum(self._output.counts[self._ids[c.key]] for c in self._channels if c.topic == topic)
 
 
-class _Rosbag2Writer(Writer):
-    """rosbags' writer with a storage that writes checksums, which its own does not."""
+class PieceWriter(MessageWriter):
+    """A piece of a bag: an MCAP file, which gets its name only when it is complete.
 
-    STORAGE_PLUGINS = {StoragePlugin.MCAP: _McapStorage}  # noqa: RUF012 - overrides the table of rosbags
+    Args:
+        path: The file; one that exists is replaced.
+        compression: Compression of the chunks, of `mcap_output.COMPRESSIONS`.
+    """
+
+    def __init__(self, path: Path, *, compression: str = "zstd") -> None:
+        self._path, self._partial = path, path.with_name(f"{path.name}.partial")
+        self._partial.unlink(missing_ok=True)
+        super().__init__(McapOutput(self._partial, compression=compression))
+
+    def close(self) -> None:
+        """Complete the file and give it its name."""
+        self._output.finish({})
+        self._partial.replace(self._path)
 
 
-class BagWriter:
+class BagWriter(MessageWriter):
     """A new MCAP bag. Until `close` it lies in the folder `partial`, which replaces that of a killed process.
 
     Args:
         path: A rosbag2 folder to make, or a single file if it ends in .mcap.
+        compression: Compression of the chunks, of `mcap_output.COMPRESSIONS`.
 
     Attributes:
-        count: Number of messages written.
+        path: As given.
+        partial: The folder of the unfinished bag. Files put into it are removed when the bag is closed.
 
     Raises:
         PanopticError: `path` exists, another process writes it, or it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, compression: str = "zstd") -> None:
         self.path = path
-        self.count = 0
         self.partial = path.with_name(f"{path.name}.partial")
         self.check_free(path)
         try:
@@ -111,10 +158,8 @@ class BagWriter:
             raise PanopticError(f"{self.partial} cannot be made: {error.strerror}.") from error
         # The bag is a folder in this one, under its final name, which the names of its files are made of.
         self._bag = self.partial / path.name.removesuffix(".mcap")
-        # Version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
-        self._writer = _Rosbag2Writer(self._bag, version=8, storage_plugin=StoragePlugin.MCAP)
-        self._writer.open()
-        self._connections: dict[str, Connection] = {}
+        self._bag.mkdir()
+        super().__init__(McapOutput(self._bag / f"{self._bag.name}.mcap", compression=compression))
 
     @staticmethod
     def check_free(path: Path) -> None:
@@ -141,39 +186,60 @@ class BagWriter:
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise PanopticError(f"{path} cannot be written: {parent} is not a writable folder.")
 
-    def add_topic(self, name: str, type_name: str, qos: Collection[Qos] = ()) -> None:
-        """Add a topic; to be called before its first message.
-
-        Args:
-            name: Name of the topic.
-            type_name: Its type, one of `typestore()`.
-            qos: Profiles that its publishers offer.
-        """
-        self._connections[name] = self._writer.add_connection(
-            name, type_name, typestore=typestore(), offered_qos_profiles=list(qos)
-        )
-
-    def write(self, time_ns: int, messages: Mapping[str, bytes | memoryview]) -> None:
-        """Append messages of topics that were added before.
-
-        Args:
-            time_ns: Their record time.
-            messages: Serialized messages by topic.
-
-        Raises:
-            PanopticError: The disk is so full that the bag might not be completed after them. Nothing was appended.
-        """
-        free = shutil.disk_usage(self.partial).free
-        if free < _RESERVE_BYTES + 2 * sum(map(len, messages.values())):
-            raise PanopticError(f"The disk is full: {free // 2**20} MB are left, which completing the bag may take.")
-        for topic, data in messages.items():
-            self._writer.write(self._connections[topic], time_ns, data)
-        self.count += len(messages)
-
     def close(self) -> None:
         """Complete the bag and give it its name. A bag without messages is removed."""
-        self._writer.close()
+        information = self._information()
+        text = yaml.safe_dump(information, sort_keys=False)
+        self._output.finish({"rosbag2": {"serialized_metadata": text}})
         if self.count:
-            whole = self._bag / f"{self._bag.name}.mcap" if self.path.suffix == ".mcap" else self._bag
+            self._add_metadata(information)
+            whole = self._output.path if self.path.suffix == ".mcap" else self._bag
             whole.rename(self.path)
         self._folder.remove()
+
+    def _add_metadata(self, information: dict[str, Any]) -> None:
+        text = yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False)
+        (self._bag / "metadata.yaml").write_text(text, "utf-8")
+
+    def _information(self) -> dict[str, Any]:
+        """Return the metadata of rosbag2.
+
+        They are of version 8: Humble refuses a bag whose metadata are of version 9; Jazzy and Kilted read both.
+        """
+        output = self._output
+        starting_time = {"nanoseconds_since_epoch": output.start_ns}
+        duration = {"nanoseconds": max(0, output.end_ns - output.start_ns)}
+        topics = [
+            {
+                "topic_metadata": {
+                    "name": channel.topic,
+                    "type": channel.type_name,
+                    "serialization_format": channel.encoding,
+                    "offered_qos_profiles": dump_qos_v8(channel.qos),
+                    "type_description_hash": channel.type_hash,
+                },
+                "message_count": output.counts[self._ids[channel.key]],
+            }
+            for channel in self._channels
+        ]
+        return {
+            "version": 8,
+            "storage_identifier": "mcap",
+            "relative_file_paths": [output.path.name],
+            "duration": duration,
+            "starting_time": starting_time,
+            "message_count": self.count,
+            "topics_with_message_count": topics,
+            "compression_format": "",
+            "compression_mode": "",
+            "files": [
+                {
+                    "path": output.path.name,
+                    "starting_time": starting_time.copy(),
+                    "duration": duration.copy(),
+                    "message_count": self.count,
+                }
+            ],
+            "custom_data": None,
+            "ros_distro": "rosbags",
+        }
