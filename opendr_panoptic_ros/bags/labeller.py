@@ -1,34 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Labelling a bag: its images go through the pipeline and are written with their results."""
+"""Labeller: reads, segments and writes the groups of messages of a bag at the same time, in their order."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from opendr_panoptic_ros.bags.channels import LATCHED
-from opendr_panoptic_ros.bags.points import POINTS, POINTS_TYPE, BagClouds
-from opendr_panoptic_ros.bags.reader import BagReader, Message, count_by_topic
-from opendr_panoptic_ros.bags.results import (
-    TYPE_NAMES,
-    BagFrame,
-    read_frame,
-    result_prefixes,
-    serialized,
-    serialized_label_info,
-)
-from opendr_panoptic_ros.bags.types import COMPRESSED_IMAGE, IMAGE
-from opendr_panoptic_ros.bags.writer import BagWriter
-from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, reason
-from opendr_panoptic_ros.outputs import LABEL_INFO, need_confidence
-from opendr_panoptic_ros.pipeline import Frame, FramePipeline
+from opendr_panoptic_ros.bags.groups import MessageGroup
+from opendr_panoptic_ros.bags.predictors import Predictor
 from opendr_panoptic_ros.prediction import PanopticPrediction
+
+_AHEAD = 2  # groups that are read and decoded while another one is segmented
+_BEHIND = 2  # groups that wait until they are written
 
 
 class StopRequest(Protocol):
@@ -44,285 +32,136 @@ class StopRequest(Protocol):
         """Return a context in which a second request does not raise KeyboardInterrupt."""
 
 
-@dataclass(frozen=True)
-class LabelReport:
-    """What a labeller has done.
+class NoStop:
+    """A request to stop that is never made.
 
     Attributes:
-        path: The bag that was written. It exists only if `messages` is above 0.
-        messages: Number of messages written, images included.
-        frames: Number of images that were segmented.
-        problems: One line for each image that could not be read or segmented. It was written without results.
-        stopped_at_ns: Record time of the first message that was not written; None if all were, or none could be read.
-        error: The error that ended the work early, or None.
-        damage: One line for each damaged place of the bag that was left out.
+        came: False.
     """
 
-    path: Path
-    messages: int
+    came = False
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Return a context without effect."""
+        return nullcontext()
+
+
+class GroupWriter(Protocol):
+    """The end of the work on a group.
+
+    Attributes:
+        frames: Number of frames whose predictions were written.
+        next_ns: Record time after the last message written; None if there is none. During an error, that of the message
+            that could not be written.
+    """
+
     frames: int
-    problems: tuple[str, ...]
-    stopped_at_ns: int | None
-    error: Exception | None
-    damage: tuple[str, ...] = ()
+    next_ns: int | None
+
+    def write_group(self, group: MessageGroup, predictions: Sequence[PanopticPrediction | Exception]) -> None:
+        """Write a group.
+
+        Args:
+            group: The messages.
+            predictions: The prediction of each frame of the group, or the reason why it has none.
+        """
 
 
 class Labeller:
-    """Segments the images of some topics and writes them to a new bag, each followed by its results.
+    """Takes groups of messages through three stages: reading and decoding, segmentation, and writing.
+
+    Reading and writing have a thread each; the network runs in the thread of the caller. The number of groups between
+    the stages is limited.
 
     Args:
-        reader: The bag to label.
-        out: The new bag, see `BagWriter`.
-        pipeline: Segments the frames. Each topic is a camera of its own.
-        topics: Names of the image topics.
-        outputs: Names of the results to write, keys of `TYPE_NAMES`.
-        keep_classes: Names of the classes to keep; all when empty.
-        clouds: Makes the labelled clouds, or None for none; then there is one image topic.
+        predictor: Segments the frames.
+        writer: Writes the groups.
 
-    Raises:
-        PanopticError: The new bag cannot be made there.
+    Attributes:
+        error: The error that ended the work early, or None.
+        stopped_at_ns: Record time of the first message that was not written; None if all were, or none could be read.
     """
 
-    def __init__(
-        self,
-        reader: BagReader,
-        out: Path,
-        pipeline: FramePipeline,
-        topics: Sequence[str],
-        outputs: Sequence[str],
-        *,
-        keep_classes: Collection[str] = (),
-        clouds: BagClouds | None = None,
-    ) -> None:
-        self._clouds = clouds
-        self._reader, self._pipeline, self._outputs = reader, pipeline, list(outputs)
-        self._keep_classes = keep_classes
-        self._prefixes = result_prefixes(topics)
-        self._topics = [reader.topics[name] for name in topics]
-        self._without_labels = set(topics) if LABEL_INFO in outputs else set()
-        self._frames = 0
-        self._problems: list[str] = []
-        self._first_unwritten_ns: int | None = None
-        self._writer = BagWriter(out)
+    def __init__(self, predictor: Predictor, writer: GroupWriter) -> None:
+        self._predictor, self._writer = predictor, writer
+        self._write_error: Exception | None = None
+        self._present_ns: int | None = None
+        self.error: Exception | None = None
+        self.stopped_at_ns: int | None = None
 
     def run(
         self,
-        groups: Iterable[Sequence[Message]],
+        groups: Generator[MessageGroup, None, None],
         stop: StopRequest,
         *,
         on_progress: Callable[[int, int], None] = lambda _time_ns, _frames: None,
-    ) -> LabelReport:
-        """Label the messages until they end, a stop is requested or an error occurs, then complete the bag.
+    ) -> None:
+        """Label the groups until they end, a stop is requested or an error occurs.
 
         Args:
-            groups: The messages in groups, see `grouped`. A group is segmented together.
+            groups: The groups. They are read in another thread.
             stop: Checked before each group.
-            on_progress: Called after each group with the record time of its last message in ns, and with the number
-                of images segmented so far.
-
-        Returns:
-            What was done. Errors of reading, segmenting and writing are reported there, so that completed work is kept.
-
-        Raises:
-            PanopticError: The new bag could not be completed.
+            on_progress: Called after groups with the record time of the last message written, in ns, and with the
+                number of frames segmented so far.
         """
-        is_complete, error = False, None
+        is_complete = False
         try:
             is_complete = self._label(groups, stop, on_progress)
         except KeyboardInterrupt:  # a second request: the group in work is abandoned
             pass
         except Exception as caught:  # noqa: BLE001 - hours of completed work are kept whatever ends the rest
-            error = caught
-        with stop.hold():
-            self._close()
-        return LabelReport(
-            path=self._writer.path,
-            messages=self._writer.count,
-            frames=self._frames,
-            problems=tuple(self._problems),
-            stopped_at_ns=None if is_complete else self._first_unwritten_ns,
-            error=error,
-            damage=tuple(self._reader.damage),
-        )
+            self.error = caught
+        groups.close()
+        self.error = self._write_error or self.error
+        if self._write_error is not None:
+            self.stopped_at_ns = self._writer.next_ns
+        elif not is_complete:
+            times = [time_ns for time_ns in (self._writer.next_ns, self._present_ns) if time_ns is not None]
+            self.stopped_at_ns = max(times, default=None)
 
     def _label(
-        self, groups: Iterable[Sequence[Message]], stop: StopRequest, on_progress: Callable[[int, int], None]
+        self,
+        groups: Generator[MessageGroup, None, None],
+        stop: StopRequest,
+        on_progress: Callable[[int, int], None],
     ) -> bool:
-        """Label and write the groups. Return whether all of them were."""
-        self._announce_topics()
-        for group in groups:
-            self._first_unwritten_ns = group[0].time_ns
-            if stop.came:
-                return False
-            results = self._results(group)
-            with stop.hold():  # half a message would make the bag unreadable
-                self._write(group, results)
-            on_progress(group[-1].time_ns, self._frames)
-        return True
+        """Take the groups through the stages. Return whether that was done for all of them."""
 
-    def _close(self) -> None:
-        try:
-            self._writer.close()
-        except OSError as error:
-            raise PanopticError(
-                f"{self._writer.partial} could not be completed and cannot be read; remove it: {error}"
-            ) from error
+        def finish(future: Future[tuple[int | None, int]]) -> None:
+            time_ns, frames = future.result()
+            if time_ns is not None:
+                on_progress(time_ns, frames)
 
-    def _announce_topics(self) -> None:
-        for topic in self._topics:
-            self._writer.add_topic(topic.name, topic.type_name, topic.qos)
-            for output in self._outputs:
-                qos = [LATCHED] if output == LABEL_INFO else []
-                self._writer.add_topic(f"{self._prefixes[topic.name]}/{output}", TYPE_NAMES[output], qos)
-            if self._clouds is not None:
-                self._writer.add_topic(f"{self._prefixes[topic.name]}/{POINTS}", POINTS_TYPE, [])
+        written: deque[Future[tuple[int | None, int]]] = deque()
+        with ThreadPoolExecutor(1, "write") as writing, ThreadPoolExecutor(1, "read") as reading:
+            read = deque(reading.submit(next, groups, None) for _ in range(_AHEAD))
+            try:
+                while (group := read.popleft().result()) is not None:
+                    read.append(reading.submit(next, groups, None))
+                    if group.messages:
+                        self._present_ns = group.messages[0].time_ns
+                    if stop.came:
+                        return False
+                    frames = list(group.frames.values())
+                    predictions = self._predictor.predict(frames) if frames else []
+                    written.append(writing.submit(self._write, group, predictions))
+                    if len(written) > _BEHIND:
+                        finish(written.popleft())
+                while written:
+                    finish(written.popleft())
+            finally:
+                for future in read:
+                    future.cancel()
+        return self._write_error is None
 
-    def _results(self, group: Sequence[Message]) -> dict[int, tuple[BagFrame, PanopticPrediction]]:
-        """Return frame and prediction by position in the group, for the messages that have one."""
-        read = {place: self._read(message) for place, message in enumerate(group)}
-        frames = {place: frame for place, frame in read.items() if frame is not None}
-        results = self._pipeline.process(
-            [Frame(frame.image_rgb, camera=frame.message.topic, time_s=frame.time_s) for frame in frames.values()],
-            keep_classes=self._keep_classes,
-            with_confidence=need_confidence(self._outputs),
-        )
-        predictions = {}
-        for place, result in zip(frames, results, strict=True):
-            if result.prediction is None:
-                self._note_problem(group[place], result.error)
-            else:
-                predictions[place] = frames[place], result.prediction
-        return predictions
-
-    def _read(self, message: Message) -> BagFrame | None:
-        try:
-            return read_frame(message)
-        except ImageEncodingError as error:
-            self._note_problem(message, error)
-            return None
-
-    def _note_problem(self, message: Message, error: Exception | None) -> None:
-        self._problems.append(f"{message.topic} at {message.time_ns} ns: {reason(error)}")
-
-    def _cloud(self, prefix: str, frame: BagFrame, prediction: PanopticPrediction) -> dict[str, memoryview]:
-        if self._clouds is None:
-            return {}
-        try:
-            cloud = self._clouds.serialized(frame, prediction)
-        except PanopticError as error:
-            self._note_problem(frame.message, error)
-            return {}
-        return {} if cloud is None else {f"{prefix}/{POINTS}": cloud}
-
-    def _label_info(self, frame: BagFrame) -> memoryview:
-        return serialized_label_info(
-            frame.header,
-            self._pipeline.classes,
-            score_threshold=self._pipeline.segmenter.config.test.score_threshold,
-            keep_classes=self._keep_classes,
-        )
-
-    def _write(self, group: Sequence[Message], results: dict[int, tuple[BagFrame, PanopticPrediction]]) -> None:
-        """Write each message followed by its results, all at the record time of the message."""
-        for place, message in enumerate(group):
-            self._first_unwritten_ns = message.time_ns
-            data = {message.topic: message.data}
-            if place in results:
-                prefix = self._prefixes[message.topic]
-                mask_classes = self._pipeline.moving_classes
-                data |= {
-                    f"{prefix}/{output}": serialized(output, *results[place], mask_classes=mask_classes)
-                    for output in self._outputs
-                    if output != LABEL_INFO
-                }
-                data |= self._cloud(prefix, *results[place])
-                if message.topic in self._without_labels:
-                    data[f"{prefix}/{LABEL_INFO}"] = self._label_info(results[place][0])
-                    self._without_labels.remove(message.topic)
-            self._writer.write(message.time_ns, data)
-            self._frames += place in results
-        self._first_unwritten_ns = group[-1].time_ns + 1
-
-
-def image_topics(reader: BagReader, names: Sequence[str] = ()) -> list[str]:
-    """Return the topics to segment: those named, or else the only topic that has images.
-
-    Args:
-        reader: The bag.
-        names: Names of topics; repetitions are ignored.
-
-    Returns:
-        The names of the topics, in the order given.
-
-    Raises:
-        PanopticError: A named topic has no images, the bag has none, it has several topics and none is named, or a
-            chosen topic has messages of several types.
-    """
-    images = {
-        name: topic
-        for name, topic in reader.topics.items()
-        if not {IMAGE, COMPRESSED_IMAGE}.isdisjoint(topic.type_name.split(" and "))
-    }
-    if not images:
-        raise PanopticError(f"The bag has no images. Its topics: {count_by_topic(reader.topics)}.")
-    wrong = [name for name in names if name not in images]
-    if wrong:
-        raise PanopticError(f"The bag has no images on {', '.join(wrong)}, but on: {count_by_topic(images)}.")
-    if not names and len(images) > 1:
-        raise PanopticError(f"The bag has images on several topics; choose with --topic: {count_by_topic(images)}.")
-    chosen = list(dict.fromkeys(names or images))
-    for name in chosen:
-        images[name].check_type()
-    if not any(images[name].message_count for name in chosen):
-        raise PanopticError(f"There are no messages on {', '.join(chosen)}.")
-    return chosen
-
-
-def every_nth(
-    reader: BagReader, topics: Sequence[str], *, start_ns: int = 0, end_ns: int | None = None, every: int = 1
-) -> Iterator[Message]:
-    """Yield every n-th message of each topic within a time range.
-
-    Args:
-        reader: The bag.
-        topics: Names of the topics.
-        start_ns: Record time of the first message, in ns.
-        end_ns: Record time before which messages are taken, in ns; None for no limit.
-        every: 1 yields all messages. Messages are counted from the beginning of the bag, whatever `start_ns` is.
-
-    Yields:
-        The messages in their recorded order.
-    """
-    counts: Counter[str] = Counter()
-    for message in reader.messages(topics, start_ns=start_ns if every == 1 else None, end_ns=end_ns):
-        if counts[message.topic] % every == 0 and message.time_ns >= start_ns:
-            yield message
-        counts[message.topic] += 1
-
-
-def grouped(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
-    """Yield messages in groups of at least `size`.
-
-    Messages with equal record times share a group, so that a later run can continue at the time of a group. If
-    reading fails, the messages read so far are yielded before the error is raised.
-
-    Args:
-        messages: The messages in their recorded order.
-        size: Smallest number of messages of a group, except for the last one.
-
-    Yields:
-        The groups.
-    """
-    group: list[Message] = []
-    try:
-        for message in messages:
-            if len(group) >= size and message.time_ns != group[-1].time_ns:
-                yield group
-                group = []
-            group.append(message)
-    except PanopticError:
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
+    def _write(
+        self, group: MessageGroup, predictions: Sequence[PanopticPrediction | Exception]
+    ) -> tuple[int | None, int]:
+        """Write a group, unless one before it could not be written. Return time and frames written so far."""
+        if self._write_error is None:
+            try:
+                self._writer.write_group(group, predictions)
+            except Exception as error:
+                self._write_error = error
+                raise
+        return self._writer.next_ns, self._writer.frames

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-import bisect
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_panoptic_ros.bags.options import CloudOptions
 from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.bags.results import BagFrame, stamp_ns
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
@@ -23,45 +27,66 @@ POINTS_TYPE = "sensor_msgs/msg/PointCloud2"
 _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
 
+@dataclass(frozen=True, eq=False)
+class DepthIndex:
+    """Where the depth images of a bag are.
+
+    Attributes:
+        camera_info: The CameraInfo of the depth images in CDR.
+        times_ns: `(N, 2)` int64, stamp and record time of each depth image in ns, in ascending order.
+    """
+
+    camera_info: bytes
+    times_ns: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, reader: BagReader, options: CloudOptions) -> DepthIndex:
+        """Read the stamps of the depth images, which may be recorded before or after their frames.
+
+        Args:
+            reader: The bag.
+            options: The topics.
+
+        Returns:
+            The index.
+
+        Raises:
+            PanopticError: The bag does not have these topics, or the camera is not calibrated.
+        """
+        for topic, type_name in ((options.depth_topic, IMAGE), (options.info_topic, _CAMERA_INFO)):
+            if topic not in reader.topics or reader.topics[topic].type_name != type_name:
+                raise PanopticError(f"The bag has no {type_name} on {topic}. Its topics: {', '.join(reader.topics)}.")
+        first = next(iter(reader.messages((options.info_topic,))), None)
+        if first is None:
+            raise PanopticError(f"There are no messages on {options.info_topic}.")
+        CameraModel.from_message(_message(first.data, _CAMERA_INFO))
+        times = sorted(
+            (stamp_ns(_message(message.data, IMAGE).header), message.time_ns)
+            for message in reader.messages((options.depth_topic,))
+        )
+        return cls(bytes(first.data), np.array(times, np.int64).reshape(-1, 2))
+
+
 class BagClouds:
     """Makes a labelled cloud of each frame that has a depth image.
 
     Args:
-        reader: The bag.
-        depth_topic: Topic of depth images of the same view, 16UC1 in mm or 32FC1 in m.
-        info_topic: Topic of their CameraInfo, of which the first message is used.
-        is_rectified: Whether they are rectified. If not, the distortion in the CameraInfo is undone.
+        reader: The bag; it must not be used by others at the same time.
+        index: Where its depth images are.
+        options: How clouds are made.
         tolerance_s: Largest difference between the stamps of a frame and its depth image, in seconds.
 
     Attributes:
         missing: Number of frames without a depth image.
-
-    Raises:
-        PanopticError: The bag does not have these topics, or the camera is not calibrated.
     """
 
     def __init__(
-        self,
-        reader: BagReader,
-        depth_topic: str,
-        info_topic: str,
-        *,
-        is_rectified: bool = True,
-        tolerance_s: float = 0.02,
+        self, reader: BagReader, index: DepthIndex, options: CloudOptions, *, tolerance_s: float = 0.02
     ) -> None:
-        self.missing, self._is_rectified = 0, is_rectified
-        self._reader, self._topic, self._tolerance_ns = reader, depth_topic, round(tolerance_s * 1e9)
-        for topic, type_name in ((depth_topic, IMAGE), (info_topic, _CAMERA_INFO)):
-            if topic not in reader.topics or reader.topics[topic].type_name != type_name:
-                raise PanopticError(f"The bag has no {type_name} on {topic}. Its topics: {', '.join(reader.topics)}.")
-        first = next(iter(reader.messages((info_topic,))), None)
-        if first is None:
-            raise PanopticError(f"There are no messages on {info_topic}.")
-        self._camera = CameraModel.from_message(_message(first))
-        # The stamps first, as depth images may be recorded before or after their frames.
-        self._times = sorted(
-            (stamp_ns(_message(message).header), message.time_ns) for message in reader.messages((depth_topic,))
-        )
+        self.missing, self._is_rectified = 0, options.is_rectified
+        self._reader, self._topic, self._tolerance_ns = reader, options.depth_topic, round(tolerance_s * 1e9)
+        self._camera = CameraModel.from_message(_message(index.camera_info, _CAMERA_INFO))
+        self._times_ns = index.times_ns
 
     def serialized(self, frame: BagFrame, prediction: PanopticPrediction) -> memoryview | None:
         """Serialize the cloud of a frame.
@@ -103,19 +128,18 @@ class BagClouds:
         return typestore().serialize_cdr(message, POINTS_TYPE)
 
     def _depth_of(self, frame_ns: int) -> Any:
-        place = bisect.bisect(self._times, (frame_ns, 0))
-        nearest = min(
-            self._times[max(place - 1, 0) : place + 1], key=lambda entry: abs(entry[0] - frame_ns), default=None
-        )
+        place = int(np.searchsorted(self._times_ns[:, 0], frame_ns))
+        near = self._times_ns[max(place - 1, 0) : place + 1].tolist()
+        nearest = min(near, key=lambda entry: abs(entry[0] - frame_ns), default=None)
         if nearest is None or abs(nearest[0] - frame_ns) > self._tolerance_ns:
             return None
         time_ns = nearest[1]
         for message in self._reader.messages((self._topic,), start_ns=time_ns, end_ns=time_ns + 1):
-            depth = _message(message)
+            depth = _message(message.data, IMAGE)
             if stamp_ns(depth.header) == nearest[0]:
                 return depth
         return None
 
 
-def _message(message: Any) -> Any:
-    return typestore().deserialize_cdr(message.data, message.type_name)
+def _message(data: bytes | memoryview, type_name: str) -> Any:
+    return typestore().deserialize_cdr(data, type_name)

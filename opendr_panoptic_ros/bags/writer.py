@@ -20,6 +20,9 @@ from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import WorkFolder
 
+RECORD = "labelled.json"
+"""File in a labelled bag of `bag --out-dir` that states from what and how it was made."""
+
 
 class MessageWriter:
     """Appends messages to an MCAP file by their topics.
@@ -68,15 +71,16 @@ class MessageWriter:
         Raises:
             PanopticError: The disk is so full that the bag might not be completed after them. Nothing was appended.
         """
-        data = {topic: entry.data if isinstance(entry, Message) else entry for topic, entry in messages.items()}
-        self._output.check_space(sum(map(len, data.values())))
+        self._output.check_space(
+            sum(len(entry.data if isinstance(entry, Message) else entry) for entry in messages.values())
+        )
         for topic, entry in messages.items():
-            if isinstance(entry, Message) and entry.channel is not None:
-                channel_id = self._ids[entry.channel.key]
-                publish_ns, sequence = entry.publish_ns, entry.sequence
-                self._output.write(channel_id, time_ns, data[topic], publish_ns=publish_ns, sequence=sequence)
+            if not isinstance(entry, Message):
+                self._output.write(self._by_topic[topic], time_ns, entry)
             else:
-                self._output.write(self._by_topic[topic], time_ns, data[topic])
+                channel_id = self._by_topic[topic] if entry.channel is None else self._ids[entry.channel.key]
+                publish_ns, sequence = entry.publish_ns, entry.sequence
+                self._output.write(channel_id, time_ns, entry.data, publish_ns=publish_ns, sequence=sequence)
 
     def write_apart(self, time_ns: int, messages: Mapping[str, bytes | memoryview]) -> None:
         """Append messages in a chunk of their own, which `append` can leave out.
@@ -86,7 +90,8 @@ class MessageWriter:
             messages: Serialized messages by topic; when empty, the present chunk ends nevertheless.
         """
         self._output.end_chunk()
-        self.write(time_ns, messages)
+        for topic, data in messages.items():
+            self._output.write(self._by_topic[topic], time_ns, data)
         self._output.end_chunk()
 
     def end_chunk(self) -> None:
@@ -186,13 +191,20 @@ class BagWriter(MessageWriter):
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise PanopticError(f"{path} cannot be written: {parent} is not a writable folder.")
 
-    def close(self) -> None:
-        """Complete the bag and give it its name. A bag without messages is removed."""
+    def close(self, *, is_kept: bool = True, record: str = "") -> None:
+        """Complete the bag and give it its name. A bag without messages is removed.
+
+        Args:
+            is_kept: Whether the bag is kept.
+            record: Content of the file `RECORD` of the bag, which must be a folder; empty for none.
+        """
         information = self._information()
         text = yaml.safe_dump(information, sort_keys=False)
         self._output.finish({"rosbag2": {"serialized_metadata": text}})
-        if self.count:
+        if self.count and is_kept:
             self._add_metadata(information)
+            if record:
+                (self._bag / RECORD).write_text(record, "utf-8")
             whole = self._output.path if self.path.suffix == ".mcap" else self._bag
             whole.rename(self.path)
         self._folder.remove()

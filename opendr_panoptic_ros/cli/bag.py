@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption, user_errors
-from opendr_panoptic_ros.errors import PanopticError, reason
+from opendr_panoptic_ros.errors import ConfigError, PanopticError
 
 if TYPE_CHECKING:
-    from opendr_panoptic_ros.bags.labeller import LabelReport
+    from opendr_panoptic_ros.bags.segments import LabelReport
 
 _DAMAGE_LINES = 10  # damaged places of a bag that are printed
 
@@ -43,6 +43,13 @@ def bag(
     ] = None,
     colors: Annotated[bool, typer.Option(help="Write colour maps of classes and instances.")] = True,
     overlay: Annotated[bool, typer.Option(help="Write the images with the class colours drawn over them.")] = True,
+    only: Annotated[
+        bool, typer.Option("--only", help="Copy the segmented images alone, not the other topics of the bag.")
+    ] = False,
+    results_only: Annotated[
+        bool, typer.Option("--results-only", help="Copy nothing: write the results alone.")
+    ] = False,
+    compression: Annotated[str, typer.Option(help="Compression of the new bag: zstd or none.")] = "zstd",
     points: Annotated[
         bool, typer.Option("--points", help="Write labelled clouds, made of the depth images of --depth-topic.")
     ] = False,
@@ -75,86 +82,70 @@ def bag(
     or segmented, or nothing was written.
     """
     with user_errors():
-        from opendr_panoptic_ros.bags.labeller import Labeller, every_nth, grouped, image_topics
-        from opendr_panoptic_ros.bags.points import BagClouds
-        from opendr_panoptic_ros.bags.reader import BagReader
+        from opendr_panoptic_ros.bags.options import CloudOptions, LabelOptions, NetworkOptions
         from opendr_panoptic_ros.bags.results import COLORS, LABELS, output_names
+        from opendr_panoptic_ros.bags.segments import label_bag, plan_segments
         from opendr_panoptic_ros.bags.writer import BagWriter
         from opendr_panoptic_ros.outputs import VISUALIZATION
-        from opendr_panoptic_ros.rotation import rotations_of
 
-        chosen = output_names(outputs or ())
-        source, out = source.expanduser(), out.expanduser()
-        BagWriter.check_free(out)
-        if source.resolve() in out.resolve().parents:
-            raise PanopticError(f"{out} is inside the input, which is not to be changed; choose another place.")
-        with BagReader(source) as reader:
-            for warning in reader.warnings:
-                typer.echo(warning, err=True)
-            topics = image_topics(reader, topic or [])
-            start_ns = reader.start_ns + round(start * 1e9)
-            end_ns = reader.end_ns if end is None else min(reader.end_ns, reader.start_ns + round(end * 1e9))
-            if start_ns >= end_ns:
-                length_s = (reader.end_ns - reader.start_ns) / 1e9
-                raise PanopticError(
-                    f"There is nothing between {start} s and --end: the bag lasts {length_s:.3f} s. "
-                    "Choose another --start or --end."
-                )
-            if points and len(topics) > 1:
-                raise PanopticError("--points takes one image topic; label the others into other bags.")
-            clouds = None
-            if points:
-                clouds = BagClouds(reader, depth_topic, depth_info_topic, is_rectified=depth_is_rectified)
-            masks = options.ego_masks(ego_mask, topics)
-            rotations = rotations_of(image_rotation or (), topics, "--image-rotation")
-
-            from opendr_panoptic_ros.inference import PanopticSegmenter
-            from opendr_panoptic_ros.pipeline import FramePipeline
-
-            segmenter = PanopticSegmenter(
+        if only and results_only:
+            raise ConfigError("--only and --results-only exclude each other.")
+        chosen = output_names(outputs or ()) or [
+            *LABELS,
+            *(COLORS if colors else ()),
+            *([VISUALIZATION] if overlay else []),
+        ]
+        label_options = LabelOptions(
+            network=NetworkOptions(
                 checkpoint,
                 config=config,
                 device=device,
                 backend=backend,
-                inference_size=size,
+                size=size,
                 score_threshold=score_threshold,
                 overlap_threshold=overlap_threshold,
                 min_stuff_area=min_stuff_area,
+            ),
+            topics=tuple(topic or ()),
+            outputs=tuple(chosen),
+            copied="frames" if only else "none" if results_only else "all",
+            start_s=start,
+            end_s=end,
+            every=every,
+            batch=batch,
+            track_ids=track_ids,
+            label_map=label_map,
+            classes=options.split(classes),
+            ego_masks=tuple(map(str, ego_mask or ())),
+            rotations=tuple(image_rotation or ()),
+            clouds=CloudOptions(depth_topic, depth_info_topic, depth_is_rectified) if points else None,
+            compression=compression,
+        )
+        source, out = source.expanduser(), out.expanduser()
+        BagWriter.check_free(out)
+        if source.resolve() in out.resolve().parents:
+            raise PanopticError(f"{out} is inside the input, which is not to be changed; choose another place.")
+        plan = plan_segments(source, label_options)
+        for warning in plan.warnings:
+            typer.echo(warning, err=True)
+        with Interruption() as interruption, _progress() as progress:
+            task = progress.add_task("", total=plan.end_ns - plan.start_ns, frames=0)
+            report = label_bag(
+                plan,
+                label_options,
+                out,
+                stop=interruption,
+                on_progress=lambda time_ns, frames: progress.update(
+                    task, completed=time_ns - plan.start_ns, frames=frames
+                ),
             )
-            labels = options.label_map(label_map, segmenter.config.classes)
-            pipeline = FramePipeline(
-                segmenter,
-                ego_masks=masks,
-                track_ids=track_ids,
-                max_batch=batch,
-                label_map=labels,
-                rotations=rotations,
+            if report.is_complete:
+                progress.update(task, completed=plan.end_ns - plan.start_ns)
+        if report.missing_clouds:
+            typer.echo(
+                f"{report.missing_clouds} frames have no depth image with their stamp on {depth_topic}", err=True
             )
-            keep_classes = options.class_names(classes, pipeline.classes.names)
-            # The bag's own times may leave out messages that were recorded late: only a time that was given counts.
-            messages = every_nth(
-                reader,
-                topics,
-                start_ns=start_ns if start else 0,
-                end_ns=None if end is None else end_ns,
-                every=every,
-            )
-            chosen = chosen or [*LABELS, *(COLORS if colors else ()), *([VISUALIZATION] if overlay else [])]
-            with Interruption() as interruption, _progress() as progress:
-                task = progress.add_task("", total=end_ns - start_ns, frames=0)
-                labeller = Labeller(reader, out, pipeline, topics, chosen, keep_classes=keep_classes, clouds=clouds)
-                report = labeller.run(
-                    grouped(messages, batch * len(topics)),
-                    interruption,
-                    on_progress=lambda time_ns, frames: progress.update(
-                        task, completed=time_ns - start_ns, frames=frames
-                    ),
-                )
-                if report.stopped_at_ns is None and report.error is None:
-                    progress.update(task, completed=end_ns - start_ns)
-            if clouds is not None and clouds.missing:
-                typer.echo(f"{clouds.missing} frames have no depth image with their stamp on {depth_topic}", err=True)
-            _print_report(report, reader.start_ns)
+        _print_report(report, plan.bag_start_ns)
 
 
 def _progress() -> Progress:
@@ -182,8 +173,8 @@ def _print_report(report: LabelReport, bag_start_ns: int) -> None:
     if len(report.damage) > _DAMAGE_LINES:
         lines.append(f"{len(report.damage)} such places")
     unread = "\n".join(lines)
-    if report.error is not None:
-        raise PanopticError(f"{reason(report.error)}\n{go_on}\n{unread}".rstrip()) from report.error
+    if report.error:
+        raise PanopticError(f"{report.error}\n{go_on}\n{unread}".rstrip())
     if go_on:
         typer.echo(f"Stopped. {go_on}")
         typer.echo(unread, err=True, nl=bool(unread))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.label_map import LabelMap
     from opendr_panoptic_ros.labels import ClassTable
-    from opendr_panoptic_ros.postprocess import EgoMask
 
 _CONFIGURED = "the configuration's"
 
@@ -120,6 +119,15 @@ def label_map(path_or_name: str | None, classes: ClassTable) -> LabelMap | None:
     return LabelMap.load(path_or_name, classes) if path_or_name else None
 
 
+def split(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names given with an option.
+
+    Args:
+        values: The option's values, each one name or several separated by commas.
+    """
+    return tuple(name.strip() for value in values or () for name in value.split(",") if name.strip())
+
+
 def class_names(values: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
     """Return the class names given with `--classes`.
 
@@ -130,30 +138,8 @@ def class_names(values: Sequence[str] | None, known: Sequence[str]) -> tuple[str
     Raises:
         ConfigError: There is no class of that name.
     """
-    names = tuple(name.strip() for value in values or () for name in value.split(",") if name.strip())
+    names = split(values)
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if unknown:
         raise ConfigError(f"--classes has {', '.join(map(repr, unknown))}; expected some of {', '.join(known)}.")
     return names
-
-
-def ego_masks(paths: Sequence[Path] | None, cameras: Sequence[str]) -> dict[str, EgoMask]:
-    """Return the ego mask of each camera, read from the files given with `--ego-mask`.
-
-    Args:
-        paths: The option's values: none, one for all cameras, or one for each.
-        cameras: Names of the cameras.
-
-    Raises:
-        ConfigError: The number of files differs, or a file cannot be read.
-    """
-    from opendr_panoptic_ros.postprocess import read_ego_mask
-
-    if not paths:
-        return {}
-    if len(paths) not in {1, len(cameras)}:
-        raise ConfigError(
-            f"--ego-mask is given {len(paths)} times for {len(cameras)} topics; expected one, or one for each topic."
-        )
-    masks = [read_ego_mask(str(path)) for path in paths]
-    return dict(zip(cameras, masks if len(masks) == len(cameras) else masks * len(cameras), strict=True))

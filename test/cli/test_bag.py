@@ -23,7 +23,7 @@ from support.bags import ORIGIN_NS, STAMP_NS, STEP_NS, drive, frames_in, picture
 from support.paths import ROOT
 
 from opendr_panoptic_ros import visualize
-from opendr_panoptic_ros.bags.labeller import grouped
+from opendr_panoptic_ros.bags.groups import grouped
 from opendr_panoptic_ros.bags.reader import Message
 from opendr_panoptic_ros.bags.results import result_prefixes
 from opendr_panoptic_ros.bags.types import IMAGE, typestore
@@ -47,7 +47,7 @@ def test_every_kind_of_bag(run_bag, make_bag, tmp_path, tiny_checkpoint, kind):
     sent = drive(5)
     source = make_bag([*sent, ("/chatter", 5 * STEP_NS, "hello")], kind)
     before = content_of(source)
-    code, out, err = run_bag(source, "out", "--batch", 1)
+    code, out, err = run_bag(source, "out", "--batch", 1, "--only")
     assert (code, out) == (0, "5 frames segmented, results in out\n")
     assert re.search(r"100 % 5 frames time left \d+:\d\d:\d\d", err)
     assert content_of(source) == before
@@ -172,7 +172,8 @@ def test_several_topics_of_several_sizes_in_batches(run_bag, make_bag, tmp_path,
     assert code == 1
     assert "several topics" in err
     assert "/other/image_raw (2 sensor_msgs/msg/Image)" in err
-    code, out, _ = run_bag(source, "out", "--topic", "/front/image_raw", "--topic", "/rear/image_raw", "--batch", 3)
+    topics = ("--topic", "/front/image_raw", "--topic", "/rear/image_raw", "--only")
+    code, out, _ = run_bag(source, "out", *topics, "--batch", 3)
     assert (code, out) == (0, "10 frames segmented, results in out\n")
     messages = read_bag(tmp_path / "out")
     assert not [topic for topic in messages if topic.startswith("/other")]

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from rosbags.rosbag2 import Writer
 from support.bags import ORIGIN_NS, STEP_NS, drive, frames_in, pictures, read_bag
 from support.commands import run_command, start_command
 from support.waiting import wait_for
 
+from opendr_panoptic_ros.bags.mcap_output import McapOutput
 from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.inference import PanopticSegmenter
@@ -100,11 +100,11 @@ def test_a_full_disk_keeps_what_was_done(run_bag, make_bag, tmp_path, monkeypatc
 
 
 def test_a_bag_that_cannot_be_completed_is_named(run_bag, make_bag, tmp_path, monkeypatch):
-    def fails(self):
+    def fails(self, metadata):
         raise OSError(28, "No space left on device")
 
     source = make_bag(drive(2))
-    monkeypatch.setattr(Writer, "close", fails)
+    monkeypatch.setattr(McapOutput, "finish", fails)
     code, _, err = run_bag(source, "out")
     assert code == 1
     assert "out.partial could not be completed and cannot be read; remove it: [Errno 28] No space left" in err
