@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_panoptic_ros.annotation import PanopticAnnotation
 from opendr_panoptic_ros.labels import VOID
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -64,7 +65,8 @@ def overlay(
         image_rgb: The image, `(H, W, 3)` uint8 RGB.
         prediction: Its prediction, `H` × `W`.
         opacity: Opacity of the colours, 0 to 1. Void pixels keep the colour of the image.
-        labels: Whether to write the names of instances that are large enough.
+        labels: Whether to write the names of instances that are large enough, and their scores unless it is an
+            annotation.
 
     Returns:
         `(H, W, 3)` uint8 RGB.
@@ -246,7 +248,8 @@ def _draw_labels(canvas: NDArray[np.uint8], prediction: PanopticPrediction) -> N
     written = np.zeros(canvas.shape[:2], np.bool_)
     for s in sorted((s for s in prediction.segments if s.is_thing), key=lambda s: -s.area_px):
         x1, y1, x2, y2 = s.box_xyxy_px
-        text = s.label if math.isnan(s.score) else f"{s.label} {s.score:.2f}"
+        has_score = not (math.isnan(s.score) or isinstance(prediction, PanopticAnnotation))
+        text = f"{s.label} {s.score:.2f}" if has_score else s.label
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
         plate_width, plate_height = width + 2 * height, 3 * height
         if plate_width > x2 - x1 or plate_height > y2 - y1:

@@ -82,6 +82,12 @@ def test_train_resume_evaluate(run, tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     write_tiny_cityscapes(tmp_path / "raw", num_train=2, num_val=2)
     run("prepare", "cityscapes", "raw", "prepared", "--workers", "1")
+    code, out, _ = run("inspect", "prepared/train", "--config", "small.yaml", "--images", "2", "--out", "inspection")
+    assert code == 0
+    assert "2 images of " in out
+    assert json.loads((tmp_path / "inspection" / "report.json").read_text())["images"] == 2
+    assert cv2.imread(str(tmp_path / "inspection" / "truth.png")) is not None
+
     train = ("train", "prepared", "--config", "small.yaml", "--out", "run", "--device", "cpu", "--quiet")
     code, out, _ = run(*train, "--set", "schedule.learning_rate=0.001")
     assert code == 0
