@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "test"))
 
 import soak_report  # noqa: E402
 from support.faults import FAULTS, random_kind  # noqa: E402
-from support.live_rig import COUNTS, LiveRig, live_rig  # noqa: E402
+from support.live_rig import LiveRig, live_rig  # noqa: E402
 from support.process_samples import handles, memory_mb  # noqa: E402
 
 CAMERAS = ("front", "left", "right", "rear")
@@ -56,8 +56,6 @@ class Soak:
         self._start_s = time.monotonic()
         self._next_s = 0.0
         self._answered_before = 0
-        self._last_counts: dict[str, dict[str, int]] = {}
-        self._totals: Counter[str] = Counter()
 
     @property
     def time_s(self) -> float:
@@ -112,12 +110,6 @@ class Soak:
         answers = rig.answers.total()
         latencies = [latency for _, latency in rig.latencies_ms]
         rig.latencies_ms.clear()
-        for name, counts in rig.counts().items():
-            before = self._last_counts.get(name, dict.fromkeys(COUNTS, 0))
-            if counts["received"] < before["received"]:  # configured again
-                before = dict.fromkeys(COUNTS, 0)
-            self._totals.update({key: counts[key] - before[key] for key in COUNTS})
-            self._last_counts[name] = counts
         self._write(
             {
                 "time_s": self.time_s,
@@ -126,7 +118,7 @@ class Soak:
                 "cpu_s": _cpu_s(rig.pid),
                 "answers": answers - self._answered_before,
                 "latencies_ms": [round(latency, 1) for latency in latencies],
-                "counts": dict(self._totals),
+                "counts": dict(rig.totals),
                 "callback_errors": int(rig.diagnostics.get("", {}).get("callback_errors", 0)),
                 "load": os.getloadavg()[0],
             }

@@ -109,9 +109,9 @@ def plot(lines: list[dict[str, Any]], figures: dict[str, Any], path: Path) -> No
         figures: The result of `summarise`.
         path: The PNG file to write.
     """
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     samples = [line for line in lines if "memory_mb" in line]
@@ -158,10 +158,10 @@ def table(figures: dict[str, Any], about: dict[str, Any]) -> str:
         figures: The result of `summarise`.
         about: The run, as soak.py describes it.
     """
-    faults = sum(about["injected"].values())
+    faults, lost = sum(about["injected"].values()), len(about["lost"])
     rows = [
-        f"{about['minutes']:g} minutes, checkpoint `{about['checkpoint']}`, {faults} faults, {len(about['lost'])} lost.",
-        f"Environment of the node: {about['environment'] or 'nothing set'}. "
+        f"{about['minutes']:g} minutes, checkpoint `{about['checkpoint']}`: {faults} faults, {lost} lost.",
+        f"Environment of the node: {about['environment'] or 'nothing set'}.",
         f"Beside it: {about['beside'] or 'nothing stated'}; mean load of the machine {figures['machine_load']:.1f}.",
         "",
         "| figure | value |",
@@ -180,7 +180,7 @@ def table(figures: dict[str, Any], about: dict[str, Any]) -> str:
         rows.append(f"| {name} (least, median, most, last) | {' / '.join(f'{v:g}' for v in values.values())} |")
     rows += [
         "",
-        "| memory, MiB | first | median | most | halves after warm-up | slope per hour (95 %) |",
+        "| memory, MiB | first | median | most | halves after warm-up | slope in an hour (95 %) |",
         "|" + "---|" * 6,
     ]
     for kind, values in figures["memory"].items():

@@ -31,6 +31,7 @@ from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, no
 from opendr_panoptic_ros.ros.errors import shorten
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
+from opendr_panoptic_ros.ros.memory import return_freed_memory
 from opendr_panoptic_ros.ros.messages import message_types, ros_type
 from opendr_panoptic_ros.ros.parameters import NodeParameters
 from opendr_panoptic_ros.ros.processing import FrameProcessor
@@ -133,6 +134,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
         check_class_names(settings.class_filter, pipeline.classes.names)
         check_class_names(settings.masked, pipeline.classes.names, "mask_classes")
         segmenter.warm_up()
+        return_freed_memory()  # that of reading the checkpoint
         self.pipeline = pipeline
         for name in settings.cameras:
             output_types, transport = self._message_types.outputs, settings.image_transport
@@ -214,6 +216,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
         gc.collect()  # a network on the GPU is large; its memory should be free for the next one or another process
         with contextlib.suppress(RuntimeError):  # a GPU that failed permanently must not keep the node from ending
             torch.cuda.empty_cache()  # has no effect where CUDA was not used
+        return_freed_memory()
 
     def _update_subscriptions(self) -> None:
         for camera in self._cameras:

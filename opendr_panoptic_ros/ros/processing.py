@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.errors import describe
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import Delivery
+from opendr_panoptic_ros.ros.memory import return_freed_memory
 from opendr_panoptic_ros.ros.messages import decode_image
 from opendr_panoptic_ros.ros.parameters import NodeParameters
 from opendr_panoptic_ros.ros.publishing import Answer, Failure, ResultPublisher
 from opendr_panoptic_ros.ros.serialized import read_message, ros_header
 from opendr_panoptic_ros.ros.stamps import stamp_ns
+
+_RETURN_MEMORY_EVERY_S = 10.0
+"""Shortest time between two returns of freed memory, for cameras that change their size with every frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,8 @@ class FrameProcessor:
         self._node = node
         self._pipeline = pipeline
         self._publisher = publisher
+        self._has_new_size = False
+        self._returned_s = -math.inf
 
     def process(self, deliveries: Sequence[tuple[Camera, Delivery]]) -> None:
         """Process frames of several cameras. Each will be counted as answered, dropped or failed; nothing is raised.
@@ -93,6 +100,9 @@ class FrameProcessor:
             )
         if batch:
             self._publisher.put(batch)
+        if self._has_new_size and time.monotonic() - self._returned_s > _RETURN_MEMORY_EVERY_S:
+            return_freed_memory()  # feature maps of the previous size
+            self._has_new_size, self._returned_s = False, time.monotonic()
 
     def _decode(self, camera: Camera, delivery: Delivery, max_pixels: int) -> _PendingFrame | Failure | None:
         """Decode a frame. Return a Failure if that fails, or None if no output has a subscriber any more."""
@@ -108,7 +118,9 @@ class FrameProcessor:
             image_rgb = read(message, max_pixels=max_pixels)
         except Exception as error:  # noqa: BLE001 - the frames of the other cameras must be processed
             return Failure(camera, error)
-        camera.mailbox.image_size = (image_rgb.shape[0], image_rgb.shape[1])
+        size = image_rgb.shape[0], image_rgb.shape[1]
+        self._has_new_size |= camera.mailbox.image_size not in {None, size}
+        camera.mailbox.image_size = size
         time_ns = stamp_ns(message.header.stamp)
         frame = Frame(image_rgb, camera.name, None if time_ns is None else time_ns / 1e9)
         return _PendingFrame(camera, ros_header(message.header), topics, frame)

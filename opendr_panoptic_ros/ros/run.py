@@ -17,6 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.ros import context
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
+from opendr_panoptic_ros.ros.memory import keep_freed_memory
 from opendr_panoptic_ros.ros.signals import StopSignals
 
 _SIGNAL_POLL_S = 0.2
@@ -36,6 +37,7 @@ def run(make_node: Callable[[], ManagedNode[Any]], args: list[str] | None, stop:
     Raises:
         KeyboardInterrupt: A signal arrived while the node was starting. Everything has been cleaned up.
     """
+    keep_freed_memory()
     try:
         context.init(args)
     except PanopticError as error:  # invalid arguments after --ros-args, a missing parameter file, or the environment

@@ -246,9 +246,15 @@ def _header(rng: random.Random) -> Header:
 
 
 def _send(rig: LiveRig, rng: random.Random, message_type: Any, topic: str, messages: list[Any], name: str = "") -> None:
-    publisher = rig.client.create_publisher(message_type, f"{name or rng.choice(rig.camera_names)}/{topic}", _SENSOR)
-    rig.spin(0.5)  # until both sides have found each other; where the other transport is on, nobody listens
-    for message in messages:
-        publisher.publish(message)
-        rig.spin(rng.uniform(0, 0.4))
+    """Send messages in place of a camera, which stands still meanwhile: newer frames would replace them."""
+    name = name or rng.choice(rig.camera_names)
+    publisher = rig.client.create_publisher(message_type, f"{name}/{topic}", _SENSOR)
+    rig.signal_camera(name, signal.SIGSTOP)
+    try:
+        rig.spin(0.5)  # until both sides have found each other; of the other transport nothing is received
+        for message in messages:
+            publisher.publish(message)
+            rig.spin(rng.uniform(0, 1))
+    finally:
+        rig.signal_camera(name, signal.SIGCONT)
     rig.client.destroy_publisher(publisher)

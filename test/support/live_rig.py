@@ -66,7 +66,8 @@ class LiveRig:
     answers: Number of messages on panoptic/semantic by camera.
     latencies_ms: From the stamp of a camera's frame to the arrival of its panoptic/semantic here: (time, latency).
     diagnostics: The values of the last message: of the node under "", of each camera under its name.
-    levels: The levels of the same statuses.
+    levels, messages: The levels and messages of the same statuses.
+    totals: Frames received, answered, dropped and failed, of all cameras, as far as diagnostics have told.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,6 +77,7 @@ class LiveRig:
         self.diagnostics: dict[str, dict[str, str]] = {}
         self.levels: dict[str, int] = {}
         self.messages: dict[str, str] = {}
+        self.totals: Counter[str] = Counter()
         self._folder = folder
         self._cameras: dict[str, subprocess.Popen[bytes]] = {}
         self._killed: set[str] = set()  # segments of killed processes, to be removed at the end
@@ -229,7 +231,12 @@ class LiveRig:
         for status in message.status:
             _, _, topic = status.name.partition(": ")
             name = topic.strip("/").removesuffix("/compressed").removesuffix("image_raw").strip("/")
-            self.diagnostics[name] = {entry.key: entry.value for entry in status.values}
+            values = {entry.key: entry.value for entry in status.values}
+            before = self.diagnostics.get(name, {})
+            if name:
+                is_same = int(values["received"]) >= int(before.get("received", 0))  # else it was configured again
+                self.totals.update({key: int(values[key]) - int(before.get(key, 0)) * is_same for key in COUNTS})
+            self.diagnostics[name] = values
             self.levels[name] = status.level[0]
             self.messages[name] = status.message
 

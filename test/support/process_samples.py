@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def handles(pid: int) -> dict[str, int]:
     children = [child for task in (proc / "task").iterdir() for child in (task / "children").read_text().split()]
     return {
         "threads": len(list((proc / "task").iterdir())),
-        "descriptors": len(os.listdir(proc / "fd")),
+        "descriptors": len(list((proc / "fd").iterdir())),
         "segments": len(segments),
         "segments_mb": sum(segments.values()) // 2**20,
         "children": len(children),
@@ -73,7 +72,7 @@ def own_segments(pid: int) -> list[str]:
     segments = []
     try:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(descriptor)
+            target = str(descriptor.readlink())
             if target.startswith("/dev/shm/") and target.endswith("_el"):
                 segments.append(target.removesuffix("_el"))
     except OSError:  # the process has ended
