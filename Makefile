@@ -10,6 +10,7 @@ help:
 	@echo "make demo       run the node on a synthetic drive; VIDEO=FILE uses a video or a folder of images"
 	@echo "make test       check style and types and run all tests on all cores; ARGS=... is passed to pytest"
 	@echo "make test-isa   run the numerical tests under every instruction set of this processor (about an hour)"
+	@echo "make attack     try hostile inputs on every layer for about an hour; ARGS='--examples 200 --minutes 1' is shorter"
 	@echo "make lint       check style and types"
 	@echo "make format     format the code and apply automatic fixes"
 	@echo "make lock       resolve requirements/*.txt into requirements/*.lock; ARGS=--upgrade takes newer versions"
@@ -35,6 +36,9 @@ test: lint
 test-isa: setup
 	@$(RUN) scripts/test_isa.sh $(ARGS)
 
+attack: setup
+	@$(RUN) python test/attack/run.py $(ARGS)
+
 format: setup
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
@@ -56,4 +60,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help setup demo lint test test-isa format lock audit docs clean distclean
+.PHONY: help setup demo lint test test-isa attack format lock audit docs clean distclean

@@ -263,8 +263,9 @@ def _checked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise TypeError(f"The image is {got}; expected a uint8 array of shape (H, W, 3), RGB.")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"The image has shape {image.shape}; expected (H, W, 3), RGB, with at least one pixel.")
-    # torch takes neither negative strides nor read-only arrays without a warning.
-    return np.require(image, requirements=["C", "W"])
+    # torch takes neither negative strides nor read-only arrays without a warning. NumPy regards an array of one row or
+    # column as contiguous whatever its stride there is.
+    return np.require(image if min(image.strides) > 0 else image.copy(), requirements=["C", "W"])
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

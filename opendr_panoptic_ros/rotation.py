@@ -53,7 +53,7 @@ def rotated(image: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
     Returns:
         The rotated image, contiguous; `image` itself for 0.
     """
-    return np.ascontiguousarray(np.rot90(image, -degrees // 90)) if degrees else image
+    return np.rot90(image, -degrees // 90).copy() if degrees else image
 
 
 def rotated_prediction(prediction: PanopticPrediction, degrees: int) -> PanopticPrediction:
@@ -71,7 +71,7 @@ def rotated_prediction(prediction: PanopticPrediction, degrees: int) -> Panoptic
     probability = prediction.stuff_probability
     return dataclasses.replace(
         prediction,
-        segment_map=np.ascontiguousarray(np.rot90(prediction.segment_map, -degrees // 90)),
+        segment_map=np.rot90(prediction.segment_map, -degrees // 90).copy(),
         segments=tuple(
             dataclasses.replace(segment, box_xyxy_px=_rotated_box(segment.box_xyxy_px, prediction.shape, degrees))
             for segment in prediction.segments

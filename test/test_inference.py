@@ -20,11 +20,13 @@ import torch
 from numpy.typing import NDArray
 from support.random_weights import seed_weights_
 
+from opendr_panoptic_ros.codec.image import decode, encode
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.prediction import PanopticPrediction
+from opendr_panoptic_ros.rotation import rotated
 from opendr_panoptic_ros.synthetic.scenes import EVALUATION_SEEDS_FROM, SyntheticScenes
 
 
@@ -131,6 +133,19 @@ def test_views_are_read_as_they_look(demo: PanopticSegmenter) -> None:
     image.flags.writeable = False
     np.testing.assert_array_equal(demo(mirrored).segment_map, expected)
     np.testing.assert_array_equal(demo(image).segment_map, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_views_of_one_row_or_column(demo: PanopticSegmenter, shape: tuple[int, int], degrees: int) -> None:
+    """NumPy regards them as contiguous although their strides are negative."""
+    image = np.arange(27, dtype=np.uint8).repeat(3)[: 3 * shape[0] * shape[1]].reshape(*shape, 3)
+    turned = rotated(image[::-1, ::-1], degrees)
+    prediction = demo(turned)
+    assert prediction.shape == turned.shape[:2]
+    fields = encode(turned, "rgb8")
+    assert fields.step == 3 * turned.shape[1]
+    assert np.array_equal(decode(fields), turned)
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,8 @@ class BagReader:
                 metadata = yaml.safe_load(metadata_file.read_bytes())["rosbag2_bagfile_information"]
                 files = [self._path / PurePath(name).name for name in metadata["relative_file_paths"]]
                 count = int(metadata["message_count"])
+                if not files:
+                    raise ValueError("it names no files")
             except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
                 raise PanopticError(
                     f"{metadata_file} is not the metadata of a bag ({type(error).__name__}). Make it again with `ros2 "

@@ -124,7 +124,8 @@ def encode(pixels: NDArray[Any], encoding: str) -> ImageFields:
         )
     pixels = np.ascontiguousarray(pixels, dtype.newbyteorder("<"))
     height, width = pixels.shape[:2]
-    return ImageFields(height, width, encoding, 0, pixels.strides[0], pixels.reshape(-1).view(np.uint8))
+    step = width * bytes_per_px(encoding)  # not the stride of a row, which is arbitrary where there is only one
+    return ImageFields(height, width, encoding, 0, step, pixels.reshape(-1).view(np.uint8))
 
 
 def bytes_per_px(encoding: str) -> int:

@@ -19,10 +19,13 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from opendr_panoptic_ros.annotation import CROWD_ID_STEP
+from opendr_panoptic_ros.errors import quoted
+from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
 from opendr_panoptic_ros.labels import VOID, ClassTable
 
 MAX_IDS = CROWD_ID_STEP
 """One more than the largest id of an instance: dataset ids end at 999, instance numbers too."""
+_MAX_DIGITS = 6  # of a run length, which is at most an image of 100 megapixels
 
 
 def ids_to_rgb(ids: NDArray[Any]) -> NDArray[np.uint8]:
@@ -155,15 +158,49 @@ def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
-    """Decode a mask that `encode_mask` encoded.
+    """Decode a mask that `encode_mask` encoded. The JSON may be foreign, on which pycocotools' decoder can crash.
 
     Args:
         rle: size and counts.
 
     Returns:
         `(H, W)` bool.
+
+    Raises:
+        ValueError: The counts are damaged or do not fill the size.
     """
-    return coco_mask.decode(rle).astype(np.bool_)
+    height, width = rle["size"]
+    runs = _run_lengths(rle["counts"])
+    if not 0 <= height * width <= MAX_IMAGE_PIXELS or min(height, width) < 0 or sum(runs) != height * width:
+        raise ValueError(f"the run lengths do not fill {quoted(height)} x {quoted(width)} pixels")
+    is_inside = np.arange(len(runs)) % 2 == 1  # runs outside and inside of the mask alternate
+    return np.repeat(is_inside, runs).reshape(width, height).T
+
+
+def _run_lengths(counts: str) -> list[int]:
+    """Return the lengths of COCO's compressed runs; ValueError if the text is damaged.
+
+    A character holds 5 bits, the lowest first, and whether more follow; the highest bit of a number is its sign. From
+    the fourth on, a number is the difference to the length before the previous one.
+    """
+    digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(digits & 32 == 0)
+    starts = np.r_[0, ends[:-1] + 1]
+    if len(digits) and (digits.min() < 0 or digits.max() > 63 or not len(ends) or ends[-1] != len(digits) - 1):
+        raise ValueError("the counts of a mask are damaged")
+    if not len(digits):
+        return []
+    lengths = ends - starts + 1
+    if lengths.max() > _MAX_DIGITS:
+        raise ValueError("a count of a mask is too large")
+    place = np.arange(len(digits)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((digits & 31) << (5 * place), starts)
+    numbers -= np.where(digits[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    if numbers.min() < 0 or numbers.max() > MAX_IMAGE_PIXELS:
+        raise ValueError("a run length of a mask is outside of the image")
+    return numbers.tolist()
 
 
 def categories(classes: ClassTable) -> list[dict[str, Any]]:

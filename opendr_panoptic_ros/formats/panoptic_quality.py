@@ -9,6 +9,7 @@ import dataclasses
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import PQStat, pq
 from PIL import Image as PilImage
 
 from opendr_panoptic_ros.errors import DatasetError, plain, quoted
-from opendr_panoptic_ros.files import open_regular, read_json, stays_inside, write_png
+from opendr_panoptic_ros.files import read_json, stays_inside, write_png
 from opendr_panoptic_ros.formats.panoptic import categories, ids_to_rgb, segments_info
 from opendr_panoptic_ros.formats.silence import without_prints
+from opendr_panoptic_ros.image_header import read_image_file, refusal
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -230,10 +232,15 @@ def _require_equal_size(truth: Path, prediction: Path) -> None:
     sizes = []
     for path in (truth, prediction):
         try:
-            with open_regular(path) as file, PilImage.open(file) as image:
+            data = read_image_file(path)
+            if problem := refusal(data, formats=("PNG", "JPEG")):
+                raise DatasetError(f"{path}: cannot be read: {problem}")
+            with PilImage.open(BytesIO(data.tobytes())) as image:
                 sizes.append(image.size)
                 is_rgb = image.mode == "RGB"
-        except (OSError, PilImage.DecompressionBombError) as error:
+        except DatasetError:
+            raise
+        except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
             raise DatasetError(f"{path}: cannot be read: {error}") from error
         if not is_rgb:
             raise DatasetError(f"{path}: is not an RGB image; expected ids encoded as R + 256 · G + 65536 · B")

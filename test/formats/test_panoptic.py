@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from opendr_panoptic_ros.formats.panoptic import (
     decode_mask,
@@ -60,3 +61,37 @@ def test_masks_come_back(shape):
 
 def test_nothing_but_void():
     assert segments_info(np.zeros((2, 3), np.int32), CITYSCAPES) == []
+
+
+def test_masks_of_every_kind_are_decoded_as_pycocotools_does():
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (2, 3), (40, 33), (1, 5000), (300, 400)):
+        for share in (0, 0.01, 0.5, 1):
+            encoded = encode_mask(rng.random(shape) < share)
+            np.testing.assert_array_equal(decode_mask(encoded), coco_mask.decode(encoded).astype(bool))
+
+
+@pytest.mark.parametrize(
+    "rle",
+    [
+        {"size": [-5, 40], "counts": "0"},  # pycocotools ends the process at some of these
+        {"size": [-1, -1], "counts": "1"},
+        {"size": [2**32 - 1, 2], "counts": "0"},
+        {"size": [2**31, 2**31], "counts": "0"},
+        {"size": [4, 4], "counts": "oooooo"},
+        {"size": [4, 4], "counts": "o" * 1000 + "1"},
+        {"size": [4, 4], "counts": "ooooooo1"},
+        {"size": [4, 4], "counts": "L0"},
+        {"size": [4, 4], "counts": "1"},
+        {"size": [4, 4], "counts": "000000"},
+        {"size": [4, 4], "counts": ""},
+        {"size": [4, 4], "counts": "@"},
+        {"size": [4, 4], "counts": "\x7f"},
+        {"size": [4, 4], "counts": "\0"},
+        {"size": [4, 4], "counts": "\xfc"},
+    ],
+    ids=str,
+)
+def test_run_lengths_that_are_damaged(rle):
+    with pytest.raises(ValueError, match=r"run length|counts|count of a mask|ascii"):
+        decode_mask(rle)
