@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from opendr_panoptic_ros.cli import options
+from opendr_panoptic_ros.cli import engines, options
 from opendr_panoptic_ros.cli.common import dataset_at, user_errors
 from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.fleet.engine_name import EngineName
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from opendr_panoptic_ros.annotation import LabelledImages
+    from opendr_panoptic_ros.bags.options import NetworkOptions
     from opendr_panoptic_ros.config import TestConfig
+    from opendr_panoptic_ros.evaluation import EvaluationResult
+    from opendr_panoptic_ros.fleet.ray_workers import RayWorkers
 
 
 def evaluate(
@@ -58,11 +64,16 @@ def evaluate(
         ),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, max=1000, help="Number of worst images that --report draws.")] = 10,
+    engine: engines.Engine = EngineName.LOCAL,
+    address: engines.Address = None,
+    cores: engines.Cores = 1,
+    workers: engines.Workers = None,
 ) -> None:
     """Print panoptic quality, IoU and AP of a network, or of predictions in files, on images with ground truth."""
     with user_errors():
         from rich.progress import Progress
 
+        from opendr_panoptic_ros.bags.options import NetworkOptions
         from opendr_panoptic_ros.config import Config
         from opendr_panoptic_ros.evaluation import print_result
         from opendr_panoptic_ros.evaluation.report_folder import ReportFolder
@@ -77,6 +88,13 @@ def evaluate(
             raise ConfigError(f"Give either the checkpoint {checkpoint} or --predictions, not both.")
         if (data is None) == (synthetic == 0):
             raise ConfigError("Give either a split of a prepared dataset or --synthetic N.")
+        on_ray = engines.ray_workers(
+            engine,
+            address,
+            cores,
+            workers,
+            without={"--predictions": predictions, "--report": report, "--set": set_},
+        )
         folder = None if report is None else ReportFolder(report.expanduser(), worst=worst)
         console = Console(stderr=True)
         images: LabelledImages
@@ -91,6 +109,19 @@ def evaluate(
             if predictions is not None:
                 images = _images(data, synthetic, Config.load("demo").test)
                 result = evaluate_stored(StoredPredictions(predictions), images, on_image=on_image)
+            elif on_ray is not None:
+                network = NetworkOptions(
+                    checkpoint=checkpoint,
+                    config=config,
+                    device=device,
+                    backend=backend,
+                    size=size,
+                    score_threshold=score_threshold,
+                    overlap_threshold=overlap_threshold,
+                    min_stuff_area=min_stuff_area,
+                )
+                images = _images(data, synthetic, network.segmenter().config.test)
+                result = _evaluate_on(on_ray, network, images, progress)
             else:
                 segmenter = options.segmenter(
                     checkpoint,
@@ -111,6 +142,20 @@ def evaluate(
         if folder is not None:
             folder.write(result)
             console.print(f"Report: {report}", highlight=False)
+
+
+def _evaluate_on(
+    workers: RayWorkers, network: NetworkOptions, images: LabelledImages, progress: Progress
+) -> EvaluationResult:
+    from opendr_panoptic_ros.fleet.evaluation import evaluate_on
+    from opendr_panoptic_ros.fleet.paths import with_absolute_paths
+
+    (task,) = progress.task_ids
+    progress.update(task, total=len(images))
+    with workers:
+        return evaluate_on(
+            workers, with_absolute_paths(network), images, on_images=lambda count: progress.advance(task, count)
+        )
 
 
 def _images(data: Path | None, synthetic: int, test: TestConfig) -> LabelledImages:

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from opendr_panoptic_ros.cli import engines
 from opendr_panoptic_ros.cli.common import user_errors
 from opendr_panoptic_ros.datasets import DATASETS, DatasetRow
+from opendr_panoptic_ros.fleet.engine_name import EngineName
 
 
 def _row(name: str) -> DatasetRow:
@@ -43,6 +46,9 @@ def prepare(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier preparation in OUT.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Link images instead of copying them.")] = False,
+    engine: engines.Engine = EngineName.LOCAL,
+    address: engines.Address = None,
+    cores: engines.Cores = 1,
 ) -> None:
     """Convert downloaded panoptic data for training and evaluation.
 
@@ -54,16 +60,18 @@ def prepare(
         from opendr_panoptic_ros.datasets.raw_dataset import SPLITS
 
         out = out.expanduser()
-        prepare_dataset(
-            kind.load(kind.reader),
-            source.expanduser(),
-            out,
-            train_truth=train_truth,
-            num_workers=workers,
-            splits=split or SPLITS,
-            resume=resume,
-            link_images=link,
-        )
+        with engines.ray_workers(engine, address, cores, workers) or nullcontext() as workers_on_ray:
+            prepare_dataset(
+                kind.load(kind.reader),
+                source.expanduser().absolute(),
+                out.absolute(),
+                train_truth=train_truth,
+                num_workers=workers,
+                splits=split or SPLITS,
+                resume=resume,
+                link_images=link,
+                executor=workers_on_ray,
+            )
         for name in SPLITS:
             if (out / name).is_dir():
                 typer.echo(f"{name}: {len(PanopticDataset(out / name))} images in {out / name}")

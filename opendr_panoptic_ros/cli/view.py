@@ -15,7 +15,6 @@ import typer
 
 from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import user_errors
-from opendr_panoptic_ros.cli.infer import find_inputs, read_images
 from opendr_panoptic_ros.errors import PanopticError
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ def view(
             recording = RerunRecording(path.name)
             _record(recording, save, lambda: _log_bag(recording, path, problems))
         else:
+            from opendr_panoptic_ros.formats.image_inputs import find_inputs, names_of, read_images
             from opendr_panoptic_ros.inference import PanopticSegmenter
             from opendr_panoptic_ros.pipeline import Frame, FramePipeline
             from opendr_panoptic_ros.postprocess import read_ego_mask
@@ -89,7 +89,7 @@ def view(
 
             def log_files() -> int:
                 count = 0
-                for image in read_images(files, problems):
+                for image in read_images(names_of(files), problems):
                     start_s = time.perf_counter()
                     (result,) = pipeline.process([Frame(image.pixels, time_s=image.time_s)], keep_classes=keep_classes)
                     duration_ms = 1000 * (time.perf_counter() - start_s)

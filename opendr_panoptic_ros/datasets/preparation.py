@@ -9,12 +9,13 @@ files are assembled from the records, `annotations.json` last; then the work fol
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import functools
 import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def prepare_dataset(
     splits: Sequence[str] = SPLITS,
     resume: bool = False,
     link_images: bool = False,
+    executor: Executor | None = None,
 ) -> None:
     """Convert a downloaded dataset.
 
@@ -59,6 +61,8 @@ def prepare_dataset(
         splits: The splits to prepare: train, val, or both.
         resume: Whether to continue an earlier preparation in `output`.
         link_images: Whether to make symbolic links instead of copies, where images need no resizing.
+        executor: Prepares the images, such as workers on other machines, which reach `source` and `output` by the same
+            paths; it is shut down after an error. None stands for `num_workers` threads of this process.
 
     Raises:
         DatasetError: `splits` holds other names; `output` is not empty and `resume` is false; or, at the end, with a
@@ -78,17 +82,20 @@ def prepare_dataset(
             "or choose another output_path."
         )
     raw = reader(source, splits)
-    _prepare(raw, output, SPLITS if train_truth else ("val",), num_workers, link_images)
+    with nullcontext(executor) if executor is not None else ThreadPoolExecutor(num_workers) as workers:
+        _prepare(raw, output, SPLITS if train_truth else ("val",), workers, link_images)
 
 
-def _prepare(raw: RawDataset, output: Path, truth_splits: tuple[str, ...], num_workers: int, link_images: bool) -> None:
+def _prepare(
+    raw: RawDataset, output: Path, truth_splits: tuple[str, ...], executor: Executor, link_images: bool
+) -> None:
     """Prepare all splits of `raw`; those in `truth_splits` get a panoptic_gt."""
     splits = {
         split: images
         for split, images in raw.images.items()
         if not _is_finished(output / split, images, with_truth=split in truth_splits)
     }
-    records, problems = _prepare_images(raw, splits, output, truth_splits, num_workers, link_images)
+    records, problems = _prepare_images(raw, splits, output, truth_splits, executor, link_images)
     problems = [problem for split in raw.images for problem in raw.problems[split]] + problems
     for split, images in splits.items():
         found = [records[split, image.image_id] for image in images if (split, image.image_id) in records]
@@ -127,34 +134,34 @@ def _prepare_images(
     splits: dict[str, list[RawImage]],
     output: Path,
     truth_splits: tuple[str, ...],
-    num_workers: int,
+    executor: Executor,
     link_images: bool,
 ) -> tuple[dict[tuple[str, str], Record], list[str]]:
     """Return the record of each image by split and id, and the problems of the other images.
 
-    Threads, not processes: decoding, encoding and NumPy release the interpreter lock, and scripts without a
-    `__main__` guard (OpenDR's examples) could not start processes.
+    By default the executor has threads, not processes: decoding, encoding and NumPy release the interpreter lock, and
+    scripts without a `__main__` guard (OpenDR's examples) could not start processes.
     """
     records: dict[tuple[str, str], Record] = {}
     problems: list[str] = []
-    with ThreadPoolExecutor(num_workers) as executor:
-        jobs = {
-            executor.submit(
-                _record_or_problem, raw, image, output / split, with_truth=split in truth_splits, link_image=link_images
-            ): (split, image.image_id)
-            for split, images in splits.items()
-            for image in images
-        }
-        try:
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc=f"Preparing {raw.name}", unit="image"):
-                record = job.result()
-                if isinstance(record, str):
-                    problems.append(record)
-                else:
-                    records[jobs[job]] = record
-        except BaseException:  # Ctrl-C, a full disk: drop the images that wait
-            executor.shutdown(cancel_futures=True)
-            raise
+    formats = dataclasses.replace(raw, images={}, problems={})  # workers on other machines get this with each image
+    jobs = {
+        executor.submit(
+            _record_or_problem, formats, image, output / split, with_truth=split in truth_splits, link_image=link_images
+        ): (split, image.image_id)
+        for split, images in splits.items()
+        for image in images
+    }
+    try:
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc=f"Preparing {raw.name}", unit="image"):
+            record = job.result()
+            if isinstance(record, str):
+                problems.append(record)
+            else:
+                records[jobs[job]] = record
+    except BaseException:  # Ctrl-C, a full disk: drop the images that wait
+        executor.shutdown(cancel_futures=True)
+        raise
     return records, sorted(problems)
 
 
@@ -173,7 +180,7 @@ def _prepare_image(raw: RawDataset, image: RawImage, folder: Path, *, with_truth
     """Write the files of one image and return its record; DatasetError when the image cannot be used."""
     labels_name = f"{image.image_id}.png"
     record_path = folder / WORK_FOLDER / f"{image.image_id}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: the image is made again
+    with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: the image is made again
         done: Record = read_json(record_path)
         if not with_truth or done["segments"] is not None:
             return done

@@ -160,6 +160,17 @@ class Evaluator:
             void_share=float((prediction.segment_map == 0).mean()),
         )
 
+    def merge(self, other: Evaluator) -> None:
+        """Append the images that another evaluator has counted: the result is as if they had been added here.
+
+        Args:
+            other: An evaluator with the same classes.
+        """
+        self._num_images += other._num_images
+        self._quality.merge(other._quality)
+        self._confusion.merge(other._confusion)
+        self._instances.merge(other._instances)
+
     def result(self) -> EvaluationResult:
         """Return the figures of the images added so far."""
         things = self._classes.names[self._classes.num_stuff :]

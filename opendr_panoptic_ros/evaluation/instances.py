@@ -64,6 +64,19 @@ class InstanceCollector:
                     }
                 )
 
+    def merge(self, other: InstanceCollector) -> None:
+        """Append the images that another collector has collected.
+
+        Args:
+            other: A collector with the same classes.
+        """
+        first = len(self._images)
+        self._has_scores &= other._has_scores
+        self._images += [{**image, "id": first + image["id"]} for image in other._images]
+        for mine, theirs in ((self._truth, other._truth), (self._predicted, other._predicted)):
+            for annotation in theirs:
+                mine.append({**annotation, "id": len(mine) + 1, "image_id": first + annotation["image_id"]})
+
     def average_precision(self) -> NDArray[np.float64]:
         """Compute the average precision of each class at each IoU threshold.
 

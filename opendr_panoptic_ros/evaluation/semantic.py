@@ -40,6 +40,15 @@ class ConfusionCounter:
         """`(num_classes, num_classes + 1)` int64: pixels by true and predicted class; the last column has no class."""
         return self._pixels.copy()
 
+    def merge(self, other: ConfusionCounter) -> None:
+        """Add the pixels that another counter has counted.
+
+        Args:
+            other: A counter with the same number of classes.
+        """
+        # Not in place: arrays that came from another process are read-only.
+        self._pixels = np.add(self._pixels, other._pixels)
+
     def intersection_over_union(self) -> NDArray[np.float64]:
         """Return the intersection over union of each class.
 

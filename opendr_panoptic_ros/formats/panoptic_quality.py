@@ -135,6 +135,14 @@ class PanopticQualityCounter:
         self._stat += stat
         return _average(stat, self._categories)
 
+    def merge(self, other: PanopticQualityCounter) -> None:
+        """Add the images that another counter has counted.
+
+        Args:
+            other: A counter with the same classes.
+        """
+        self._stat += other._stat
+
     def result(self) -> PanopticQuality:
         """Return the quality of the images counted so far."""
         return _average(self._stat, self._categories)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from opendr_panoptic_ros.formats.submission import write_prediction
 from opendr_panoptic_ros.media import VideoWriter
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.visualize import overlay
+
+_LIST = "cityscapes_panoptic.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +55,24 @@ class ResultFolder:
         folder: The folder; it is made if it does not exist.
         formats: What to write.
         overwrite: Whether existing results are replaced.
+        writes_list: Whether the list of the format cityscapes is written; several folders that write parts of the
+            results leave it to `write_list`.
+
+    Attributes:
+        entries: The entries of the results in the list of the format cityscapes.
 
     Raises:
         PanopticError: The folder cannot be written, or a result exists and is not to be replaced.
     """
 
-    def __init__(self, folder: Path, formats: Collection[ResultFormat], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        formats: Collection[ResultFormat],
+        *,
+        overwrite: bool = False,
+        writes_list: bool = True,
+    ) -> None:
         self._folder, self._formats, self._overwrite = folder, set(formats), overwrite
         try:
             check_writable_folder(folder)
@@ -67,10 +81,10 @@ class ResultFolder:
                 f"{folder} cannot be used for results, {error.filename}: {error.strerror}. Choose another folder."
             ) from error
         self._videos: dict[str, VideoWriter] = {}
-        self._entries: list[dict[str, Any]] = []
-        self._list = folder / "cityscapes_panoptic.json"
-        if ResultFormat.CITYSCAPES in self._formats:
-            self._free(self._list)
+        self.entries: list[dict[str, Any]] = []
+        self._writes_list = writes_list and ResultFormat.CITYSCAPES in self._formats
+        if self._writes_list:
+            self._free(folder / _LIST)
 
     def __enter__(self) -> Self:
         return self
@@ -97,13 +111,13 @@ class ResultFolder:
         if ResultFormat.JSON in self._formats:
             write_json(self._free(self._folder / f"{image.image_id}.json"), segments_of(image.image_id, prediction))
         if ResultFormat.CITYSCAPES in self._formats:
-            self._entries.append(write_prediction(self._folder / self._list.stem, image.image_id, prediction))
+            self.entries.append(write_prediction(self._folder / Path(_LIST).stem, image.image_id, prediction))
 
     def __exit__(self, error: type[BaseException] | None, *details: object) -> None:
         for video in self._videos.values():
             video.__exit__(error, *details)
-        if error is None and ResultFormat.CITYSCAPES in self._formats:
-            write_json(self._list, {"annotations": self._entries})
+        if error is None and self._writes_list:
+            write_list(self._folder, self.entries)
 
     def _video(self, image: NamedImage) -> VideoWriter:
         if image.video not in self._videos:
@@ -116,6 +130,16 @@ class ResultFolder:
         if path.exists() and not self._overwrite:
             raise PanopticError(f"{path} exists; choose another folder with --out, or pass --overwrite.")
         return path
+
+
+def write_list(folder: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Write the list of the results in the format cityscapes.
+
+    Args:
+        folder: The folder of the results.
+        entries: The entries of all results.
+    """
+    write_json(folder / _LIST, {"annotations": list(entries)})
 
 
 def segments_of(image_id: str, prediction: PanopticPrediction) -> dict[str, Any]:

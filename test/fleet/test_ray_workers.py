@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+
+"""Workers on Ray: order, errors, lost processes; evaluation, inference and preparation on them."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.bags import pictures
+from support.toy_datasets import write_tiny_cityscapes
+
+from opendr_panoptic_ros.errors import DatasetError, PanopticError
+from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.fleet.ray_workers import RayWorkers, WorkerLostError
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[None]:
+    """A cluster of this machine with two workers' cores, which `RayWorkers` finds in this process."""
+    import ray
+
+    ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False, logging_level=40)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_results_are_in_order_and_lost_workers_are_replaced(tmp_path):
+    def work(number: int) -> tuple[int, int]:
+        time.sleep(0.05 * (number % 3))
+        mark = tmp_path / f"lost-{number}"
+        if number in (3, 8) and not mark.exists():
+            mark.touch()
+            os._exit(1)  # as the kernel does to a process when memory runs out
+        return number, os.getpid()
+
+    def fail(number: int) -> None:
+        if number == 9:
+            os._exit(1)
+        raise DatasetError(f"wrong {number}")
+
+    with RayWorkers(retries=2) as workers:
+        assert workers.workers == 2
+        results = list(workers.map_in_order(work, range(20)))
+        assert [number for number, _ in results] == list(range(20))
+        assert 2 <= len({process for _, process in results}) <= 4
+        with pytest.raises(DatasetError, match="wrong 1"):
+            workers.submit(fail, 1).result()
+        with pytest.raises(WorkerLostError, match="lost 3 times"):
+            workers.submit(fail, 9).result()
+        assert workers.submit(work, 1).result()[0] == 1
+    with pytest.raises(RuntimeError):
+        workers.submit(work, 1)
+    with pytest.raises(PanopticError, match="2 cores and 0 GPUs; a worker takes 3 cores"):
+        RayWorkers(cores=3)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_evaluation_and_inference_give_the_same_files(run_main, tmp_path, tiny_checkpoint):
+    for index, picture in enumerate(pictures(18)):
+        write_png(tmp_path / "images" / f"{index:02d}.png", picture)
+    for engine in ("local", "ray"):
+        common = ("--engine", engine, "--checkpoint", tiny_checkpoint)
+        formats = ("--format", "labels", "--format", "json", "--format", "cityscapes")
+        code, out, err = run_main("infer", "images", "--out", engine, *formats, *common)
+        assert (code, out) == (0, f"18 images segmented, results in {engine}\n"), err
+        code, _, err = run_main(
+            "evaluate", tiny_checkpoint, "--synthetic", 9, "--engine", engine, "--json", f"{engine}.json"
+        )
+        assert code == 0, err
+    assert_equal_folders(tmp_path / "local", tmp_path / "ray")
+    assert (tmp_path / "local.json").read_bytes() == (tmp_path / "ray.json").read_bytes()
+    code, _, err = run_main("infer", "images", "--out", "ray", *common)
+    assert code == 1
+    assert "ray is not empty" in err
+
+
+@pytest.mark.usefixtures("cluster")
+def test_preparation_gives_the_same_files(run_main, tmp_path):
+    write_tiny_cityscapes(tmp_path / "raw")
+    for engine in ("local", "ray"):
+        code, _, err = run_main("prepare", "cityscapes", "raw", engine, "--engine", engine)
+        assert code == 0, err
+    assert_equal_folders(tmp_path / "local", tmp_path / "ray")
+
+
+def assert_equal_folders(one: Path, other: Path) -> None:
+    names = sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.is_file())
+    assert names == sorted(str(path.relative_to(other)) for path in other.rglob("*") if path.is_file())
+    assert names
+    assert [name for name in names if not filecmp.cmp(one / name, other / name, shallow=False)] == []
