@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The opendr_panoptic_ros authors
+# The command line on processors: bags, evaluation, clusters on Ray. Build it in the root of the repository:
+#   docker build -f docker/cpu.Dockerfile -t opendr-panoptic:cpu .
+FROM python:3.12-slim-bookworm
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="opendr-panoptic" \
+      org.opencontainers.image.description="Panoptic segmentation with EfficientPS, on processors" \
+      org.opencontainers.image.source="https://github.com/opendr-panoptic/opendr_panoptic_ros" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+# What OpenCV loads. Their versions are those of the distribution.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --no-install-recommends -y libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/opendr_panoptic_ros
+# The pins first: a layer that changes with them only. PyTorch's wheels for processors are a tenth as large.
+COPY requirements/core.txt requirements/fleet.txt requirements/train.txt requirements/
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
+        -r requirements/core.txt -r requirements/fleet.txt -r requirements/train.txt
+COPY . .
+RUN pip install --no-cache-dir --no-deps .
+
+RUN useradd --create-home --uid 1000 panoptic && install -d -o panoptic -g panoptic /data
+USER 1000:1000
+WORKDIR /data
+ENV PYTHONUNBUFFERED=1 RAY_USAGE_STATS_ENABLED=0
+ENTRYPOINT ["opendr-panoptic"]
+CMD ["--help"]
