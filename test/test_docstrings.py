@@ -77,7 +77,7 @@ def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
         for a in every
         if a.arg not in {"self", "cls"}
         and not a.arg.startswith("_")
-        and not (a.annotation is not None and re.search(r"\b(typer|options)\.", ast.unparse(a.annotation)))
+        and not (a.annotation is not None and re.search(r"\b(typer|options|engines)\.", ast.unparse(a.annotation)))
     ]
 
 
