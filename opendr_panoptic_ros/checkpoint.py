@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from opendr_panoptic_ros.backends.cache import is_build
-from opendr_panoptic_ros.config import PRESETS, Config, ModelConfig
+from opendr_panoptic_ros.config import WEIGHTS, Config, ModelConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError, plain, quoted
 from opendr_panoptic_ros.files import expand_user, is_file, read_small, write_whole
 from opendr_panoptic_ros.labels import ClassTable
@@ -140,7 +140,7 @@ def build_folder(path_or_name: str | Path) -> Path | None:
     """
     try:
         path = expand_user(path_or_name)
-        return path if str(path_or_name) not in PRESETS and is_build(path) else None
+        return path if str(path_or_name) not in WEIGHTS and is_build(path) else None
     except OSError:
         return None
 
@@ -152,7 +152,7 @@ def _find(path_or_name: str | Path) -> Path:
         path = expand_user(path_or_name)
         if name == "demo":  # part of the package
             path = Path(str(resources.files(FORMAT) / "presets" / "demo.safetensors"))
-        elif name in PRESETS:
+        elif name in WEIGHTS:
             path = weights_directory() / f"model_{name}.pth"
             if not is_file(path):
                 raise CheckpointError(
@@ -170,7 +170,7 @@ def _find(path_or_name: str | Path) -> Path:
         raise CheckpointError(f"The checkpoint {plain(name, 100)} cannot be opened: {reason}.") from error
     if not is_file(path):
         raise CheckpointError(
-            f"There is no checkpoint {plain(str(path), 200)}; give a file, an OpenDR directory or one of {PRESETS}."
+            f"There is no checkpoint {plain(str(path), 200)}; give a file, an OpenDR directory or one of {WEIGHTS}."
         )
     return path
 
@@ -300,7 +300,7 @@ def _config_from_weights(tensors: Mapping[str, StoredTensor], class_names: tuple
         ) from error
     config = Config.for_model(model)
     published = path.stem.removeprefix("model_")
-    if config.name != "custom" and published in PRESETS:
+    if config.name != "custom" and published in WEIGHTS:
         return dataclasses.replace(Config.load(published), model=model)
     known = config.classes.names[model.num_stuff :]
     if config.name == "custom" and len(class_names) == num_things and tuple(class_names) != known:

@@ -30,8 +30,11 @@ from opendr_panoptic_ros.yaml_files import find_yaml, read_yaml
 MAX_SIDE_PX = 16384
 """Longest side in px at which the network may see an image; one of 16384 x 8192 takes more than 100 GB."""
 
-PRESETS = ("cityscapes", "kitti", "demo")
-"""Names that `Config.load` and `load_checkpoint` accept."""
+PRESETS = ("cityscapes", "kitti", "coco", "demo")
+"""Names that `Config.load` accepts."""
+
+WEIGHTS = ("cityscapes", "kitti", "demo")
+"""Names that `load_checkpoint` accepts; each is also a preset."""
 
 
 _SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
@@ -300,7 +303,7 @@ class Config:
         """Read a configuration from a YAML file or a preset.
 
         Args:
-            path_or_name: A YAML file, or one of the presets `cityscapes`, `kitti`, `demo`.
+            path_or_name: A YAML file, or one of `PRESETS`.
 
         Returns:
             The configuration; entries that are left out have their defaults.

@@ -47,7 +47,7 @@ class EfficientPsLearner:
     The arguments lr to checkpoint_after_iter are also attributes, which can only be read.
 
     Args:
-        config_file: A YAML file, a preset (cityscapes, kitti, demo), or OpenDR's name of a configuration
+        config_file: A YAML file, a preset (cityscapes, kitti, coco, demo), or OpenDR's name of a configuration
             (`singlegpu_cityscapes.py`). None = `~/.config/opendr_panoptic_ros/default.yaml` where there is one, else
             cityscapes. When a checkpoint is loaded, its model and classes replace those of the configuration, and so
             do its sections test and data unless a configuration was given here.

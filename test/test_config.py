@@ -83,7 +83,7 @@ def test_wrong_files(tmp_path: Path, text: str, named: str) -> None:
 
 
 def test_missing_file() -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml.*cityscapes, kitti, demo"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml.*cityscapes, kitti, coco, demo"):
         Config.load("nowhere.yaml")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from opendr_panoptic_ros import visualize
 from opendr_panoptic_ros.backends import BACKENDS
-from opendr_panoptic_ros.config import PRESETS, Thresholds
+from opendr_panoptic_ros.config import PRESETS, WEIGHTS, Thresholds
 from opendr_panoptic_ros.image_header import MAX_IMAGE_PIXELS
 from opendr_panoptic_ros.label_map import LABEL_MAPS
 from opendr_panoptic_ros.ros.parameter_rows import OR_MORE, are_strings, as_integers, autostart, one_of, parameter
@@ -38,12 +38,12 @@ class NodeParameters:
         "automatically.",
         expected="a path or a name",
         accepts=bool,
-        path_names=PRESETS,
+        path_names=WEIGHTS,
     )
     config: str = parameter(
         "",
-        "Configuration: a YAML file, or one of the presets cityscapes, kitti and demo. If empty, the configuration "
-        "stored in the checkpoint is used.",
+        "Configuration: a YAML file, or one of the presets cityscapes, kitti, coco and demo. If empty, the "
+        "configuration stored in the checkpoint is used.",
         expected="a path, a name, or empty",
         path_names=PRESETS,
     )
