@@ -33,8 +33,8 @@ def train(
     config: Annotated[
         str | None,
         typer.Option(
-            help="cityscapes, kitti, coco, demo, or a YAML file; by default cityscapes. A training that is resumed keeps "
-            "the configuration in OUT/run.yaml."
+            help="cityscapes, kitti, coco, demo, or a YAML file; by default cityscapes. A training that is resumed "
+            "keeps the configuration in OUT/run.yaml."
         ),
     ] = None,
     set_: options.Changes = None,
