@@ -11,6 +11,7 @@ help:
 	@echo "make test       check style and types and run all tests on all cores; ARGS=... is passed to pytest"
 	@echo "make test-isa   run the numerical tests under every instruction set of this processor (about an hour)"
 	@echo "make attack     try hostile inputs on every layer for about an hour; ARGS='--examples 200 --minutes 1' is shorter"
+	@echo "make bench      measure network, node, start and data (some minutes); ARGS=--full measures everything"
 	@echo "make lint       check style and types"
 	@echo "make format     format the code and apply automatic fixes"
 	@echo "make lock       resolve requirements/*.txt into requirements/*.lock; ARGS=--upgrade takes newer versions"
@@ -39,6 +40,9 @@ test-isa: setup
 attack: setup
 	@$(RUN) python test/attack/run.py $(ARGS)
 
+bench: setup
+	@$(RUN) python benchmarks/all.py --out build/benchmarks/results $(ARGS)
+
 format: setup
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
@@ -60,4 +64,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help setup demo lint test test-isa attack format lock audit docs clean distclean
+.PHONY: help setup demo lint test test-isa attack bench format lock audit docs clean distclean
