@@ -17,13 +17,17 @@ from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.fleet.engine_name import EngineName
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress
 
     from opendr_panoptic_ros.annotation import LabelledImages
     from opendr_panoptic_ros.bags.options import NetworkOptions
     from opendr_panoptic_ros.config import TestConfig
     from opendr_panoptic_ros.evaluation import EvaluationResult
+    from opendr_panoptic_ros.evaluation.run import EvaluatedImage
     from opendr_panoptic_ros.fleet.ray_workers import RayWorkers
+    from opendr_panoptic_ros.inference import PanopticSegmenter
 
 
 def evaluate(
@@ -77,8 +81,7 @@ def evaluate(
         from opendr_panoptic_ros.config import Config
         from opendr_panoptic_ros.evaluation import print_result
         from opendr_panoptic_ros.evaluation.report_folder import ReportFolder
-        from opendr_panoptic_ros.evaluation.run import EvaluatedImage, evaluate_stored
-        from opendr_panoptic_ros.evaluation.run import evaluate as evaluate_network
+        from opendr_panoptic_ros.evaluation.run import evaluate_stored
         from opendr_panoptic_ros.files import write_json
         from opendr_panoptic_ros.formats.stored_predictions import StoredPredictions
 
@@ -96,20 +99,32 @@ def evaluate(
             without={"--predictions": predictions, "--report": report, "--set": set_},
         )
         folder = None if report is None else ReportFolder(report.expanduser(), worst=worst)
+        segmenter = None
+        if predictions is None:  # loaded before the bar of progress, which an error would break
+            segmenter = options.segmenter(
+                checkpoint,
+                config=config,
+                changes=set_,
+                device=device,
+                backend=backend,
+                inference_size=size,
+                score_threshold=score_threshold,
+                overlap_threshold=overlap_threshold,
+                min_stuff_area=min_stuff_area,
+            )
+        images = _images(data, synthetic, (Config.load("demo") if segmenter is None else segmenter.config).test)
         console = Console(stderr=True)
-        images: LabelledImages
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("Evaluating", total=None)
+            task = progress.add_task("Evaluating", total=len(images))
 
             def on_image(image: EvaluatedImage) -> None:
-                progress.update(task, total=len(images), advance=1)
+                progress.advance(task)
                 if folder is not None:
                     folder.add(image)
 
             if predictions is not None:
-                images = _images(data, synthetic, Config.load("demo").test)
                 result = evaluate_stored(StoredPredictions(predictions), images, on_image=on_image)
-            elif on_ray is not None:
+            else:
                 network = NetworkOptions(
                     checkpoint=checkpoint,
                     config=config,
@@ -120,22 +135,7 @@ def evaluate(
                     overlap_threshold=overlap_threshold,
                     min_stuff_area=min_stuff_area,
                 )
-                images = _images(data, synthetic, network.segmenter().config.test)
-                result = _evaluate_on(on_ray, network, images, progress)
-            else:
-                segmenter = options.segmenter(
-                    checkpoint,
-                    config=config,
-                    changes=set_,
-                    device=device,
-                    backend=backend,
-                    inference_size=size,
-                    score_threshold=score_threshold,
-                    overlap_threshold=overlap_threshold,
-                    min_stuff_area=min_stuff_area,
-                )
-                images = _images(data, synthetic, segmenter.config.test)
-                result = evaluate_network(segmenter, images, on_image=on_image)
+                result = _evaluate_network(on_ray, network, segmenter, images, on_image, progress)
         print_result(result)
         if json is not None:
             write_json(json, result.to_dict())
@@ -144,14 +144,21 @@ def evaluate(
             console.print(f"Report: {report}", highlight=False)
 
 
-def _evaluate_on(
-    workers: RayWorkers, network: NetworkOptions, images: LabelledImages, progress: Progress
+def _evaluate_network(
+    workers: RayWorkers | None,
+    network: NetworkOptions,
+    segmenter: PanopticSegmenter | None,
+    images: LabelledImages,
+    on_image: Callable[[EvaluatedImage], None],
+    progress: Progress,
 ) -> EvaluationResult:
+    from opendr_panoptic_ros.evaluation.run import evaluate as evaluate_network
     from opendr_panoptic_ros.fleet.evaluation import evaluate_on
     from opendr_panoptic_ros.fleet.paths import with_absolute_paths
 
+    if workers is None:
+        return evaluate_network(segmenter or network.segmenter(), images, on_image=on_image)
     (task,) = progress.task_ids
-    progress.update(task, total=len(images))
     with workers:
         return evaluate_on(
             workers, with_absolute_paths(network), images, on_images=lambda count: progress.advance(task, count)

@@ -90,6 +90,7 @@ def infer(
         workers_on_ray = engines.ray_workers(engine, address, cores, workers)
         console = Console(stderr=True)
         if workers_on_ray is None:
+            file_options.network.segmenter()  # loaded before the line of progress, which an error would break
             with console.status("Segmenting") as status:
                 report = segment_files(
                     file_options, names_of(files), on_image=lambda name: status.update(f"Segmenting {name}")
