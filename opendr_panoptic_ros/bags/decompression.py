@@ -14,6 +14,9 @@ import zstandard
 
 MAX_BYTES = 2**30
 """Largest size of one chunk or message after decompression. Recorders close a chunk after about a megabyte."""
+_SMALL_BYTES = 2**27
+_MAX_RATIO = 100
+"""Content above `_SMALL_BYTES` is at most so many times larger than its compressed bytes, which a file has to hold."""
 
 
 def decompressed(data: bytes, compression: str, *, limit_bytes: int = MAX_BYTES) -> bytes:
@@ -28,12 +31,15 @@ def decompressed(data: bytes, compression: str, *, limit_bytes: int = MAX_BYTES)
         The content.
 
     Raises:
-        ValueError: The content is larger than `limit_bytes` or `MAX_BYTES`, or the compression is unknown.
+        ValueError: The content is larger than `limit_bytes` or `MAX_BYTES`, or much larger than `data`, or the
+            compression is unknown.
         Exception: The data are damaged; each library has errors of its own.
     """
     # zstd reserves memory for the size that its own header claims; -1 stands for an unknown one.
     claimed_bytes = zstandard.frame_content_size(data) if compression == "zstd" else len(data)
     limit_bytes = min(limit_bytes, MAX_BYTES)
+    if compression not in {"none", ""}:
+        limit_bytes = min(limit_bytes, max(_SMALL_BYTES, _MAX_RATIO * len(data)))
     if claimed_bytes > limit_bytes and compression in {"zstd", "none", ""}:
         raise ValueError(f"it claims {claimed_bytes} bytes, and the limit is {limit_bytes}")
     if compression in {"none", ""}:

@@ -136,6 +136,12 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def replace_table(page: Path, begin: str, end: str, made: str) -> None:
+    """Replace what stands between two lines of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(f"{before}{begin}\n\n{made}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
 def main() -> None:
     """Run everything; exit status 1 if an input was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -150,8 +156,7 @@ def main() -> None:
     made = table(rows)
     print(made)
     if arguments.write:
-        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        replace_table(README, BEGIN, END, made)
     sys.exit(any(row.lost for row in rows))
 
 

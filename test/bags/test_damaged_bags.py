@@ -186,6 +186,14 @@ def test_compressed_data_cannot_fill_the_memory(compression):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000
 
 
+def test_large_content_needs_a_file_that_is_large():
+    data = zstandard.compress(bytes(2**28))
+    assert len(data) < 2**16
+    with pytest.raises(ValueError, match=f"it claims {2**28} bytes, and the limit is {2**27}"):
+        decompressed(data, "zstd")
+    assert len(decompressed(zstandard.compress(bytes(2**26)), "zstd")) == 2**26
+
+
 def test_messages_that_cannot_be_decompressed_are_left_out(database):
     """`ros2 bag record --compression-mode message`."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
