@@ -6,6 +6,8 @@
 All inputs are tried in one process, after the libraries have been imported. `--write` writes the table.
 """
 
+# ruff: noqa: E402 - the package and the helpers of the tests are found only after the path is set
+
 from __future__ import annotations
 
 import argparse
