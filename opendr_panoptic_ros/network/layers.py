@@ -178,21 +178,32 @@ def fold_norms_(module: nn.Module) -> None:
             child.is_merged = True
 
 
-def merged_conv(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
-    """Return one convolution that computes the outputs of several convolutions of one input.
+def convolution(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """Return a convolution of stride 1, without padding, that has given weights.
 
     Args:
-        convs: Convolutions with bias and of equal kernels, strides and padding.
+        weight: `(out_channels, in_channels, h, w)`, the kernels.
+        bias: `(out_channels,)`, or None.
+
+    Returns:
+        The convolution.
+    """
+    out_channels, in_channels, height, width = weight.shape
+    with torch.device("meta"):
+        conv = nn.Conv2d(in_channels, out_channels, (height, width), bias=bias is not None)
+    conv.weight = nn.Parameter(weight.detach())
+    conv.bias = None if bias is None else nn.Parameter(bias.detach())
+    return conv
+
+
+def merged_conv(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
+    """Return one convolution that computes the outputs of several 1×1 convolutions of one input.
+
+    Args:
+        convs: Convolutions with bias.
 
     Returns:
         A convolution whose output is the concatenation of their outputs along the channels.
     """
-    first = convs[0]
-    with torch.device(first.weight.device):
-        merged = nn.utils.skip_init(
-            nn.Conv2d, first.in_channels, sum(conv.out_channels for conv in convs), first.kernel_size, first.stride,
-            first.padding, dtype=first.weight.dtype,
-        )  # fmt: skip
-    merged.weight = nn.Parameter(torch.cat([conv.weight for conv in convs]))
-    merged.bias = nn.Parameter(torch.cat([conv.bias for conv in convs if conv.bias is not None]))
-    return merged
+    biases = torch.cat([conv.bias for conv in convs if conv.bias is not None])
+    return convolution(torch.cat([conv.weight for conv in convs]), biases)

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network.boxes import decode_boxes, multiclass_nms
-from opendr_panoptic_ros.network.layers import SeparableConv
+from opendr_panoptic_ros.network.layers import MergingModule, SeparableConv, convolution
 from opendr_panoptic_ros.network.roi_align import align_rois
 from opendr_panoptic_ros.network.rpn import STRIDES
 
 BOX_STDS = (0.1, 0.1, 0.2, 0.2)
+_MASK_GROUP = 32
 _FINEST_SCALE_PX = 56
 
 
@@ -71,8 +73,11 @@ def roi_features(fpn: Sequence[Tensor], rois: Tensor, output_size: int) -> Tenso
     return features
 
 
-class BoxHead(nn.Module):
+class BoxHead(MergingModule):
     """Class logits and box deltas of RoIs; column 0 is background, the others are the thing classes.
+
+    Merged, the weights of the first layer are in the order of channels-last features, as the convolution `roi_conv`
+    with a kernel of the size of the RoI. On CPUs such a convolution is about twice as fast as the matrix product.
 
     Args:
         channels: Channels of the RoI features.
@@ -97,14 +102,29 @@ class BoxHead(nn.Module):
         Returns:
             Class logits `(N, 1 + num_things)` and box deltas `(N, 4 · (1 + num_things))`.
         """
-        x = features.flatten(1)
-        for fc in self.shared_fcs:
-            x = F.relu(fc(x))
+        if not self.is_merged:
+            x = self.shared_fcs[0](features.flatten(1))
+        elif features.device.type == "cpu":
+            x = self.roi_conv(features).flatten(1)
+        else:
+            weight = self.roi_conv.weight.permute(0, 2, 3, 1).flatten(1)
+            x = F.linear(features.permute(0, 2, 3, 1).flatten(1), weight, self.roi_conv.bias)
+        x = F.relu(self.shared_fcs[-1](F.relu(x, inplace=True)), inplace=True)
         return self.fc_cls(x), self.fc_reg(x)
 
+    @override
+    def merge_(self) -> None:
+        first, second = cast("list[nn.Linear]", list(self.shared_fcs))
+        weight = first.weight.detach().unflatten(1, (-1, self.roi_size, self.roi_size))
+        self.roi_conv = convolution(weight.contiguous(memory_format=torch.channels_last), first.bias)
+        self.shared_fcs = nn.ModuleList((second,))
 
-class MaskHead(nn.Module):
+
+class MaskHead(MergingModule):
     """Mask logits of RoIs; channel 0 is background and not used.
+
+    Merged, the transposed convolution is the 1×1 convolution `quarters`, whose channels are ordered by row and column
+    of the four cells that a cell is divided into.
 
     Args:
         channels: Channels of the RoI features.
@@ -128,7 +148,24 @@ class MaskHead(nn.Module):
         Returns:
             Mask logits `(N, 1 + num_things, 28, 28)`.
         """
-        return self.conv_logits(F.relu(self.upsample(self.convs(features))))
+        if not self.is_merged:
+            return self.conv_logits(F.relu(self.upsample(self.convs(features))))
+        # On CPUs, in groups whose features stay in the cache.
+        group = _MASK_GROUP if features.device.type == "cpu" else max(1, len(features))
+        logits = [self._merged(rois) for rois in features.split(group)]
+        return torch.cat(logits) if len(logits) > 1 else logits[0]
+
+    def _merged(self, features: Tensor) -> Tensor:
+        cells = F.relu(self.quarters(self.convs(features)), inplace=True).permute(0, 2, 3, 1)
+        weight = self.conv_logits.weight.flatten(1)
+        logits = F.linear(cells.unflatten(3, (2, 2, -1)), weight, self.conv_logits.bias)
+        return logits.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+    @override
+    def merge_(self) -> None:
+        bias = cast("Tensor", self.upsample.bias).repeat(4)
+        self.quarters = convolution(self.upsample.weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None], bias)
+        del self.upsample
 
 
 class RoIHeads(nn.Module):

@@ -114,15 +114,12 @@ class RPN(MergingModule):
         Returns:
             For each image boxes `(N, 4)` float32 px and scores `(N,)` in descending order; N ≤ `rpn_max_proposals`.
         """
-        anchors = [
-            grid_anchors((level.shape[-2], level.shape[-1]), stride, self.anchor_scale, level.device)
-            for level, stride in zip(objectness, STRIDES, strict=True)
-        ]
+        anchors = [base_anchors(stride, self.anchor_scale).to(objectness[0].device) for stride in STRIDES]
         boxes, scores = [], []
         for image in range(len(objectness[0])):
             levels = [
-                _level_proposals(objectness[i][image].float(), deltas[i][image].float(), anchors[i], image_size, test)
-                for i in range(len(STRIDES))
+                _level_proposals(objectness[i][image], deltas[i][image], anchors[i], stride, image_size, test)
+                for i, stride in enumerate(STRIDES)
             ]
             image_boxes = torch.cat([level[0] for level in levels])
             image_scores = torch.cat([level[1] for level in levels])
@@ -133,15 +130,36 @@ class RPN(MergingModule):
 
 
 def _level_proposals(
-    objectness: Tensor, deltas: Tensor, anchors: Tensor, image_size: tuple[int, int], test: TestConfig
+    objectness: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    stride: int,
+    image_size: tuple[int, int],
+    test: TestConfig,
 ) -> tuple[Tensor, Tensor]:
-    """Select the boxes of one level of one image: objectness `(3, H, W)`, deltas `(12, H, W)` → `(N, 4)`, `(N,)`."""
-    scores = objectness.permute(1, 2, 0).reshape(-1).sigmoid()
-    deltas = deltas.permute(1, 2, 0).reshape(-1, 4)
-    if len(scores) > test.rpn_max_per_level:
-        scores, best = scores.topk(test.rpn_max_per_level)
-        deltas, anchors = deltas[best], anchors[best]
-    boxes = decode_boxes(anchors, deltas, (1.0, 1.0, 1.0, 1.0), image_size)
+    """Select the boxes of one level of one image.
+
+    The best logits are selected first, so that only their scores, deltas and anchors are computed.
+
+    Args:
+        objectness: `(3, H, W)`.
+        deltas: `(12, H, W)`.
+        anchors: `(3, 4)` anchors of the first cell in px.
+        stride: Stride of the level in px.
+        image_size: Height and width in px of the image inside the padding.
+        test: Number of proposals and the threshold of the NMS.
+
+    Returns:
+        Boxes `(N, 4)` float32 px and scores `(N,)`.
+    """
+    logits = objectness.permute(1, 2, 0).flatten()
+    logits, best = logits.topk(min(test.rpn_max_per_level, len(logits)))
+    scores = logits.float().sigmoid()
+    cell, anchor = best.div(len(anchors), rounding_mode="floor"), best % len(anchors)
+    row, column = cell.div(objectness.shape[2], rounding_mode="floor"), cell % objectness.shape[2]
+    shifts = torch.stack((column, row, column, row), dim=1) * stride
+    chosen = deltas.unflatten(0, (len(anchors), 4))[anchor, :, row, column].float()
+    boxes = decode_boxes(shifts + anchors[anchor], chosen, (1.0, 1.0, 1.0, 1.0), image_size)
     # Fewer than the maximum go in, so the published cut after the suppression never cuts.
     keep = nms(boxes, scores, test.rpn_nms_threshold)
     return boxes[keep], scores[keep]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from opendr_panoptic_ros.network.layers import ConvNorm, MergingModule, SeparableConv
+from opendr_panoptic_ros.network.layers import ConvNorm, MergingModule, SeparableConv, convolution
 
 
 def _enlarge(x: Tensor, times: int) -> Tensor:
@@ -117,12 +117,10 @@ class SemanticHead(MergingModule):
     @override
     def merge_(self) -> None:
         s0, s1, s2, s3 = self.conv_logits.weight.chunk(4, dim=1)
-        self.scale_logits = nn.ModuleList()
-        for weight in (s0, torch.cat((s0, s1), dim=1), s2, s3):
-            conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False)
-            conv.weight = nn.Parameter(weight.clone())
-            conv.bias = self.conv_logits.bias if weight is s0 else None
-            self.scale_logits.append(conv)
+        self.scale_logits = nn.ModuleList(
+            convolution(weight.contiguous(), self.conv_logits.bias if weight is s0 else None)
+            for weight in (s0, torch.cat((s0, s1), dim=1), s2, s3)
+        )
         del self.conv_logits
 
     def enlarge(self, logits: Tensor) -> Tensor:
