@@ -107,10 +107,24 @@ class EfficientPS(nn.Module):
         objectness, deltas = self.rpn(fpn)
         return DenseOutputs(fpn, objectness, deltas, self.semantic_head.stride4(fpn))
 
+    def detect(self, dense: DenseOutputs, image_size: tuple[int, int], test: TestConfig) -> list[Detections]:
+        """Detect the instances from the outputs of the dense part.
+
+        Args:
+            dense: Outputs of `forward` or of a back end, on the device of the weights.
+            image_size: Height and width in px of the images inside the padding at the bottom and right.
+            test: Settings of the proposals and of the box head.
+
+        Returns:
+            The detections of each image.
+        """
+        proposals, _ = self.rpn.proposals(dense.objectness, dense.deltas, image_size, test)
+        return self.roi_heads(dense.fpn, proposals, image_size, test)
+
     def head_outputs(
         self, dense: DenseOutputs, image_size: tuple[int, int], test: TestConfig
     ) -> list[tuple[Tensor, Detections]]:
-        """Compute what the fusion needs from the outputs of the dense part.
+        """Compute the outputs of the heads at the size of the image.
 
         Args:
             dense: Outputs of `forward` or of a back end, on the device of the weights.
@@ -122,8 +136,7 @@ class EfficientPS(nn.Module):
             detections.
         """
         height, width = image_size
-        proposals, _ = self.rpn.proposals(dense.objectness, dense.deltas, image_size, test)
-        detections = self.roi_heads(dense.fpn, proposals, image_size, test)
+        detections = self.detect(dense, image_size, test)
         semantic_logits = self.semantic_head.enlarge(dense.semantic_logits)[:, :, :height, :width].float()
         return list(zip(semantic_logits, detections, strict=True))
 
@@ -150,10 +163,18 @@ class EfficientPS(nn.Module):
         Returns:
             One prediction for each image.
         """
-        return [
-            to_prediction(self.fusion(logits, detections, test, with_confidence=with_confidence), classes, output_size)
-            for logits, detections in self.head_outputs(dense, image_size, test)
-        ]
+        predictions = []
+        for logits, detections in zip(dense.semantic_logits, self.detect(dense, image_size, test), strict=True):
+            fused = self.fusion(
+                logits,
+                detections,
+                test,
+                stride=self.semantic_head.stride,
+                size=image_size,
+                with_confidence=with_confidence,
+            )
+            predictions.append(to_prediction(fused, classes, output_size))
+        return predictions
 
     @torch.inference_mode()
     def predict(

@@ -13,60 +13,11 @@ from torch import Tensor, nn
 
 from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network.boxes import to_mask_cells
+from opendr_panoptic_ros.network.enlarged_logits import EnlargedLogits
 from opendr_panoptic_ros.network.roi_heads import Detections
+from opendr_panoptic_ros.network.windows import Window
 
 _NO_INSTANCE = -1
-_GROUP_PIXELS = 2**16
-
-
-class Window(NamedTuple):
-    """A half-open rectangle of pixels.
-
-    Attributes:
-        y0: First row.
-        y1: First row below.
-        x0: First column.
-        x1: First column to the right.
-    """
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-    def of(self, image: Tensor) -> Tensor:
-        """Return the part of an image inside this window.
-
-        Args:
-            image: `(..., H, W)`.
-
-        Returns:
-            A view of `image`.
-        """
-        return image[..., self.y0 : self.y1, self.x0 : self.x1]
-
-    def relative_to(self, outer: Window) -> Window:
-        """Return this window in the coordinates of another window.
-
-        Args:
-            outer: A window that contains this one.
-
-        Returns:
-            The same pixels, counted from the first row and column of `outer`.
-        """
-        return Window(self.y0 - outer.y0, self.y1 - outer.y0, self.x0 - outer.x0, self.x1 - outer.x0)
-
-    def contains(self, y: Tensor, x: Tensor) -> Tensor:
-        """Test which pixels lie inside this window.
-
-        Args:
-            y: `(N,)` rows.
-            x: `(N,)` columns.
-
-        Returns:
-            `(N,)` bool.
-        """
-        return (y >= self.y0) & (y < self.y1) & (x >= self.x0) & (x < self.x1)
 
 
 class Visit(NamedTuple):
@@ -121,28 +72,39 @@ class PanopticFusion(nn.Module):
         self.num_stuff = num_stuff
 
     def forward(
-        self, semantic_logits: Tensor, detections: Detections, test: TestConfig, *, with_confidence: bool = False
+        self,
+        semantic_logits: Tensor,
+        detections: Detections,
+        test: TestConfig,
+        *,
+        stride: int = 1,
+        size: tuple[int, int] | None = None,
+        with_confidence: bool = False,
     ) -> FusedMap:
         """Fuse the outputs of the heads.
 
         Args:
-            semantic_logits: `(classes, H, W)` float.
+            semantic_logits: `(classes, h, w)` float.
             detections: Detections with boxes in px of the same image.
             test: Settings of the fusion.
+            stride: Stride of the semantic logits in px; they are enlarged where they are needed.
+            size: Height H and width W of the map in px, at most `(h * stride, w * stride)`, which None stands for.
             with_confidence: Whether to compute `FusedMap.probability`.
 
         Returns:
             The fused map.
         """
+        size = size or (semantic_logits.shape[1] * stride, semantic_logits.shape[2] * stride)
+        semantic = EnlargedLogits(semantic_logits, stride, size)
         boxes = detections.boxes
         drawable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         detections = Detections(*(field[drawable] for field in detections))
-        visit = visit_instances(semantic_logits, detections, num_stuff=self.num_stuff, test=test)
+        pixel_class, best_stuff = semantic.best(self.num_stuff)
+        visit = _visit(semantic, best_stuff, detections, self.num_stuff, test)
 
         # One code per pixel: stuff classes first, then void, then the instances in visiting order.
         void = self.num_stuff
-        pixel_class = semantic_logits.argmax(dim=0).clamp(max=void)
-        code = torch.where(visit.winner == _NO_INSTANCE, pixel_class, visit.winner.long() + void + 1)
+        code = torch.where(visit.winner == _NO_INSTANCE, pixel_class.clamp(max=void), visit.winner + (void + 1)).int()
         area_px = torch.bincount(code.flatten(), minlength=void + 1 + len(visit.order)).tolist()
 
         labels, scores = detections.labels[visit.order].tolist(), detections.scores[visit.order].tolist()
@@ -151,20 +113,18 @@ class PanopticFusion(nn.Module):
         codes = [void + 1 + i for i in instances] + stuff
         segment_of_code = torch.zeros(len(area_px), dtype=torch.int32)
         segment_of_code[codes] = torch.arange(1, len(codes) + 1, dtype=torch.int32)
-        segment_map = segment_of_code.to(code.device)[code]
+        segment_map = segment_of_code.to(code.device).index_select(0, code.flatten()).view(code.shape)
         class_ids = [void + labels[i] for i in instances] + stuff
         return FusedMap(
             segment_map=segment_map,
             class_ids=class_ids,
             scores=[scores[i] for i in instances] + [math.nan] * len(stuff),
-            probability=segment_probability(semantic_logits, segment_map, class_ids) if with_confidence else None,
+            probability=_probability(semantic, segment_map, class_ids) if with_confidence else None,
         )
 
 
 def segment_probability(semantic_logits: Tensor, segment_map: Tensor, class_ids: list[int]) -> Tensor:
     """Compute the semantic softmax probability of the class of each pixel's segment.
-
-    The rows are processed in groups, so that the intermediate results do not need the memory of all logits again.
 
     Args:
         semantic_logits: `(classes, H, W)` float.
@@ -174,10 +134,16 @@ def segment_probability(semantic_logits: Tensor, segment_map: Tensor, class_ids:
     Returns:
         `(H, W)` uint8, 255 times the probability, rounded; 0 for void.
     """
+    height, width = segment_map.shape
+    return _probability(EnlargedLogits(semantic_logits, 1, (height, width)), segment_map, class_ids)
+
+
+def _probability(semantic: EnlargedLogits, segment_map: Tensor, class_ids: list[int]) -> Tensor:
+    """Return what `segment_probability` does. The rows are processed in groups."""
     class_of_segment = torch.tensor([0, *class_ids], device=segment_map.device)
-    rows = max(1, _GROUP_PIXELS // segment_map.shape[1])
     groups = []
-    for logits, segments in zip(semantic_logits.split(rows, dim=1), segment_map.split(rows), strict=True):
+    for rows, logits in semantic.row_groups():
+        segments = segment_map[rows]
         own = logits.gather(0, class_of_segment[segments.long()][None])[0]
         probability = (own - logits.logsumexp(dim=0)).exp()
         groups.append((255 * probability).round().masked_fill(segments == 0, 0).byte())
@@ -186,9 +152,6 @@ def segment_probability(semantic_logits: Tensor, segment_map: Tensor, class_ids:
 
 def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuff: int, test: TestConfig) -> Visit:
     """Let stuff and instances compete for each pixel.
-
-    The detections are visited by descending score, each inside a window around its box. Inside the loop nothing waits
-    for the device.
 
     Args:
         semantic_logits: `(classes, H, W)` float.
@@ -199,43 +162,79 @@ def visit_instances(semantic_logits: Tensor, detections: Detections, *, num_stuf
     Returns:
         The instance that wins each pixel, and what was decided about each instance.
     """
-    height, width = semantic_logits.shape[1:]
+    semantic = EnlargedLogits(semantic_logits, 1, (semantic_logits.shape[1], semantic_logits.shape[2]))
+    return _visit(semantic, semantic.best(num_stuff)[1], detections, num_stuff, test)
+
+
+def _visit(semantic: EnlargedLogits, best: Tensor, detections: Detections, num_stuff: int, test: TestConfig) -> Visit:
+    """Return what `visit_instances` does.
+
+    The detections are visited by descending score, each inside a window around its box.
+
+    Args:
+        semantic: Semantic logits.
+        best: `(H, W)` float32, the largest logit of a stuff class, which is overwritten.
+        detections: Detections whose boxes have a width and a height.
+        num_stuff: Number of stuff classes.
+        test: Settings of the fusion.
+    """
+    height, width = semantic.size
     order = detections.scores.sort(descending=True, stable=True).indices
     boxes = detections.boxes[order].tolist()
     labels = detections.labels[order].tolist()
+    mask_logit = float(torch.logit(torch.tensor(test.mask_threshold, dtype=torch.float64)))
 
-    best = semantic_logits[:num_stuff].amax(dim=0)
     winner = torch.full_like(best, _NO_INSTANCE, dtype=torch.int16)
     taken = torch.zeros_like(best, dtype=torch.bool)
     windows, areas, intersections, kept = [], [], [], []
     for i, box in enumerate(boxes):
         window = (_box_window if test.contain_instances else _mask_window)(box, height, width)
-        mask_logits = sample_mask_logits(detections.mask_logits[order[i]], box, window)
-        mask = mask_logits.sigmoid() > test.mask_threshold
+        fused = sample_mask_logits(detections.mask_logits[order[i]], box, window)
+        mask = fused > mask_logit
         already = window.of(taken)
-        area, intersection = mask.sum(), (mask & already).sum()
-        # 0 / 0 is NaN and keeps an empty mask, as published: its semantic logits may still win pixels.
-        keep = ~(intersection / area > test.overlap_threshold)
-        already |= mask & keep
-
-        semantic = torch.zeros_like(mask_logits)
-        inner = _semantic_window(box, height, width)
-        inner.relative_to(window).of(semantic).copy_(inner.of(semantic_logits[num_stuff + labels[i]]))
-        mask_logits = 4 * mask_logits
-        fused = (mask_logits.sigmoid() + semantic.sigmoid()) * (mask_logits + semantic)
-        best_here = window.of(best)
-        better = keep & (fused > best_here)
-        best_here.copy_(torch.where(better, fused, best_here))
-        window.of(winner).masked_fill_(better, i)
+        area, intersection = int(mask.sum()), int((mask & already).sum())
+        # An empty mask is kept, as published, where 0 / 0 is NaN: its semantic logits may still win pixels.
+        keep = area == 0 or intersection / area <= test.overlap_threshold
         windows.append(window)
         areas.append(area)
         intersections.append(intersection)
         kept.append(keep)
+        if not keep:
+            continue
+        already |= mask
+        inner = _semantic_window(box, height, width)
+        _fuse_logits_(fused, inner.relative_to(window), semantic.channel(num_stuff + labels[i], inner))
+        best_here = window.of(best)
+        window.of(winner).masked_fill_(fused > best_here, i)
+        torch.maximum(best_here, fused, out=best_here)
 
-    visit = Visit(winner, order, _stack(areas, order), _stack(intersections, order), _stack(kept, order).bool())
+    visit = Visit(
+        winner,
+        order,
+        area=order.new_tensor(areas),
+        intersection=order.new_tensor(intersections),
+        kept=torch.tensor(kept, dtype=torch.bool, device=order.device),
+    )
     if not test.contain_instances:
         _give_negative_pixels(visit, best, windows)
     return visit
+
+
+def _fuse_logits_(mask_logits: Tensor, inner: Window, semantic: Tensor) -> None:
+    """Fuse the two logits of an instance, in place: `(σ(A) + σ(B)) · (A + B)` of A = 4 · mask and B = semantic.
+
+    Args:
+        mask_logits: `(h, w)`, overwritten by the result.
+        inner: Part of `mask_logits` that `semantic` covers; elsewhere B is 0.
+        semantic: Semantic logits in `inner`.
+    """
+    mask_logits *= 4
+    total = mask_logits.clone()
+    weight = mask_logits.sigmoid_()
+    inner.of(total).add_(semantic)
+    semantic_weight = torch.full_like(weight, 0.5)
+    torch.sigmoid(semantic, out=inner.of(semantic_weight))
+    weight.add_(semantic_weight).mul_(total)
 
 
 def sample_mask_logits(mask_logits: Tensor, box: list[float], window: Window) -> Tensor:
@@ -311,7 +310,3 @@ def _give_negative_pixels(visit: Visit, best: Tensor, windows: list[Window]) -> 
     # At exactly zero the earlier candidate wins: stuff before all instances, then the visiting order.
     wins = (first < len(windows)) & ((value < 0) | ((winner != _NO_INSTANCE) & (first < winner)))
     visit.winner[y[wins], x[wins]] = first[wins]
-
-
-def _stack(values: list[Tensor], like: Tensor) -> Tensor:
-    return torch.stack(values) if values else torch.zeros_like(like)

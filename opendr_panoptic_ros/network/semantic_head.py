@@ -84,6 +84,8 @@ class SemanticHead(MergingModule):
         num_classes: Number of stuff and thing classes together.
     """
 
+    stride = 4
+
     def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
         super().__init__()
         # Two of each, from coarse to fine: DPC on P3 and P2, LSFE on P1 and P0, MC after s2 and after s1.
@@ -132,7 +134,7 @@ class SemanticHead(MergingModule):
         Returns:
             `(B, num_classes, H, W)`.
         """
-        return _enlarge(logits, 4)
+        return _enlarge(logits, self.stride)
 
     def forward(self, fpn: Sequence[Tensor]) -> Tensor:
         """Compute the logits at the size of the network's input.

@@ -13,11 +13,12 @@ import torch
 
 from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.network.boxes import decode_boxes, multiclass_nms, nms
-from opendr_panoptic_ros.network.fusion import PanopticFusion, Window, sample_mask_logits
+from opendr_panoptic_ros.network.fusion import PanopticFusion, sample_mask_logits
 from opendr_panoptic_ros.network.layers import Norm, SameConv2d
 from opendr_panoptic_ros.network.roi_align import align_rois
 from opendr_panoptic_ros.network.roi_heads import BOX_STDS, Detections, roi_levels
 from opendr_panoptic_ros.network.rpn import base_anchors, grid_anchors
+from opendr_panoptic_ros.network.windows import Window
 
 pytestmark = pytest.mark.golden
 
