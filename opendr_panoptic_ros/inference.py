@@ -84,7 +84,7 @@ class PanopticSegmenter:
         folder = None if isinstance(checkpoint, EfficientPS) else build_folder(checkpoint)
         if folder is not None:
             backend, precision = _of_build(folder, backend, precision)
-        self.precision = _precision(precision, self.device)
+        self.precision = resolve_precision(precision, self.device)
         self.backend = resolve_backend(backend, device=self.device.type, precision=self.precision)
         self.inference_size = _inference_size(inference_size)
 
@@ -110,8 +110,7 @@ class PanopticSegmenter:
         )
         self._dtype = BACKENDS[self.backend].load().tensor_dtype(self.precision, self.device)
         self._network.to(self.device, self._dtype).to(memory_format=torch.channels_last)
-        self._mean = torch.tensor(config.model.pixel_mean, device=self.device)[:, None, None]
-        self._std = torch.tensor(config.model.pixel_std, device=self.device)[:, None, None]
+        self._mean, self._std = (values.to(self.device) for values in mean_and_std(config))
 
     @overload
     def __call__(
@@ -166,11 +165,20 @@ class PanopticSegmenter:
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Segment a grey image, so that the first real image does not wait for the choice of kernels.
 
+        A back end that needs a build for each size is not warmed up, because the size of the images is not known.
+
         Args:
             height: Height of the image in px.
             width: Width of the image in px.
         """
-        self(np.full((height, width, 3), 128, np.uint8))
+        serves = self._dense_part.serves
+        if isinstance(serves, tuple):
+            height, width = serves
+            x = torch.zeros(1, 3, height, width, dtype=self._dtype, device=self.device)
+            with torch.inference_mode():
+                self._dense_part(x.contiguous(memory_format=torch.channels_last))
+        elif serves == "every size":
+            self(np.full((height, width, 3), 128, np.uint8))
 
     @torch.inference_mode()
     def head_outputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Detections]:
@@ -212,7 +220,8 @@ class PanopticSegmenter:
         height, width = images[0].shape[:2]
         fitted = fitted_size(height, width, self.inference_size, self.config.test)
         pixels = torch.from_numpy(images[0])[None] if len(images) == 1 else torch.from_numpy(np.stack(images))
-        return self._normalised(pixels.to(self.device), *fitted), fitted
+        x = normalised(pixels.to(self.device), fitted, self._mean, self._std)
+        return x.to(self._dtype, memory_format=torch.channels_last), fitted
 
     def _exactness(self) -> contextlib.AbstractContextManager[None]:
         """Switch TF32 off for convolutions in float32: it would cost three decimals. Matrix products do not use it."""
@@ -220,17 +229,37 @@ class PanopticSegmenter:
             return contextlib.nullcontext()
         return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
-    def _normalised(self, pixels: Tensor, height: int, width: int) -> Tensor:
-        """Resize uint8 `(B, H, W, 3)` to `(B, 3, height, width)`, normalise, and pad with zeros to multiples of 32.
 
-        Deviation: the published program rounds the resized values to whole numbers.
-        """
-        x = pixels.permute(0, 3, 1, 2).float()  # channels_last already, by the order of the bytes
-        if x.shape[2:] != (height, width):
-            x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
-        x = (x - self._mean) / self._std
-        x = F.pad(x, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
-        return x.to(self._dtype, memory_format=torch.channels_last)
+def mean_and_std(config: Config) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the RGB values, each `(3, 1, 1)`.
+
+    Args:
+        config: The configuration that contains them.
+    """
+    mean, std = (torch.tensor(values)[:, None, None] for values in (config.model.pixel_mean, config.model.pixel_std))
+    return mean, std
+
+
+def normalised(pixels: Tensor, size: tuple[int, int], mean: Tensor, std: Tensor) -> Tensor:
+    """Resize and normalise images, and pad them with zeros at the bottom and right.
+
+    Deviation: the published program rounds the resized values to whole numbers.
+
+    Args:
+        pixels: `(B, H, W, 3)` uint8 RGB.
+        size: Height and width in px to which the images are resized.
+        mean: `(3, 1, 1)`, subtracted from the resized values, on the device of `pixels`.
+        std: `(3, 1, 1)`, by which the differences are divided.
+
+    Returns:
+        `(B, 3, height, width)` float32 in channels_last memory format, the size rounded up to multiples of 32.
+    """
+    height, width = size
+    x = pixels.permute(0, 3, 1, 2).float()  # channels_last already, by the order of the bytes
+    if x.shape[2:] != size:
+        x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    x = (x - mean) / std
+    return F.pad(x, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
 
 
 def fitted_size(height: int, width: int, inference_size: int | str | None, test: TestConfig) -> tuple[int, int]:
@@ -305,7 +334,19 @@ def _of_build(folder: Path, backend: str, precision: str) -> tuple[str, str]:
     return key.backend, key.precision
 
 
-def _precision(precision: str, device: torch.device) -> str:
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Return the precision of a name.
+
+    Args:
+        precision: One of `PRECISIONS`.
+        device: Device of the inference, which decides about `auto`.
+
+    Returns:
+        One of `PRECISIONS` other than `auto`.
+
+    Raises:
+        ConfigError: The name is unknown.
+    """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
     if precision == "auto":

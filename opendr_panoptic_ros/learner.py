@@ -29,6 +29,7 @@ from opendr_panoptic_ros.inference import PanopticSegmenter, resolve_device
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.opendr_arguments import SCHEDULE_NAMES, config_name, schedule_values
 from opendr_panoptic_ros.opendr_results import RawOutput, heatmaps_of, prediction_of
+from opendr_panoptic_ros.optimization import optimize
 from opendr_panoptic_ros.visualize import detailed as detailed_view
 from opendr_panoptic_ros.visualize import overlay
 
@@ -278,22 +279,47 @@ class EfficientPsLearner:
         self._hold(network)
         return True
 
-    def optimize(self, target_device: str = "auto") -> bool:
+    def optimize(
+        self,
+        target_device: str = "auto",
+        *,
+        backend: str = "auto",
+        precision: str = "auto",
+        size: tuple[int, int] | None = None,
+        calibration: Sequence[Image] = (),
+        out: str | Path | None = None,
+    ) -> bool:
         """Prepare the loaded network for inference on a device now, instead of at the first image.
+
+        Afterwards `infer` and `eval` use the back end. By default the float network is converted into the cache.
 
         Args:
             target_device: "auto", "cpu", "cuda", "cuda:1".
+            backend: Runtime of the network: a name of `backends.BACKENDS`; "auto" is the fastest one that is installed.
+            precision: One of `inference.PRECISIONS`; int8 needs `calibration` and `out`.
+            size: Height and width of the network's input in px, for back ends that serve one size; None stands for
+                the test size of the configuration.
+            calibration: Images of the camera, from which int8 takes the ranges of values.
+            out: Folder to write the converted network to, which must not exist. It can be loaded like a checkpoint.
 
         Returns:
             True.
 
         Raises:
             PanopticError: There is no network yet.
-            ConfigError: The machine has no such device.
+            ConfigError: The machine has no such device, or the back end or the precision is not available.
+            OSError: `out` exists or cannot be written.
         """
         if self.model is None:
             raise PanopticError("There is no network yet; call load or fit first.")
-        self._segmenter = PanopticSegmenter(self.model, device=target_device)
+        options: dict[str, Any] = {"device": target_device, "backend": backend, "precision": precision}
+        if out is None:
+            self._segmenter = PanopticSegmenter(self.model, **options)
+        else:
+            folder = Path(out).expanduser()
+            images = [image.convert("channels_last") for image in calibration]
+            optimize(self.model, folder, size=size, calibration=images, **options)
+            self._segmenter = PanopticSegmenter(folder, device=target_device, config=self.model.config)
         self.device = target_device
         return True
 
@@ -375,7 +401,7 @@ class EfficientPsLearner:
         if self.model is None:
             raise PanopticError("There is no network yet; call load or fit first.")
         if self._segmenter is None:
-            self._segmenter = PanopticSegmenter(self.model, device=self.device)
+            self._segmenter = PanopticSegmenter(self.model, device=self.device, backend="auto")
         return self._segmenter
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ class DenseBackend(ABC):
         network: A network with folded norms, in eval mode, which the caller then moves to the device and the precision
             of the inference. Back ends that need a build derive from `BuiltBackend` and have other arguments.
     """
+
+    serves: tuple[int, int] | Literal["every size", "each size after a build"] = "every size"
+    """The inputs that the back end takes: of one height and width in px, or of every size, at once or after a build."""
 
     @abstractmethod
     def __init__(self, network: EfficientPS) -> None: ...

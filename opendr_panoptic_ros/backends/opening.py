@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -165,7 +167,9 @@ def build_key(
         precision=precision,
         size=size,
         weights=_digest(tensors),
-        config=hashlib.sha256(repr(network.config.model).encode()).hexdigest(),
+        config=hashlib.sha256(
+            np.hstack(dataclasses.astuple(network.config.model)).astype(np.float64).tobytes()
+        ).hexdigest(),
         version=f"{backend.version()} revision {backend.revision}",
         device=backend.device_name(device),
         calibration=_digest(calibration) if calibration else "",
@@ -215,16 +219,19 @@ class _OneSize(DenseBackend):
         size: Height and width in px.
     """
 
+    serves: tuple[int, int]
+
     def __init__(self, opened: DenseBackend, size: tuple[int, int]) -> None:
-        self._opened, self._size = opened, size
+        self._opened, self.serves = opened, size
 
     @override
     def __call__(self, x: Tensor) -> DenseOutputs:
         height, width = x.shape[2:]
-        if (height, width) != self._size:
+        if (height, width) != self.serves:
             raise ConfigError(
-                f"The build is for an input of {self._size[1]}x{self._size[0]} px, but this image needs "
-                f"{width}x{height} px. Choose the inference size accordingly, or build it for this size."
+                f"The build serves inputs of {self.serves[0]}x{self.serves[1]} px, and this image needs one of "
+                f"{height}x{width} px. Build again with `opendr-panoptic optimize --size {height}x{width}`, or choose "
+                "another inference size."
             )
         return self._opened(x)
 
@@ -236,6 +243,7 @@ class _EachSize(DenseBackend):
         open_size: Opens the back end for a height and width in px.
     """
 
+    serves = "each size after a build"
     _KEPT = 4
 
     def __init__(self, open_size: Callable[[tuple[int, int]], DenseBackend]) -> None:

@@ -34,6 +34,7 @@ class NetworkOptions:
             the checkpoint's.
         device: Name of the device.
         backend: Name of the back end.
+        precision: Number format of the network.
         size: Longer side of the network's input in pixels; None for the configuration's.
         score_threshold: Smallest score of a detection, 0 to 1; None for the configuration's.
         overlap_threshold: Largest share of an instance that others may cover, 0 to 1; None for the configuration's.
@@ -44,6 +45,7 @@ class NetworkOptions:
     config: str | None = None
     device: str = "auto"
     backend: str = "auto"
+    precision: str = "auto"
     size: int | None = None
     score_threshold: float | None = None
     overlap_threshold: float | None = None
@@ -68,6 +70,7 @@ def _segmenter(options: NetworkOptions) -> PanopticSegmenter:
         config=options.config,
         device=options.device,
         backend=options.backend,
+        precision=options.precision,
         inference_size=options.size,
         score_threshold=options.score_threshold,
         overlap_threshold=options.overlap_threshold,

@@ -17,6 +17,7 @@ from opendr_panoptic_ros.cli.evaluate import evaluate
 from opendr_panoptic_ros.cli.export import export
 from opendr_panoptic_ros.cli.infer import infer
 from opendr_panoptic_ros.cli.inspect import inspect
+from opendr_panoptic_ros.cli.optimize import optimize
 from opendr_panoptic_ros.cli.parameters import parameters
 from opendr_panoptic_ros.cli.play import play
 from opendr_panoptic_ros.cli.prepare import prepare
@@ -26,7 +27,7 @@ from opendr_panoptic_ros.errors import PanopticError
 
 # A subcommand is a function in a file of its own in this folder; its name and docstring are what the user sees.
 # Its file imports heavy libraries (torch, rclpy) inside the function, so that `--help` answers at once.
-COMMANDS = (demo, infer, bag, export, view, play, prepare, inspect, train, evaluate, download, parameters)
+COMMANDS = (demo, infer, bag, export, view, play, prepare, inspect, train, evaluate, optimize, download, parameters)
 
 app = typer.Typer(
     name="opendr-panoptic",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CONFIGURED = "the configuration's"
 
 Checkpoint = Annotated[
-    str, typer.Option(help="Weights: a file, a folder of OpenDR, or the name of downloaded weights.")
+    str, typer.Option(help="Weights: a file, a folder of OpenDR or of `optimize`, or the name of downloaded weights.")
 ]
 Configuration = Annotated[
     str | None, typer.Option("--config", help="Configuration instead of the checkpoint's: a name or a YAML file.")
@@ -33,6 +33,12 @@ Changes = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Device of the network: auto, cpu, cuda, cuda:1.")]
 Backend = Annotated[str, typer.Option(help=f"Runtime of the network: {', '.join(('auto', *BACKENDS))}.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Number format of the network: auto (float32; on a GPU float16), float32, float16, bfloat16, int8."
+    ),
+]
 Size = Annotated[
     int | None,
     typer.Option(min=32, help="Longer side of the network's input in pixels.", show_default=_CONFIGURED),

@@ -68,6 +68,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
     def __init__(self, **options: Any) -> None:
         super().__init__("panoptic_segmentation", NodeParameters, **options)
         self.pipeline: FramePipeline | None = None
+        self._conversion = ""
         self._cameras: list[Camera] = []
         self._camera_diagnostics: list[CameraDiagnostics] = []
         self._frame_waits = threading.Condition()
@@ -121,7 +122,9 @@ class PanopticNode(ManagedNode[NodeParameters]):
                 f"Several names in cameras have the same topic: {', '.join(resolved)}; expected different topics."
             )
         self.get_logger().info(f"Loading {shorten(settings.checkpoint)}.")
-        segmenter = PanopticSegmenter(settings.checkpoint, **settings.segmenter_options())
+        segmenter = PanopticSegmenter(
+            settings.checkpoint, **settings.segmenter_options(), progress=self._report_conversion
+        )
         label_map = LabelMap.load(settings.label_map, segmenter.config.classes) if settings.label_map else None
         pipeline = FramePipeline(
             segmenter,
@@ -141,7 +144,18 @@ class PanopticNode(ManagedNode[NodeParameters]):
             self._cameras.append(Camera(self, name, output_types, self._frame_waits, transport=transport))
         self._camera_diagnostics = [CameraDiagnostics(camera) for camera in self._cameras]
         self._publish_label_info()
-        self.get_logger().info(f"Ready on {segmenter.device}, {segmenter.precision}.")
+        self.get_logger().info(f"Ready on {segmenter.device}, {segmenter.precision}, {segmenter.backend}.")
+
+    def _report_conversion(self, message: str, fraction: float | None) -> None:
+        """Log a step of the conversion of the network, and show it in the diagnostics until the conversion is done.
+
+        The conversion runs in the executor's thread, which cannot publish the diagnostics meanwhile, or, for the first
+        image of a size, in the thread of the network.
+        """
+        self.get_logger().info(message if fraction is None else f"{message} {fraction:.0%}")
+        self._conversion = "" if fraction == 1 else message
+        if self.pipeline is None:
+            self._publish_diagnostics()
 
     def _warn_unavailable(self, topic: str, error: Exception) -> None:
         """Log that an output cannot be published, and why."""
@@ -237,7 +251,9 @@ class PanopticNode(ManagedNode[NodeParameters]):
         settings, segmenter = self.settings(), self.segmenter
         values: dict[str, Any] = {"checkpoint": settings.checkpoint, "callback_errors": self.callback_errors}
         if segmenter is not None:
-            values |= {"device": segmenter.device, "precision": segmenter.precision}
+            values |= {"device": segmenter.device, "precision": segmenter.precision, "backend": segmenter.backend}
+        if self._conversion:
+            values["conversion"] = self._conversion
         values |= memory_mb(None if segmenter is None else segmenter.device)
         name = self.get_fully_qualified_name().lstrip("/")
         array = DiagnosticArray()

@@ -34,8 +34,8 @@ class NodeParameters:
 
     checkpoint: str = parameter(
         "demo",
-        "Weights: a file, a directory of OpenDR, or the name of downloaded weights. Weights are never downloaded "
-        "automatically.",
+        "Weights: a file, a directory of OpenDR, a folder written by 'opendr-panoptic optimize', or the name of "
+        "downloaded weights. Weights are never downloaded automatically.",
         expected="a path or a name",
         accepts=bool,
         path_names=WEIGHTS,
@@ -54,13 +54,15 @@ class NodeParameters:
     )
     backend: str = parameter(
         "auto",
-        "Inference runtime of the dense part of the network. 'auto' selects the fastest one.",
+        "Inference runtime of the dense part of the network. 'auto' selects the fastest installed one. Most runtimes "
+        "need a conversion of the network, which is cached.",
         **one_of("auto", *BACKENDS),
     )
     precision: str = parameter(
         "auto",
-        "Number format of the network. 'auto' selects float16 on CUDA and float32 on the CPU.",
-        **one_of("auto", "float32", "float16", "bfloat16"),
+        "Number format of the network. 'auto' selects float16 on CUDA and float32 on the CPU. int8 needs a checkpoint "
+        "written by 'opendr-panoptic optimize'.",
+        **one_of("auto", "float32", "float16", "bfloat16", "int8"),
     )
     inference_size: str | int = parameter(
         "",

@@ -268,17 +268,35 @@ def test_a_subscription_to_the_camera_info_that_cannot_be_created(bench, tiny_ch
 def test_device_and_memory_are_reported(bench, tiny_checkpoint):
     received = bench.subscribe("/diagnostics", DiagnosticArray)
     bench.active_node(checkpoint=str(tiny_checkpoint), device="cpu")
-    bench.wait_for(lambda: received, "the diagnosis")
+    bench.wait_for(lambda: received and "device" in values_of(received[-1].status[0]), "the diagnosis")
     values = values_of(received[-1].status[0])
     assert (values["device"], values["precision"], values["state"]) == ("cpu", "float32", "active")
     assert int(values["memory_mb"]) > 50
     assert "gpu_memory_mb" not in values
 
 
+def test_the_conversion_of_the_network_is_reported(bench, tiny_checkpoint, tmp_path, monkeypatch):
+    """While the node is being configured, when its executor cannot publish the diagnostics."""
+    monkeypatch.setenv("OPENDR_PANOPTIC_HOME", str(tmp_path))
+    received = bench.subscribe("/diagnostics", DiagnosticArray)
+    node = bench.node(checkpoint=str(tiny_checkpoint), device="cpu", backend="ncnn")
+    bench.spin(node)
+    bench.wait_for(lambda: received, "the diagnosis")
+    assert node.start()
+
+    def values() -> list[dict[str, str]]:
+        return [values_of(array.status[0]) for array in received]
+
+    bench.wait_for(lambda: values()[-1].get("backend") == "ncnn", "the network")
+    during = [each["conversion"] for each in values() if "conversion" in each]
+    assert during == ["Building the network for ncnn, float32."]
+    assert "conversion" not in values()[-1]
+
+
 @pytest.mark.gpu
 def test_gpu_memory(bench, tiny_checkpoint):
     received = bench.subscribe("/diagnostics", DiagnosticArray)
     bench.active_node(checkpoint=str(tiny_checkpoint), device="cuda")
-    bench.wait_for(lambda: received, "the diagnosis")
+    bench.wait_for(lambda: received and "device" in values_of(received[-1].status[0]), "the diagnosis")
     values = values_of(received[-1].status[0])
     assert 0 < int(values["gpu_memory_mb"]) <= int(values["gpu_memory_peak_mb"])
