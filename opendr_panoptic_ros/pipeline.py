@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from opendr_panoptic_ros.rotation import rotated, rotated_prediction
 
 if TYPE_CHECKING:
     from opendr_panoptic_ros.tracking import InstanceTracker
+
+_BATCHES_BEFORE_A_LARGER_ONE = 100
+_OUT_OF_MEMORY = r"out of memory|can't allocate memory|cannot allocate memory|insufficient memory|bad_alloc"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,70 @@ class FrameResult:
     batch_error: Exception | None = None
 
 
+class BatchLimit:
+    """Limits the number of frames in a batch to what the memory holds.
+
+    The limit is halved when memory runs out, and doubled after 100 batches without that, because what took the memory
+    may be gone.
+
+    Args:
+        largest: Largest number of frames, 1 or more; None means no limit.
+
+    Attributes:
+        largest: As given.
+        out_of_memory: How often memory has run out.
+    """
+
+    def __init__(self, largest: int | None) -> None:
+        self.largest = largest
+        self.out_of_memory = 0
+        self._reduced: int | None = None
+        self._successes = 0
+
+    @property
+    def current(self) -> int | None:
+        """The present limit; None means no limit."""
+        return self.largest if self._reduced is None else self._reduced
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the limit is below `largest`."""
+        return self._reduced is not None
+
+    def succeeded(self) -> None:
+        """Note that a batch had enough memory."""
+        if self._reduced is None:
+            return
+        self._successes += 1
+        if self._successes < _BATCHES_BEFORE_A_LARGER_ONE:
+            return
+        self._successes = 0
+        self._reduced *= 2
+        # Without a limit, batches are the frames that happen to be there: 64 cameras are the most that a node has.
+        if self._reduced >= (self.largest or 64):
+            self._reduced = None
+
+    def ran_out(self, frames: int) -> None:
+        """Note that memory ran out.
+
+        Args:
+            frames: Number of frames in the batch.
+        """
+        self.out_of_memory += 1
+        self._successes = 0
+        if frames > 1 or self._reduced is not None:
+            self._reduced = max(1, frames // 2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory of the computer or of a GPU is exhausted.
+
+    Args:
+        error: Any error. Runtimes report this by errors of several types, PyTorch on the CPU by a RuntimeError.
+    """
+    return isinstance(error, MemoryError) or re.search(_OUT_OF_MEMORY, str(error), re.IGNORECASE) is not None
+
+
 class FramePipeline:
     """Predicts upright images, applies the label map, filters classes, applies the ego mask and tracks, in this order.
 
@@ -75,6 +143,7 @@ class FramePipeline:
 
     Attributes:
         segmenter: As given.
+        batch_limit: Limits the batches; `max_batch` until memory runs out.
         classes: The classes of the results.
         moving_classes: Names of the classes of results that can move, the default of the mask.
     """
@@ -95,7 +164,7 @@ class FramePipeline:
         self.moving_classes = moving_classes(self.classes) if label_map is None else label_map.moving_classes
         self._ego_masks = dict(ego_masks or {})
         self._rotations = dict(rotations or {})
-        self._max_batch = max_batch
+        self.batch_limit = BatchLimit(max_batch)
         self._trackers: dict[str, InstanceTracker] = {}
         self._new_tracker: type[InstanceTracker] | None = None
         if track_ids:
@@ -114,7 +183,7 @@ class FramePipeline:
         """Process frames of one or several cameras.
 
         Frames of equal size run through the network in batches. If a batch fails, its frames are retried one by one,
-        so that a frame that fails does not affect the others.
+        so that a frame that fails does not affect the others. If memory runs out, the next batches are smaller.
 
         Args:
             frames: Frames in any order; those of one camera must be in temporal order if `track_ids` is set.
@@ -136,9 +205,9 @@ class FramePipeline:
             else:
                 results[index] = FrameResult(frame, error=error)
         for indices in by_size.values():
-            length = self._max_batch or len(indices)
-            for start in range(0, len(indices), length):
-                batch = indices[start : start + length]
+            while indices:
+                length = self.batch_limit.current or len(indices)
+                batch, indices = indices[:length], indices[length:]
                 predicted = self._predict([frames[index] for index in batch], thresholds, with_confidence)
                 results.update(zip(batch, predicted, strict=True))
         return [self._postprocess(results[index], keep_classes) for index in range(len(frames))]
@@ -180,7 +249,10 @@ class FramePipeline:
             traceback.clear_frames(error.__traceback__)
             failure = error
         else:
+            self.batch_limit.succeeded()
             return [FrameResult(frame, prediction) for frame, prediction in zip(frames, predictions, strict=True)]
+        if is_out_of_memory(failure):
+            self.batch_limit.ran_out(len(frames))
         if len(frames) == 1:
             return [FrameResult(frames[0], error=failure)]
         return [

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from opendr_panoptic_ros.pipeline import BatchLimit
 from opendr_panoptic_ros.ros.camera import Camera
 from opendr_panoptic_ros.ros.errors import shorten
 from opendr_panoptic_ros.ros.mailbox import FrameCounts, Timing
@@ -131,19 +132,34 @@ class CameraDiagnostics:
         return warnings + _timing_warnings(timings, settings.warn_latency_ms)
 
 
-def node_status(name: str, state: str, last_error: str, values: dict[str, Any]) -> DiagnosticStatus:
-    """Return the status of the node: ERROR if its last transition failed, else OK.
+def node_status(
+    name: str, state: str, last_error: str, values: dict[str, Any], warnings: Sequence[str] = ()
+) -> DiagnosticStatus:
+    """Return the status of the node: ERROR if its last transition failed, WARN if there are warnings, else OK.
 
     Args:
         name: Name of the node.
         state: State of its lifecycle.
         last_error: Description of the error of the last transition, or an empty string.
         values: Additional values.
+        warnings: Descriptions of what is wrong.
 
     Returns:
         The status.
     """
-    return make_status(name, name, state, [], last_error, {"state": state, **values, "last_error": last_error})
+    return make_status(
+        name, name, state, list(warnings), last_error, {"state": state, **values, "last_error": last_error}
+    )
+
+
+def memory_warnings(limit: BatchLimit) -> list[str]:
+    """Describe the present consequence of a lack of memory, if there is one.
+
+    Args:
+        limit: The limit of the node's batches.
+    """
+    degraded = f"degraded: memory ran out, and batches have at most {limit.current} instead of {limit.largest} frames"
+    return [f"{degraded}; reduce max_batch or inference_size, or free memory"] if limit.is_reduced else []
 
 
 def memory_mb(device: torch.device | None) -> dict[str, str]:

@@ -27,7 +27,7 @@ from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego
 from opendr_panoptic_ros.ros import camera as camera_module
 from opendr_panoptic_ros.ros.allowed_paths import AllowedPaths
 from opendr_panoptic_ros.ros.camera import Camera
-from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, node_status
+from opendr_panoptic_ros.ros.diagnostics import CameraDiagnostics, memory_mb, memory_warnings, node_status
 from opendr_panoptic_ros.ros.errors import shorten
 from opendr_panoptic_ros.ros.lifecycle import ManagedNode
 from opendr_panoptic_ros.ros.mailbox import FrameCounts
@@ -250,6 +250,11 @@ class PanopticNode(ManagedNode[NodeParameters]):
     def _publish_diagnostics(self) -> None:
         settings, segmenter = self.settings(), self.segmenter
         values: dict[str, Any] = {"checkpoint": settings.checkpoint, "callback_errors": self.callback_errors}
+        warnings: list[str] = []
+        if self.pipeline is not None:
+            limit = self.pipeline.batch_limit
+            warnings = memory_warnings(limit)
+            values |= {"batch_limit": limit.current, "out_of_memory": limit.out_of_memory}
         if segmenter is not None:
             values |= {"device": segmenter.device, "precision": segmenter.precision, "backend": segmenter.backend}
         if self._conversion:
@@ -258,7 +263,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
         name = self.get_fully_qualified_name().lstrip("/")
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
-        array.status = [node_status(name, self.state, self.last_error, values)]
+        array.status = [node_status(name, self.state, self.last_error, values, warnings)]
         array.status += [diagnostics.status(name, settings) for diagnostics in self._camera_diagnostics]
         self._diagnostics.publish(array)
 
