@@ -3,7 +3,7 @@
 
 """Properties that hold for every input: Hypothesis makes the inputs, each of which has a limit of time and memory.
 
-`make test` tries a few inputs of each property, always the same ones. ATTACK_EXAMPLES=N tries N new ones, and
+`make test` tries a few inputs of each property, always the same ones. ATTACK_EXAMPLES=N tries about N new ones, and
 ATTACK_RECORDS=FOLDER writes what was tried and what it cost.
 """
 
@@ -51,7 +51,7 @@ def attack(layer: str, *, short: int = 20, **inputs: Any) -> Callable[[Callable[
 
     Args:
         layer: Layer of the package, for the table.
-        short: Number of inputs in `make test`.
+        short: Number of inputs in `make test`; 20 where they are cheap. The long version has so many times more.
         inputs: Strategy of each argument.
 
     Returns:
@@ -80,7 +80,7 @@ def attack(layer: str, *, short: int = 20, **inputs: Any) -> Callable[[Callable[
             HealthCheck.large_base_example,
         ]
         chosen = settings(
-            max_examples=EXAMPLES or short,
+            max_examples=max(short, EXAMPLES * short // 20) if EXAMPLES else short,
             derandomize=not EXAMPLES,
             deadline=None,  # time is measured here: processor time, which other processes do not change much
             database=None,

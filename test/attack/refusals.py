@@ -51,6 +51,7 @@ from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.datasets import CityscapesDataset, CocoPanopticDataset, PanopticDataset
 from opendr_panoptic_ros.download import download_weights
 from opendr_panoptic_ros.errors import PanopticError
+from opendr_panoptic_ros.formats.panoptic_quality import panoptic_quality_of_files
 from opendr_panoptic_ros.formats.result_format import ResultFormat
 from opendr_panoptic_ros.formats.results import ResultFolder
 from opendr_panoptic_ros.inference import PanopticSegmenter
@@ -257,6 +258,16 @@ def damaged_annotations(folder: Path) -> Callable[[], object]:
     return lambda: PanopticDataset(folder / "out" / "val").sample(0)
 
 
+def large_prediction(folder: Path) -> Callable[[], object]:
+    entry = {"image_id": "a", "file_name": "a.png", "segments_info": []}
+    for name in ("truth", "found"):
+        (folder / name).mkdir()
+        (folder / name / "a.png").write_bytes(png(12_000, 12_000))
+        content = {"annotations": [entry], "categories": []}
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    return lambda: panoptic_quality_of_files(folder / "truth.json", folder / "found", folder / "found.json")
+
+
 def dangling(folder: Path) -> Callable[[], object]:
     (folder / "out").symlink_to(folder / "gone")
 
@@ -337,6 +348,7 @@ ATTACKS: dict[str, Attack] = {
     "checkpoint: a pipe": pipe(load_checkpoint, "x.pth"),
     "`prepare`: COCO `file_name` `../../x.png`": leaving,
     "prepared folder: run lengths that are damaged": damaged_annotations,
+    "`evaluate`: a prediction of 12,000 x 12,000": large_prediction,
     "OUT is a link whose target is missing": dangling,
     "`download` of a page of HTML": page,
 }

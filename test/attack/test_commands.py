@@ -84,7 +84,7 @@ def run(arguments: list[str]) -> tuple[int, str]:
         return status, err.read()
 
 
-@attack("commands", short=12, command=st.sampled_from(COMMANDS), arguments=ARGUMENTS)
+@attack("commands", short=6, command=st.sampled_from(COMMANDS), arguments=ARGUMENTS)
 def test_arguments(command: str, arguments: list[str]) -> str | None:
     status, printed = run([command, *arguments])
     assert status in {0, 1, 2}
@@ -95,7 +95,7 @@ def test_arguments(command: str, arguments: list[str]) -> str | None:
 
 @attack(
     "commands",
-    short=10,
+    short=6,
     command=st.sampled_from(["train", "download", "play", "demo", "x"]),
     arguments=st.lists(
         st.sampled_from(["gone", "--nothing", "-1", "--size", "nan", "\udcff", ""]), min_size=2, max_size=4
