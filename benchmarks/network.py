@@ -92,8 +92,11 @@ def watch_stages(clock: StageClock, segmenter: Any) -> None:
     clock.watch("input", segmenter, "_input")
     clock.watch("dense_part", segmenter, "_dense_part")
     if segmenter.backend == "torch":
+        from opendr_panoptic_ros.backends import stripes
+
         for name in ("backbone", "neck", "rpn"):
             clock.watch(name, getattr(network, name), "forward")
+            clock.watch(name, stripes, f"{name}_in_stripes")  # on CPUs
         clock.watch("semantic_head", network.semantic_head, "stride4")
     clock.watch("proposals", network.rpn, "proposals")
     clock.watch("roi_heads", network.roi_heads, "forward")

@@ -18,7 +18,6 @@ _EXPANSION = 6
 _STAGES = ((1, 3, 1, 16), (2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192), (1, 3, 1, 320))
 _STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
-_OUTPUT_STAGES = (1, 2, 4)  # the strides 4, 8, 16; the head gives 32
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -130,6 +129,7 @@ class Backbone(nn.Module):
     """
 
     folds = (("conv_stem", "bn1"), ("conv_head", "bn2"))
+    output_stages = (1, 2, 4)  # the strides 4, 8, 16; the head gives 32
 
     def __init__(self, *, width: float, depth: float) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Backbone(nn.Module):
                 in_channels, channels = channels, scale_channels(base_channels, width)
                 stage_blocks.append(block_type(in_channels, channels, kernel, stride if block == 0 else 1))
             self.blocks.append(nn.Sequential(*stage_blocks))
-            if stage in _OUTPUT_STAGES:
+            if stage in self.output_stages:
                 out_channels.append(channels)
 
         head_channels = scale_channels(HEAD_CHANNELS, width)
@@ -168,6 +168,6 @@ class Backbone(nn.Module):
         outputs = []
         for stage, blocks in enumerate(self.blocks):
             x = blocks(x)
-            if stage in _OUTPUT_STAGES:
+            if stage in self.output_stages:
                 outputs.append(x)
         return [*outputs, self.bn2(self.conv_head(x))]

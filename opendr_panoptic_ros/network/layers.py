@@ -76,18 +76,24 @@ class SameConv2d(nn.Conv2d):
         Returns:
             `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
         """
-        (kernel_h, kernel_w), (stride_h, stride_w) = self.kernel_size, self.stride
-        pad_h = _same_padding(x.shape[-2], kernel_h, stride_h)
-        pad_w = _same_padding(x.shape[-1], kernel_w, stride_w)
+        pad_h, pad_w = self.total_padding(x.shape[-2], 0), self.total_padding(x.shape[-1], 1)
         if pad_h % 2 == 0 and pad_w % 2 == 0:  # symmetric: the convolution pads by itself, without a copy
             return F.conv2d(x, self.weight, self.bias, self.stride, (pad_h // 2, pad_w // 2), 1, self.groups)
         x = F.pad(x, (pad_w // 2, pad_w - pad_w // 2, pad_h // 2, pad_h - pad_h // 2))
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
+    def total_padding(self, size: int, axis: int) -> int:
+        """Compute the padding of both sides of one axis together; the floor of its half lies before the map.
 
-def _same_padding(size: int, kernel: int, stride: int) -> int:
-    """Return the total padding of one axis in px."""
-    return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        Args:
+            size: Size of the input along the axis.
+            axis: 0 for the rows, 1 for the columns.
+
+        Returns:
+            The padding in px.
+        """
+        kernel, stride = self.kernel_size[axis], self.stride[axis]
+        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
 class ConvNorm(nn.Module):
