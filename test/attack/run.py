@@ -13,10 +13,9 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test")]
 FOUND = ROOT / "log" / "attack"
+RECORDS = FOUND / "records"
 README = HERE / "README.md"
 BEGIN, END = "<!-- table of run.py -->", "<!-- end of the table -->"
 LAYERS = {"values": "values", "runtime": "network and runtime", "datasets": "datasets", "bags": "bags", "ros": "node"}
@@ -58,29 +58,22 @@ class Row(NamedTuple):
         )
 
 
-def properties(examples: int) -> Iterator[Row]:
-    """Yield the rows of the properties; each file of them runs in a process of its own."""
-    with tempfile.TemporaryDirectory() as records:
-        environment = {
-            **os.environ,
-            "ATTACK_EXAMPLES": str(examples),
-            "ATTACK_RECORDS": records,
-            "OMP_NUM_THREADS": "1",
-        }
-        for path in sorted(HERE.glob("test_*.py")):
-            if "@attack(" in path.read_text(encoding="utf-8"):
-                command = [sys.executable, "-m", "pytest", "-q", "--timeout", "0", str(path)]
-                subprocess.run(command, env=environment, cwd=ROOT, check=False)
-        for path in sorted(Path(records).glob("*.json")):
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            outcomes = record["outcomes"]
-            name = path.stem.removeprefix("test_").replace("_", " ")
-            counts = outcomes.get("read", 0), outcomes.get("refused", 0), outcomes.get("error", 0)
-            yield Row(record["layer"], name, *counts, record["seconds"], record["memory_mb"])
+def run_properties(examples: int) -> None:
+    """Try the properties; each file of them runs in a process of its own, which records what it has tried."""
+    environment = {
+        **os.environ,
+        "ATTACK_EXAMPLES": str(examples),
+        "ATTACK_RECORDS": str(RECORDS),
+        "OMP_NUM_THREADS": "1",
+    }
+    for path in sorted(HERE.glob("test_*.py")):
+        if "@attack(" in path.read_text(encoding="utf-8"):
+            command = [sys.executable, "-m", "pytest", "-q", "--timeout", "0", str(path)]
+            subprocess.run(command, env=environment, cwd=ROOT, check=False)
 
 
-def coverage(seconds: int) -> Iterator[Row]:
-    """Yield the rows of the coverage-guided fuzzers; none where atheris is missing."""
+def run_coverage(seconds: int) -> None:
+    """Run each coverage-guided fuzzer for a time; none where atheris is missing."""
     if importlib.util.find_spec("atheris") is None:
         print("atheris has no wheel for this Python or platform: no coverage-guided fuzzing.")
         return
@@ -91,28 +84,43 @@ def coverage(seconds: int) -> Iterator[Row]:
         result = fuzz(name, seconds, FOUND)
         for error in result["errors"]:
             print(f"{name}: {error}")
-        outcomes = result["outcomes"]
-        counts = outcomes.get("read", 0), outcomes.get("refused", 0), len(result["errors"])
-        layer = layers.get(name, "runtime")
-        yield Row(layer, f"{name}, guided by coverage", *counts, result["seconds"], result["memory_mb"])
+        outcomes = {**result["outcomes"], "error": len(result["errors"])}
+        _record(
+            f"{name}, guided by coverage", layers.get(name, "runtime"), outcomes, result["seconds"], result["memory_mb"]
+        )
 
 
-def checkpoints(count: int) -> Row:
-    """Return the row of the damaged and made-up checkpoints."""
+def run_checkpoints(count: int) -> None:
+    """Try damaged and made-up checkpoints."""
     from attack.fuzz_checkpoints import attack
 
     outcome = attack(count)
     for seed, result in outcome.faults[:20]:
         print(f"checkpoint of seed {seed}: {result}")
-    return Row(
-        "runtime",
-        "checkpoints in child processes",
-        read=outcome.counts["loaded"],
-        refused=outcome.counts["refused"],
-        lost=outcome.counts["fault"],
-        seconds=outcome.max_seconds,
-        memory_mb=outcome.max_grown_mb,
-    )
+    outcomes = {
+        "read": outcome.counts["loaded"],
+        "refused": outcome.counts["refused"],
+        "error": outcome.counts["fault"],
+    }
+    _record("checkpoints in child processes", "runtime", outcomes, outcome.max_seconds, outcome.max_grown_mb)
+
+
+def _record(name: str, layer: str, outcomes: dict[str, int], seconds: float, memory_mb: float) -> None:
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    content = {"layer": layer, "outcomes": outcomes, "seconds": seconds, "memory_mb": memory_mb}
+    (RECORDS / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def recorded() -> list[Row]:
+    """Return the rows of everything that was tried."""
+    rows = []
+    for path in sorted(RECORDS.glob("*.json")):
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        outcomes = record["outcomes"]
+        name = path.stem.removeprefix("test_").replace("_", " ")
+        counts = outcomes.get("read", 0), outcomes.get("refused", 0), outcomes.get("error", 0)
+        rows.append(Row(record["layer"], name, *counts, record["seconds"], record["memory_mb"]))
+    return rows
 
 
 def table(rows: list[Row]) -> str:
@@ -149,10 +157,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5, help="Time of each coverage-guided fuzzer; 0 for none.")
     parser.add_argument("--pickles", type=int, default=20_000, help="Damaged checkpoints; 0 for none.")
     parser.add_argument("--write", action="store_true", help="Write the table into test/attack/README.md.")
+    parser.add_argument("--keep", action="store_true", help="Keep the rows of earlier runs that are not run again.")
     arguments = parser.parse_args()
-    rows = list(properties(arguments.examples)) if arguments.examples else []
-    rows += list(coverage(round(60 * arguments.minutes))) if arguments.minutes else []
-    rows += [checkpoints(arguments.pickles)] if arguments.pickles else []
+    if not arguments.keep:
+        shutil.rmtree(RECORDS, ignore_errors=True)
+    if arguments.examples:
+        run_properties(arguments.examples)
+    if arguments.minutes:
+        run_coverage(round(60 * arguments.minutes))
+    if arguments.pickles:
+        run_checkpoints(arguments.pickles)
+    rows = recorded()
     made = table(rows)
     print(made)
     if arguments.write:
