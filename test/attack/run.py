@@ -69,7 +69,7 @@ def run_properties(examples: int) -> None:
     for path in sorted(HERE.glob("test_*.py")):
         if "@attack(" in path.read_text(encoding="utf-8"):
             command = [sys.executable, "-m", "pytest", "-q", "--timeout", "0", str(path)]
-            subprocess.run(command, env=environment, cwd=ROOT, check=False)
+            subprocess.run(command, env={**os.environ, **chosen}, cwd=ROOT, check=False)
 
 
 def run_coverage(seconds: int) -> None:
