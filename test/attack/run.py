@@ -60,12 +60,7 @@ class Row(NamedTuple):
 
 def run_properties(examples: int) -> None:
     """Try the properties; each file of them runs in a process of its own, which records what it has tried."""
-    environment = {
-        **os.environ,
-        "ATTACK_EXAMPLES": str(examples),
-        "ATTACK_RECORDS": str(RECORDS),
-        "OMP_NUM_THREADS": "1",
-    }
+    chosen = {"ATTACK_EXAMPLES": str(examples), "ATTACK_RECORDS": str(RECORDS), "OMP_NUM_THREADS": "1"}
     for path in sorted(HERE.glob("test_*.py")):
         if "@attack(" in path.read_text(encoding="utf-8"):
             command = [sys.executable, "-m", "pytest", "-q", "--timeout", "0", str(path)]
