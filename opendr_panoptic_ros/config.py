@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from opendr_panoptic_ros.config_section import (
     ABOVE_0,
@@ -23,7 +26,7 @@ from opendr_panoptic_ros.config_section import (
     refuse_unknown,
     require,
 )
-from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.errors import ConfigError, plain, quoted
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 from opendr_panoptic_ros.yaml_files import find_yaml, read_yaml
 
@@ -345,6 +348,32 @@ class Config:
             schedule=ScheduleConfig.from_dict(_mapping(values, "schedule")),
             classes=classes,
         )
+
+    def with_changes(self, changes: Sequence[str]) -> Config:
+        """Return this configuration with some entries replaced.
+
+        Args:
+            changes: Entries of the form `section.name=value`, such as `schedule.epochs=20`. The value is YAML.
+
+        Returns:
+            The changed copy.
+
+        Raises:
+            ConfigError: An entry does not have this form, is unknown or is out of its range.
+        """
+        values = self.to_dict()
+        for change in changes:
+            name, found, text = change.partition("=")
+            section, _, key = name.partition(".")
+            if not found or not key or not isinstance(values.get(section), dict):
+                raise ConfigError(
+                    f"--set {plain(change, 100)}: expected section.name=value, such as schedule.epochs=20."
+                )
+            try:
+                values[section][key] = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ConfigError(f"--set {plain(change, 100)}: {quoted(text)} is not a YAML value.") from error
+        return Config.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as dicts, lists, strings and numbers, for YAML or JSON and for `from_dict`."""

@@ -160,3 +160,17 @@ def test_sizes_are_bounded(tmp_path: Path, entry: str) -> None:
     (tmp_path / "large.yaml").write_text(entry)
     with pytest.raises(ConfigError, match=r"at most 10|1 to 16384"):
         Config.load(tmp_path / "large.yaml")
+
+
+def test_entries_of_a_configuration_are_changed() -> None:
+    demo = Config.load("demo")
+    config = demo.with_changes(["schedule.decay_epochs=[3, 4]", "data.min_scale=1", "schedule.optimizer=AdamW"])
+    assert (config.schedule.decay_epochs, config.data.min_scale, config.schedule.optimizer) == ((3, 4), 1.0, "AdamW")
+    assert demo.with_changes([]) == demo
+    with pytest.raises(ConfigError, match="schedule has unknown entries epoch"):
+        demo.with_changes(["schedule.epoch=3"])
+    with pytest.raises(ConfigError, match="not a YAML value"):
+        demo.with_changes(["schedule.decay_epochs=[8,"])
+    for change in ("epochs=3", "schedule.epochs", "nothing.epochs=3"):
+        with pytest.raises(ConfigError, match=r"expected section\.name=value"):
+            demo.with_changes([change])

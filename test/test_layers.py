@@ -46,8 +46,8 @@ LAYERS = {
     ),
     "network": Layer("network", rf"{OPENMMLAB}|{ROS}|cv2"),
     "runtime": Layer(
-        "backends weight_files checkpoint inference optimization tracking postprocess rotation pipeline lists outputs "
-        "visualize media connections download codec points",
+        "backends weight_files checkpoint inference optimization tracking postprocess rotation multi_view pipeline "
+        "lists outputs visualize media connections download codec points",
         rf"{OPENMMLAB}|{ROS}",
     ),
     "datasets": Layer("formats datasets synthetic", ROS),

@@ -17,7 +17,7 @@ from opendr_panoptic_ros.outputs import VISUALIZATION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opendr_panoptic_ros.inference import PanopticSegmenter
+    from opendr_panoptic_ros.multi_view import Segmenter
     from opendr_panoptic_ros.pipeline import FramePipeline
     from opendr_panoptic_ros.postprocess import EgoMask
 
@@ -39,6 +39,9 @@ class NetworkOptions:
         score_threshold: Smallest score of a detection, 0 to 1; None for the configuration's.
         overlap_threshold: Largest share of an instance that others may cover, 0 to 1; None for the configuration's.
         min_stuff_area: Smallest area of a stuff segment in pixels; None for the configuration's.
+        changes: Changed entries of the configuration, as `Config.with_changes` takes them.
+        scales: Scales at which each image is segmented, see `MultiViewSegmenter`.
+        flip: Whether each image is also segmented mirrored.
     """
 
     checkpoint: str = "demo"
@@ -50,8 +53,11 @@ class NetworkOptions:
     score_threshold: float | None = None
     overlap_threshold: float | None = None
     min_stuff_area: int | None = None
+    changes: tuple[str, ...] = ()
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
 
-    def segmenter(self) -> PanopticSegmenter:
+    def segmenter(self) -> Segmenter:
         """Return the network. A process keeps the one that it used last.
 
         Raises:
@@ -62,12 +68,18 @@ class NetworkOptions:
 
 
 @lru_cache(maxsize=1)
-def _segmenter(options: NetworkOptions) -> PanopticSegmenter:
+def _segmenter(options: NetworkOptions) -> Segmenter:
+    from opendr_panoptic_ros.checkpoint import load_checkpoint
+    from opendr_panoptic_ros.config import Config
     from opendr_panoptic_ros.inference import PanopticSegmenter
+    from opendr_panoptic_ros.multi_view import MultiViewSegmenter
 
-    return PanopticSegmenter(
+    config: Config | str | None = options.config
+    if options.changes:
+        config = load_checkpoint(options.checkpoint, config=config).config.with_changes(options.changes)
+    segmenter = PanopticSegmenter(
         options.checkpoint,
-        config=options.config,
+        config=config,
         device=options.device,
         backend=options.backend,
         precision=options.precision,
@@ -76,6 +88,9 @@ def _segmenter(options: NetworkOptions) -> PanopticSegmenter:
         overlap_threshold=options.overlap_threshold,
         min_stuff_area=options.min_stuff_area,
     )
+    if options.scales == (1.0,) and not options.flip:
+        return segmenter
+    return MultiViewSegmenter(segmenter, scales=options.scales, flip=options.flip)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
-import yaml
 
-from opendr_panoptic_ros.config import Config
-from opendr_panoptic_ros.errors import ConfigError, DatasetError, PanopticError
+from opendr_panoptic_ros.errors import DatasetError, PanopticError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -130,32 +128,6 @@ class Interruption:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments
     raise KeyboardInterrupt
-
-
-def changed(config: Config, changes: list[str]) -> Config:
-    """Return a configuration with some entries replaced.
-
-    Args:
-        config: The configuration to start from.
-        changes: Entries of the form `section.name=value`, such as `schedule.epochs=20`. The value is YAML.
-
-    Returns:
-        The new configuration.
-
-    Raises:
-        ConfigError: An entry does not have this form, is unknown or is out of its range.
-    """
-    values: dict[str, Any] = config.to_dict()
-    for change in changes:
-        name, found, text = change.partition("=")
-        section, _, key = name.partition(".")
-        if not found or not key or not isinstance(values.get(section), dict):
-            raise ConfigError(f"--set {change}: expected section.name=value, such as schedule.epochs=20.")
-        try:
-            values[section][key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {change}: {text!r} is not a YAML value.") from error
-    return Config.from_dict(values)
 
 
 def dataset_at(path: Path) -> PanopticDataset:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from opendr_panoptic_ros.evaluation import EvaluationResult
     from opendr_panoptic_ros.evaluation.run import EvaluatedImage
     from opendr_panoptic_ros.fleet.ray_workers import RayWorkers
-    from opendr_panoptic_ros.inference import PanopticSegmenter
 
 
 def evaluate(
@@ -57,6 +56,8 @@ def evaluate(
     backend: options.Backend = "auto",
     precision: options.Precision = "auto",
     size: options.Size = None,
+    scales: options.Scales = "1",
+    flip: options.Flip = False,
     score_threshold: options.ScoreThreshold = None,
     overlap_threshold: options.OverlapThreshold = None,
     min_stuff_area: options.MinStuffArea = None,
@@ -97,23 +98,26 @@ def evaluate(
             address,
             cores,
             workers,
-            without={"--predictions": predictions, "--report": report, "--set": set_},
+            without={"--predictions": predictions, "--report": report},
         )
         folder = None if report is None else ReportFolder(report.expanduser(), worst=worst)
-        segmenter = None
-        if predictions is None:  # loaded before the bar of progress, which an error would break
-            segmenter = options.segmenter(
-                checkpoint,
-                config=config,
-                changes=set_,
-                device=device,
-                backend=backend,
-                inference_size=size,
-                score_threshold=score_threshold,
-                overlap_threshold=overlap_threshold,
-                min_stuff_area=min_stuff_area,
-            )
-        images = _images(data, synthetic, (Config.load("demo") if segmenter is None else segmenter.config).test)
+        network = NetworkOptions(
+            checkpoint=checkpoint,
+            config=config,
+            device=device,
+            backend=backend,
+            precision=precision,
+            size=size,
+            score_threshold=score_threshold,
+            overlap_threshold=overlap_threshold,
+            min_stuff_area=min_stuff_area,
+            changes=tuple(set_ or ()),
+            scales=options.scales(scales),
+            flip=flip,
+        )
+        # Loaded before the bar of progress, which an error would break.
+        settings = Config.load("demo") if predictions is not None else network.segmenter().config
+        images = _images(data, synthetic, settings.test)
         console = Console(stderr=True)
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Evaluating", total=len(images))
@@ -126,18 +130,7 @@ def evaluate(
             if predictions is not None:
                 result = evaluate_stored(StoredPredictions(predictions), images, on_image=on_image)
             else:
-                network = NetworkOptions(
-                    checkpoint=checkpoint,
-                    config=config,
-                    device=device,
-                    backend=backend,
-                    precision=precision,
-                    size=size,
-                    score_threshold=score_threshold,
-                    overlap_threshold=overlap_threshold,
-                    min_stuff_area=min_stuff_area,
-                )
-                result = _evaluate_network(on_ray, network, segmenter, images, on_image, progress)
+                result = _evaluate_network(on_ray, network, images, on_image, progress)
         print_result(result)
         if json is not None:
             write_json(json, result.to_dict())
@@ -149,7 +142,6 @@ def evaluate(
 def _evaluate_network(
     workers: RayWorkers | None,
     network: NetworkOptions,
-    segmenter: PanopticSegmenter | None,
     images: LabelledImages,
     on_image: Callable[[EvaluatedImage], None],
     progress: Progress,
@@ -159,7 +151,7 @@ def _evaluate_network(
     from opendr_panoptic_ros.fleet.paths import with_absolute_paths
 
     if workers is None:
-        return evaluate_network(segmenter or network.segmenter(), images, on_image=on_image)
+        return evaluate_network(network.segmenter(), images, on_image=on_image)
     (task,) = progress.task_ids
     with workers:
         return evaluate_on(

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from opendr_panoptic_ros.cli import options
-from opendr_panoptic_ros.cli.common import changed, dataset_at, user_errors
+from opendr_panoptic_ros.cli.common import dataset_at, user_errors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ def inspect(
         from opendr_panoptic_ros.training.inspection import inspect_dataset, picture_of_truth
 
         dataset = dataset_at(data)
-        settings = changed(Config.load(config), set_ or [])
+        settings = Config.load(config).with_changes(set_ or [])
         check_writable_folder(out)
         console = Console(stderr=True)
         with Progress(console=console, transient=True) as progress:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ from opendr_panoptic_ros.backends import BACKENDS
 from opendr_panoptic_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.label_map import LabelMap
     from opendr_panoptic_ros.labels import ClassTable
 
@@ -59,6 +58,13 @@ MinStuffArea = Annotated[
     int | None,
     typer.Option(min=0, help="Smallest stuff region in pixels of the network's input.", show_default=_CONFIGURED),
 ]
+Scales = Annotated[
+    str,
+    typer.Option(help="Scales at which each image is segmented, separated by commas, such as 0.75,1,1.25; see --flip."),
+]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="Segment each image mirrored too. The outputs of all views are merged.")
+]
 Classes = Annotated[
     list[str] | None,
     typer.Option(help="Keep only these classes: names, separated by commas. May be repeated.", show_default="all"),
@@ -85,29 +91,19 @@ LabelMapFile = Annotated[
 TrackIds = Annotated[bool, typer.Option("--track-ids", help="Keep the ids of instances over consecutive frames.")]
 
 
-def segmenter(
-    checkpoint: str, *, config: str | None = None, changes: Sequence[str] | None = None, **settings: Any
-) -> PanopticSegmenter:
-    """Return the segmenter that a command's options describe.
+def scales(text: str) -> tuple[float, ...]:
+    """Return the numbers given with `--scales`.
 
     Args:
-        checkpoint: The value of CHECKPOINT or `--checkpoint`.
-        config: The value of `--config`.
-        changes: The values of `--set`.
-        settings: Further arguments of `PanopticSegmenter`.
+        text: The option's value.
 
     Raises:
-        CheckpointError: The checkpoint cannot be used.
-        ConfigError: A value is not legal.
+        ConfigError: A part is not a number.
     """
-    from opendr_panoptic_ros.checkpoint import load_checkpoint
-    from opendr_panoptic_ros.cli.common import changed
-    from opendr_panoptic_ros.inference import PanopticSegmenter
-
-    if not changes:
-        return PanopticSegmenter(checkpoint, config=config, **settings)
-    network = load_checkpoint(checkpoint, config=config)
-    return PanopticSegmenter(network, config=changed(network.config, list(changes)), **settings)
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--scales is {text!r}; expected numbers separated by commas, such as 0.75,1,1.25.") from None
 
 
 def label_map(path_or_name: str | None, classes: ClassTable) -> LabelMap | None:

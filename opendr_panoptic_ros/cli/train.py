@@ -16,7 +16,6 @@ from opendr_panoptic_ros.cli import options
 from opendr_panoptic_ros.cli.common import (
     INTERRUPTED,
     Interruption,
-    changed,
     dataset_at,
     splits_at,
     user_errors,
@@ -75,7 +74,7 @@ def train(
         if resume and resume_from is None:
             raise ConfigError(f"{out} holds no training to resume; leave out --resume to start a new one.")
         own = read_run_config(out) if resume else None
-        settings = changed(Config.load(config or "cityscapes") if own is None else own, set_ or [])
+        settings = (own or Config.load(config or "cityscapes")).with_changes(set_ or [])
         resolve_device(device)
         images: LabelledImages
         val_images: LabelledImages | None

@@ -19,7 +19,7 @@ from opendr_panoptic_ros.prediction import PanopticPrediction
 
 if TYPE_CHECKING:
     from opendr_panoptic_ros.formats.stored_predictions import StoredPredictions
-    from opendr_panoptic_ros.inference import PanopticSegmenter
+    from opendr_panoptic_ros.multi_view import Segmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class EvaluatedImage:
 
 
 def evaluate(
-    segmenter: PanopticSegmenter,
+    segmenter: Segmenter,
     dataset: LabelledImages,
     *,
     on_image: Callable[[EvaluatedImage], None] | None = None,

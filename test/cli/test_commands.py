@@ -21,10 +21,9 @@ from support.random_weights import seed_weights_
 from support.toy_datasets import write_tiny_cityscapes, write_tiny_kitti
 
 from opendr_panoptic_ros.checkpoint import load_checkpoint, save_checkpoint
-from opendr_panoptic_ros.cli.common import changed, with_options
+from opendr_panoptic_ros.cli.common import with_options
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.data import Image
-from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.media import read_image
 from opendr_panoptic_ros.network import EfficientPS
@@ -374,18 +373,6 @@ def test_a_training_is_stopped_and_goes_on(tmp_path):
     assert code == 0, out + err
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert [row["epoch"] for row in history["train"]] == [1]
-
-
-def test_entries_of_a_configuration_are_changed():
-    config = changed(
-        Config.load("demo"), ["schedule.decay_epochs=[3, 4]", "data.min_scale=1", "schedule.optimizer=AdamW"]
-    )
-    assert (config.schedule.decay_epochs, config.data.min_scale, config.schedule.optimizer) == ((3, 4), 1.0, "AdamW")
-    assert changed(Config.load("demo"), []) == Config.load("demo")
-    with pytest.raises(ConfigError, match="schedule has unknown entries epoch"):
-        changed(Config.load("demo"), ["schedule.epoch=3"])
-    with pytest.raises(ConfigError, match="not a YAML value"):
-        changed(Config.load("demo"), ["schedule.decay_epochs=[8,"])
 
 
 @pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "infer", "download"])
