@@ -285,6 +285,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="folder for DATE-NAME.json and DATE-NAME.md; without it, no files")
     parser.add_argument("--note", default="", help="a sentence for the report, such as what ran beside it")
+    parser.add_argument("--label", default="", help="part of the file names, where a benchmark runs several times")
     parser.add_argument("--task", help=argparse.SUPPRESS)  # runs one measurement in this process, see run_child
     return parser
 
@@ -312,7 +313,7 @@ def report(
         The report as written to the JSON file.
     """
     now = dt.datetime.now(dt.timezone.utc)
-    chosen = {key: value for key, value in vars(options).items() if key not in {"out", "task"}}
+    chosen = {key: value for key, value in vars(options).items() if key not in {"out", "task", "label"}}
     content: Row = {
         "benchmark": name,
         "time": now.isoformat(timespec="seconds"),
@@ -335,7 +336,8 @@ def report(
         console.print(line, highlight=False, soft_wrap=True)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        stem = options.out / f"{now:%Y-%m-%d}-{name}"
+        label = f"-{options.label}" if options.label else ""
+        stem = options.out / f"{now:%Y-%m-%d}-{name}{label}"
         stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         lines = [f"# {title}: {now:%Y-%m-%d}", "", *_wrapped(facts), "", *markdown_table(list(columns), cells)]
         lines += ["", "Failed:", "", *(f"- {failure}" for failure in failures)] if failures else []

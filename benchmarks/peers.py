@@ -163,8 +163,8 @@ def run(options: argparse.Namespace) -> list[Row]:
         + (["--backends", *options.backends] if options.backends else [])
         + (["--precisions", *options.precisions] if options.precisions else [])
     )
-    rows = [{"network": OURS, **row} for row in network.run(ours)]
-    for size in options.sizes:
+    rows = [] if options.skip == "ours" else [{"network": OURS, **row} for row in network.run(ours)]
+    for size in options.sizes if options.skip != "peers" else []:
         for peer, (library, _) in PEERS.items():
             for threads in options.threads:
                 harness.progress(f"{peer} {size}, {threads} thread(s)")
@@ -185,7 +185,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "wall s": lambda row: row["wall_s"]["median"],
     "RSS MB": lambda row: row["peak_rss_mb"],
     "GPU MB": lambda row: row["gpu_mb"],
-    "GFLOP/s": lambda row: row["peaks"]["conv_gflops"],
+    "GFLOP per CPU s": lambda row: row["peaks"]["conv_gflops_per_cpu_s"],
 }
 
 
@@ -196,6 +196,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--backends", nargs="+", default=[], help="back ends of this package; default: all")
     options.add_argument("--precisions", nargs="+", default=[], help="precisions of this package; default: all")
     options.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    options.add_argument("--skip", choices=("ours", "peers"), help="leave out this package, or the others")
     options.add_argument("--threads", nargs="+", type=int, default=[1], help="numbers of threads")
     options.add_argument("--repeat", type=int, default=3, help="largest number of measured calls")
     options.add_argument("--limit-s", type=float, default=40.0, help="time for the calls of one row in seconds")

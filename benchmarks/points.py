@@ -3,22 +3,22 @@
 
 """Speed of labelled points, and the error of the boxes in 3D on synthetic drives.
 
-    python benchmarks/points.py [--frames 20] [--checkpoint demo] [--json]
+    python benchmarks/points.py [--frames 20] [--checkpoint demo] [--out FOLDER]
 
 Times are CPU seconds of one process, so that they do not depend on what else the machine does.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
+import harness
 import numpy as np
+from harness import Row
 
 from opendr_panoptic_ros.codec.cloud import append_fields, decode_xyz, encode_cloud
 from opendr_panoptic_ros.inference import PanopticSegmenter
@@ -132,22 +132,21 @@ def box_errors(checkpoint: str, frames: int) -> dict[str, float]:
     }
 
 
+COLUMNS: dict[str, Callable[[Row], Any]] = {"what": lambda row: row["what"], "value": lambda row: row["value"]}
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=20, help="Frames for the error of the boxes; 0 for none.")
-    parser.add_argument("--checkpoint", default="demo", help="The weights.")
-    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    """Run the benchmark from the command line."""
+    parser = harness.arguments(__doc__ or "")
+    parser.add_argument("--frames", type=int, default=20, help="frames for the error of the boxes; 0 for none")
+    parser.add_argument("--checkpoint", default="demo", help="the weights")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     result: dict[str, float] = speed()
     if options.frames:
         result |= box_errors(options.checkpoint, options.frames)
-    if options.json:
-        print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:28}{value:10.3f}")
+    rows = [{"what": name, "value": value} for name, value in result.items()]
+    harness.report("points", "Labelled points and boxes in 3D", rows, COLUMNS, options)
 
 
 if __name__ == "__main__":

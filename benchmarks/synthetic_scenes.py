@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Measures how fast synthetic scenes and drives are drawn. Prints a table; `--json` writes a file.
+"""Measures how fast synthetic scenes and drives are drawn. Prints a table; `--out` writes files.
 
 python benchmarks/synthetic_scenes.py --num-images 60 --num-processes 2
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import cv2
-from rich.console import Console
-from rich.table import Table
+import harness
+from harness import Row
 
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
 from opendr_panoptic_ros.synthetic.scenes import SyntheticScenes
@@ -48,22 +46,23 @@ class Rate:
     cpu_ms: float | None = None
 
 
+COLUMNS: dict[str, Callable[[Row], Any]] = {
+    "images": lambda row: row["images"],
+    "size": lambda row: f"{row['height']}x{row['width']}",
+    "processes": lambda row: row["processes"],
+    "images/s": lambda row: row["images_per_s"],
+    "CPU ms/image": lambda row: row["cpu_ms"],
+}
+
+
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.arguments(__doc__ or "")
     parser.add_argument("--num-images", type=int, default=60, help="images per row and process")
     parser.add_argument("--num-processes", type=int, default=2, help="processes of the parallel row")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-    rates = measure(arguments.num_images, arguments.num_processes)
-    table = Table("images", "size", "processes", "images/s", "CPU ms/image")
-    for rate in rates:
-        cpu = "" if rate.cpu_ms is None else f"{rate.cpu_ms:.0f}"
-        size = f"{rate.height}×{rate.width}"
-        table.add_row(rate.images, size, str(rate.processes), f"{rate.images_per_s:.1f}", cpu)
-    Console().print(table)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(rate) for rate in rates], indent=2) + "\n", encoding="utf-8")
+    options = parser.parse_args()
+    rows = [asdict(rate) for rate in measure(options.num_images, options.num_processes)]
+    harness.report("synthetic_scenes", "Drawing synthetic scenes", rows, COLUMNS, options)
 
 
 def measure(num_images: int, num_processes: int) -> list[Rate]:

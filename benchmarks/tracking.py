@@ -16,18 +16,15 @@ python benchmarks/tracking.py --drives 3 --frames 120
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
+import harness
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from harness import Row
 
 from opendr_panoptic_ros.prediction import PanopticPrediction, Segment
 from opendr_panoptic_ros.synthetic.drive import SyntheticDrive
@@ -123,27 +120,42 @@ class Score:
         self.objects += len(last)
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} %"
+
+
+COLUMNS: dict[str, Callable[[Row], Any]] = {
+    "segmentation": lambda row: row["segmentation"],
+    "track_ids": lambda row: row["track_ids"],
+    "links right": lambda row: _percent(row["links_right_percent"]),
+    "gaps right": lambda row: _percent(row["gaps_right_percent"]),
+    "switches": lambda row: row["switches"],
+    "links": lambda row: row["links"],
+    "gaps": lambda row: row["gaps"],
+    "objects": lambda row: row["objects"],
+    "ms/frame": lambda row: row["tracker_ms_per_frame"],
+}
+
+
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.arguments(__doc__ or "")
     parser.add_argument("--drives", type=int, default=3, help="number of drives")
     parser.add_argument("--frames", type=int, default=120, help="frames per drive")
     parser.add_argument("--fps", type=float, default=10.0, help="frames per second")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-    frames = {"num_frames": arguments.frames, "fps": arguments.fps}
+    options = parser.parse_args()
+    frames = {"num_frames": options.frames, "fps": options.fps}
     drives = [
         [truth for _, truth in SyntheticDrive(EVALUATION_SEEDS_FROM + number, **frames)]
-        for number in range(arguments.drives)
+        for number in range(options.drives)
     ]
     rows = [
         measure(drives, segmentation, tracker) | {"segmentation": segmentation, "track_ids": tracker}
         for segmentation in SEGMENTATIONS
         for tracker in TRACKERS
     ]
-    show(rows, f"{arguments.drives} drives of {arguments.frames} frames, 256×512 pixels, {arguments.fps:g} frames/s")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    title = f"{options.drives} drives of {options.frames} frames, 256×512 px, {options.fps:g} frames/s"
+    harness.report("tracking", f"How well instances keep their ids: {title}", rows, COLUMNS, options)
 
 
 def measure(drives: list[list[PanopticPrediction]], segmentation: str, tracker_name: str) -> dict[str, Any]:
@@ -224,26 +236,6 @@ def assigned_ids(truth: PanopticPrediction, seen: PanopticPrediction) -> Assigne
     pairs = np.flatnonzero(np.bincount((truth.segment_map * columns + seen.instance_map).ravel()))
     things = {segment.id for segment in truth.segments if segment.is_thing}
     return {int(pair // columns): int(pair % columns) for pair in pairs if pair // columns in things and pair % columns}
-
-
-def show(rows: list[dict[str, Any]], title: str) -> None:
-    """Print the figures as a table.
-
-    Args:
-        rows: As written by `--json`.
-        title: Title of the table.
-    """
-    table = Table("segmentation", "track_ids", "links right", "gaps right", "switches", "ms/frame", title=title)
-    for row in rows:
-        links, gaps = (
-            "-" if row[key] is None else f"{row[key]:.2f} %" for key in ("links_right_percent", "gaps_right_percent")
-        )
-        tracker_ms = row["tracker_ms_per_frame"]
-        ms = "" if tracker_ms is None else f"{tracker_ms:.1f}"
-        table.add_row(row["segmentation"], row["track_ids"], links, gaps, str(row["switches"]), ms)
-    last = rows[-1]
-    table.caption = f"{last['objects']} objects; {last['links']} links and {last['gaps']} gaps in the last row"
-    Console().print(table)
 
 
 if __name__ == "__main__":
