@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import torch
 from opendr_panoptic_ros.backends.cache import is_build
 from opendr_panoptic_ros.config import WEIGHTS, Config, ModelConfig
 from opendr_panoptic_ros.errors import CheckpointError, ConfigError, plain, quoted
-from opendr_panoptic_ros.files import expand_user, is_file, read_small, write_whole
+from opendr_panoptic_ros.files import expand_user, is_file, read_small, sha256_of, write_whole
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.backbone import HEAD_CHANNELS, blocks_per_stage
@@ -143,6 +144,28 @@ def build_folder(path_or_name: str | Path) -> Path | None:
         return path if str(path_or_name) not in WEIGHTS and is_build(path) else None
     except OSError:
         return None
+
+
+def checkpoint_sha256(path_or_name: str | Path) -> str:
+    """Return the SHA-256 of the files of a checkpoint.
+
+    Args:
+        path_or_name: As given to `load_checkpoint`.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, or it cannot be read.
+    """
+    folder = build_folder(path_or_name)
+    files = [_find(path_or_name)] if folder is None else sorted(file for file in folder.iterdir() if is_file(file))
+    try:
+        digests = [sha256_of(file) for file in files]
+    except OSError as error:
+        name = plain(str(path_or_name), 100)
+        raise CheckpointError(f"The checkpoint {name} cannot be read: {error.strerror}.") from error
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _find(path_or_name: str | Path) -> Path:

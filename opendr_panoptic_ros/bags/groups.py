@@ -25,12 +25,14 @@ class MessageGroup:
     Attributes:
         messages: The messages in their recorded order.
         frames: The decoded frames among them by place.
+        images: Number of frames, those that could not be decoded included.
         problems: One line for each frame that could not be decoded.
         is_last: Whether the segment ends behind the group.
     """
 
     messages: Sequence[Message] = ()
     frames: dict[int, BagFrame] = field(default_factory=dict)
+    images: int = 0
     problems: tuple[str, ...] = ()
     is_last: bool = False
 
@@ -49,7 +51,7 @@ class MessageGroup:
                     frames[place] = read_frame(message)
                 except ImageEncodingError as error:
                     problems.append(f"{message.topic} at {message.time_ns} ns: {reason(error)}")
-        return cls(messages, frames, tuple(problems))
+        return cls(messages, frames, len(frames) + len(problems), tuple(problems))
 
 
 def thinned(

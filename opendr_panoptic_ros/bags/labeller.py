@@ -20,13 +20,11 @@ _BEHIND = 2  # groups that wait until they are written
 
 
 class StopRequest(Protocol):
-    """A request to stop early, made from outside while the labeller works.
+    """A request to stop early, made from outside while the labeller works."""
 
-    Attributes:
-        came: Whether the request has been made. The labeller then stops after the messages it is working on.
-    """
-
-    came: bool
+    @property
+    def came(self) -> bool:
+        """Whether the request has been made. The labeller then stops after the messages it is working on."""
 
     def hold(self) -> AbstractContextManager[None]:
         """Return a context in which a second request does not raise KeyboardInterrupt."""

@@ -42,6 +42,8 @@ class NetworkOptions:
         changes: Changed entries of the configuration, as `Config.with_changes` takes them.
         scales: Scales at which each image is segmented, see `MultiViewSegmenter`.
         flip: Whether each image is also segmented mirrored.
+        threads: Number of threads that the network uses on a CPU; None for those of the process. With the back end
+            `torch`, results with different numbers may differ in single pixels.
     """
 
     checkpoint: str = "demo"
@@ -56,6 +58,7 @@ class NetworkOptions:
     changes: tuple[str, ...] = ()
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    threads: int | None = None
 
     def segmenter(self) -> Segmenter:
         """Return the network. A process keeps the one that it used last.
@@ -69,11 +72,15 @@ class NetworkOptions:
 
 @lru_cache(maxsize=1)
 def _segmenter(options: NetworkOptions) -> Segmenter:
+    import torch
+
     from opendr_panoptic_ros.checkpoint import load_checkpoint
     from opendr_panoptic_ros.config import Config
     from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.multi_view import MultiViewSegmenter
 
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     config: Config | str | None = options.config
     if options.changes:
         config = load_checkpoint(options.checkpoint, config=config).config.with_changes(options.changes)

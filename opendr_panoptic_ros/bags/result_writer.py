@@ -41,6 +41,7 @@ class ResultWriter:
 
     Attributes:
         frames: Number of frames whose results were written.
+        images: Number of frames of which that was tried.
         problems: One line for each frame that could not be read or segmented.
         next_ns: Record time after the last message written; None if there is none. During an error, that of the message
             that could not be written.
@@ -60,7 +61,7 @@ class ResultWriter:
         self._clouds, self._are_frames_copied = clouds, are_frames_copied
         self._prefixes = result_prefixes(topics)
         self._without_info = set(topics)
-        self.frames = 0
+        self.frames = self.images = 0
         self.problems: list[str] = []
         self.next_ns: int | None = None
 
@@ -87,6 +88,7 @@ class ResultWriter:
                 self._write_results(*results[place])
             elif self._are_frames_copied or message.topic not in self._topics:
                 self._writer.write(message.time_ns, {message.topic: message})
+        self.images += group.images
         if group.messages:
             self.next_ns = group.messages[-1].time_ns + 1
         if group.is_last:

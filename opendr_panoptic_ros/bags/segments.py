@@ -106,41 +106,6 @@ class LabelReport:
         return self.stopped_at_ns is None and not self.error
 
 
-class _Groups:
-    """Groups of messages, and the number of images in them.
-
-    Attributes:
-        images: Number of images that were read so far.
-    """
-
-    def __init__(self, reader: BagReader, plan: BagPlan, options: LabelOptions) -> None:
-        self._reader, self._plan, self._options = reader, plan, options
-        self.images = 0
-
-    def of(self, segments: Iterable[Segment]) -> Generator[MessageGroup, None, None]:
-        """Yield the groups of segments, decoded.
-
-        Args:
-            segments: The segments.
-        """
-        topics, options = self._plan.topics, self._options
-        for segment in segments:
-            messages = thinned(
-                self._reader,
-                topics,
-                with_others=options.copied == "all",
-                left_out=self._plan.left_out,
-                start_ns=segment.start_ns,
-                end_ns=segment.end_ns,
-                every=options.every,
-                skipped=segment.skipped,
-            )
-            for group in grouped(messages, options.batch * len(topics), topics):
-                self.images += sum(message.topic in topics for message in group)
-                yield MessageGroup.decoded(group, topics)
-            yield MessageGroup(is_last=True)
-
-
 class _Predictions:
     """Writes the predictions of frames instead of their results, which are made when the segments are joined.
 
@@ -149,13 +114,14 @@ class _Predictions:
 
     Attributes:
         frames: Number of frames that were segmented.
+        images: Number of frames of which that was tried.
         problems: Empty: these are found again when the segments are joined.
         next_ns: Record time after the last message of which the predictions were written.
     """
 
     def __init__(self, writer: PredictionWriter) -> None:
         self._writer = writer
-        self.frames = 0
+        self.frames = self.images = 0
         self.problems: list[str] = []
         self.next_ns: int | None = None
 
@@ -170,6 +136,7 @@ class _Predictions:
             self.next_ns = frame.message.time_ns
             self._writer.write(frame.message.time_ns, prediction)
             self.frames += not isinstance(prediction, Exception)
+        self.images += group.images
         if group.messages:
             self.next_ns = group.messages[-1].time_ns + 1
 
@@ -181,7 +148,7 @@ def label_bag(
     *,
     stop: StopRequest | None = None,
     on_progress: Progress = lambda _time_ns, _frames: None,
-    record: str = "",
+    record: Callable[[LabelReport], str] | None = None,
 ) -> LabelReport:
     """Label a bag in this process.
 
@@ -247,14 +214,14 @@ def label_segment(
                 file.add_channel(channel)
             clouds = _clouds(plan, options, stack)
             writer = _result_writer(file, plan, options, predictor.info, clouds)
-        groups = _Groups(reader, plan, options)
+        groups = _groups(reader, plan, options, [segment])
         labeller = Labeller(predictor, writer)
-        labeller.run(groups.of([segment]), stop or NoStop(), on_progress=on_progress)
+        labeller.run(groups, stop or NoStop(), on_progress=on_progress)
         file.close()
         return SegmentReport(
             number=segment.number,
             frames=writer.frames,
-            images=groups.images,
+            images=writer.images,
             info=predictor.info,
             problems=tuple(writer.problems),
             damage=tuple(reader.damage),
@@ -270,7 +237,7 @@ def join(
     pieces: Iterable[tuple[SegmentReport, Path]],
     out: Path,
     *,
-    record: str = "",
+    record: Callable[[LabelReport], str] | None = None,
 ) -> LabelReport:
     """Join the pieces of a bag.
 
@@ -318,6 +285,7 @@ class Joiner:
             self._writer.add_channel(channel)
         self._trackers: dict[str, InstanceTracker] = {}
         self._total = LabelReport(out)
+        self._next = 0  # number of the next segment
 
     def label(
         self,
@@ -338,14 +306,14 @@ class Joiner:
             reader = stack.enter_context(BagReader(self._plan.source))
             clouds = _clouds(self._plan, self._options, stack)
             writer = _result_writer(self._writer, self._plan, self._options, predictor.info, clouds)
-            groups = _Groups(reader, self._plan, self._options)
+            groups = _groups(reader, self._plan, self._options, segments)
             labeller = Labeller(predictor, writer)
-            labeller.run(groups.of(segments), stop or NoStop(), on_progress=on_progress)
+            labeller.run(groups, stop or NoStop(), on_progress=on_progress)
             self._count(
                 SegmentReport(
-                    number=0,
+                    number=segments[-1].number,
                     frames=writer.frames,
-                    images=groups.images,
+                    images=writer.images,
                     info=predictor.info,
                     problems=tuple(writer.problems),
                     damage=tuple(reader.damage),
@@ -382,17 +350,20 @@ class Joiner:
                 known = [topic for topic in info_topics(self._plan.topics) if self._writer.written(topic)]
                 self._writer.append(piece, without=known)
         except (OSError, PanopticError) as error:
-            report = replace(report, error=_reason(error), stopped_at_ns=segment.start_ns or self._plan.bag_start_ns)
+            start_ns = self._plan.bag_start_ns if segment.start_ns is None else segment.start_ns
+            report = replace(
+                report, frames=0, images=0, problems=(), error=_reason(error), stopped_at_ns=start_ns
+            )  # fmt: skip
         self._count(report)
         return self._total.is_complete
 
-    def close(self, record: str = "", *, is_kept: bool = True) -> LabelReport:
+    def close(self, record: Callable[[LabelReport], str] | None = None, *, error: str = "") -> LabelReport:
         """Complete the bag. It is removed if no image was read.
 
         Args:
-            record: Content of the file `writer.RECORD` of the new bag, which must be a folder; empty for none. Without
-                it, results that are not complete are kept, too.
-            is_kept: Whether the bag is kept.
+            record: Returns the content of the file `writer.RECORD` of the new bag, which must be a folder. With it, a
+                bag that is not complete is removed; None for no record.
+            error: The reason why the next segment is missing, if it is an error.
 
         Returns:
             What was done.
@@ -400,18 +371,23 @@ class Joiner:
         Raises:
             PanopticError: The bag could not be completed.
         """
-        is_kept = is_kept and self._total.images > 0 and (not record or self._total.is_complete)
-        messages = self._writer.count if is_kept else 0
+        if self._next < len(self._plan.segments) and self._total.is_complete:
+            missing_ns = self._plan.segments[self._next].start_ns
+            missing_ns = self._plan.bag_start_ns if missing_ns is None else missing_ns
+            self._total = replace(self._total, stopped_at_ns=missing_ns, error=error)
+        is_kept = self._total.images > 0 and (record is None or self._total.is_complete)
+        total = replace(self._total, messages=self._writer.count if is_kept else 0)
         try:
-            self._writer.close(is_kept=is_kept, record=record)
-        except OSError as error:
+            self._writer.close(is_kept=is_kept, record="" if record is None else record(total))
+        except OSError as caught:
             raise PanopticError(
-                f"{self.partial} could not be completed and cannot be read; remove it: {error}"
-            ) from error
-        return replace(self._total, messages=messages)
+                f"{self.partial} could not be completed and cannot be read; remove it: {caught}"
+            ) from caught
+        return total
 
     def _count(self, report: SegmentReport) -> None:
         total = self._total
+        self._next = report.number + 1
         self._total = replace(
             total,
             frames=total.frames + report.frames,
@@ -437,6 +413,26 @@ def network_predictor(plan: BagPlan, options: LabelOptions, *, track_ids: bool) 
     """
     pipeline = options.pipeline(plan.topics, track_ids=track_ids)
     return NetworkPredictor(pipeline, options.classes, with_confidence=need_confidence(options.outputs))
+
+
+def _groups(
+    reader: BagReader, plan: BagPlan, options: LabelOptions, segments: Iterable[Segment]
+) -> Generator[MessageGroup, None, None]:
+    """Yield the groups of segments, decoded."""
+    for segment in segments:
+        messages = thinned(
+            reader,
+            plan.topics,
+            with_others=options.copied == "all",
+            left_out=plan.left_out,
+            start_ns=segment.start_ns,
+            end_ns=segment.end_ns,
+            every=options.every,
+            skipped=segment.skipped,
+        )
+        for group in grouped(messages, options.batch * len(plan.topics), plan.topics):
+            yield MessageGroup.decoded(group, plan.topics)
+        yield MessageGroup(is_last=True)
 
 
 def _result_writer(

@@ -6,25 +6,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from opendr_panoptic_ros.cli import options
-from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption, user_errors
-from opendr_panoptic_ros.errors import ConfigError, PanopticError
-
-if TYPE_CHECKING:
-    from opendr_panoptic_ros.bags.segments import LabelReport
-
-_DAMAGE_LINES = 10  # damaged places of a bag that are printed
+from opendr_panoptic_ros.cli.common import user_errors
+from opendr_panoptic_ros.errors import ConfigError
 
 
 def bag(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="ROS 1 .bag; rosbag2 folder, .mcap or .db3.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New rosbag2 folder, or a new .mcap file.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN... [OUT]",
+            help="ROS 1 .bag; rosbag2 folder, .mcap or .db3; with --out-dir also folders of bags and glob patterns. "
+            "OUT: new rosbag2 folder, or a new .mcap file.",
+        ),
+    ],
+    out_dir: Annotated[
+        Path | None, typer.Option(help="Label every IN into this folder. Bags that are done are skipped.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what became of each bag to this JSON file.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results in --out-dir that were made with other options.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that label segments of time of a bag side by side.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="CPU threads of each process.", show_default="all cores, divided by --jobs"),
+    ] = None,
     topic: Annotated[
         list[str] | None,
         typer.Option(help="Image topic, raw or compressed. May be repeated. Needed if the bag has several."),
@@ -76,18 +87,23 @@ def bag(
     overlap_threshold: options.OverlapThreshold = None,
     min_stuff_area: options.MinStuffArea = None,
 ) -> None:
-    """Segment the images of a bag and write them with the results to a new MCAP bag.
+    """Segment the images of bags and write them with the results to new MCAP bags.
 
-    The input is not changed. Ctrl-C completes the bag with the frames done so far and prints how to continue; after a
-    kill, only OUT.partial is left. Damaged parts of an MCAP file are left out. Status 1: some frames could not be read
-    or segmented, or nothing was written.
+    Give one bag and a new one, or any number of bags and --out-dir. The input is not changed. Ctrl-C completes the bag
+    OUT with the frames done so far and prints how to continue; after a kill, only OUT.partial is left. With --out-dir,
+    the same command continues. Damaged parts of a bag are left out. Status 1: some frames could not be read or
+    segmented, or nothing was written; 75, with --out-dir: repeating the command may help.
     """
     with user_errors():
         from opendr_panoptic_ros.bags.options import CloudOptions, LabelOptions, NetworkOptions
         from opendr_panoptic_ros.bags.results import COLORS, LABELS, output_names
-        from opendr_panoptic_ros.bags.segments import label_bag, plan_segments
-        from opendr_panoptic_ros.bags.writer import BagWriter
+        from opendr_panoptic_ros.cli.bag_runs import label_many, label_one
         from opendr_panoptic_ros.outputs import VISUALIZATION
+
+        if out_dir is None and len(paths) != 2:
+            raise typer.BadParameter("give IN and OUT, or any number of bags and --out-dir.")
+        if out_dir is None and (overwrite or report):
+            raise typer.BadParameter("--overwrite and --report need --out-dir.")
 
         if only and results_only:
             raise ConfigError("--only and --results-only exclude each other.")
@@ -107,6 +123,7 @@ def bag(
                 score_threshold=score_threshold,
                 overlap_threshold=overlap_threshold,
                 min_stuff_area=min_stuff_area,
+                threads=threads,
             ),
             topics=tuple(topic or ()),
             outputs=tuple(chosen),
@@ -123,65 +140,7 @@ def bag(
             clouds=CloudOptions(depth_topic, depth_info_topic, depth_is_rectified) if points else None,
             compression=compression,
         )
-        source, out = source.expanduser(), out.expanduser()
-        BagWriter.check_free(out)
-        if source.resolve() in out.resolve().parents:
-            raise PanopticError(f"{out} is inside the input, which is not to be changed; choose another place.")
-        plan = plan_segments(source, label_options)
-        for warning in plan.warnings:
-            typer.echo(warning, err=True)
-        with Interruption() as interruption, _progress() as progress:
-            task = progress.add_task("", total=plan.end_ns - plan.start_ns, frames=0)
-            report = label_bag(
-                plan,
-                label_options,
-                out,
-                stop=interruption,
-                on_progress=lambda time_ns, frames: progress.update(
-                    task, completed=time_ns - plan.start_ns, frames=frames
-                ),
-            )
-            if report.is_complete:
-                progress.update(task, completed=plan.end_ns - plan.start_ns)
-        if report.missing_clouds:
-            typer.echo(
-                f"{report.missing_clouds} frames have no depth image with their stamp on {depth_topic}", err=True
-            )
-        _print_report(report, plan.bag_start_ns)
-
-
-def _progress() -> Progress:
-    columns = "Segmenting", BarColumn(), "{task.percentage:>3.0f} %", "{task.fields[frames]} frames", "time left"
-    shown = [TextColumn(column) if isinstance(column, str) else column for column in columns]
-    return Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True))
-
-
-def _print_report(report: LabelReport, bag_start_ns: int) -> None:
-    """Print what was done.
-
-    Raises PanopticError when a frame could not be read or segmented, an error ended the work or nothing was written,
-    and `typer.Exit` after an interruption.
-    """
-    place = f"results in {report.path}" if report.messages else "nothing was written"
-    typer.echo(f"{report.frames} frames segmented, {place}")
-    go_on = ""
-    if report.stopped_at_ns is not None:
-        go_on = f"Continue into another bag with --start {(report.stopped_at_ns - bag_start_ns) / 1e9:.9f}"
-    lines = []
-    if report.problems:
-        more = f" ({len(report.problems)} such frames)" if len(report.problems) > 1 else ""
-        lines.append(f"not segmented: {report.problems[0]}{more}")
-    lines += report.damage[:_DAMAGE_LINES]
-    if len(report.damage) > _DAMAGE_LINES:
-        lines.append(f"{len(report.damage)} such places")
-    unread = "\n".join(lines)
-    if report.error:
-        raise PanopticError(f"{report.error}\n{go_on}\n{unread}".rstrip())
-    if go_on:
-        typer.echo(f"Stopped. {go_on}")
-        typer.echo(unread, err=True, nl=bool(unread))
-        raise typer.Exit(INTERRUPTED)
-    if unread:
-        raise PanopticError(unread)
-    if not report.messages:
-        raise PanopticError("There are no frames in this time range.")
+        if out_dir is None:
+            label_one(Path(paths[0]).expanduser(), Path(paths[1]).expanduser(), label_options, jobs=jobs)
+        else:
+            label_many(paths, out_dir.expanduser(), label_options, jobs=jobs, overwrite=overwrite, report=report)
