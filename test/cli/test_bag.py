@@ -59,7 +59,7 @@ def test_every_kind_of_bag(run_bag, make_bag, tmp_path, tiny_checkpoint, kind):
     assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{name}" for name in (*outputs, *LISTS, "label_info"))}
     (labels,) = messages["/cam/panoptic/label_info"].values()
     assert {entry.class_id: entry.class_name for entry in labels.class_map} == dict(enumerate(CITYSCAPES.names))
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     for _, time_ns, picture in sent:
         got = {output: messages[f"/cam/panoptic/{output}"][ORIGIN_NS + time_ns] for output in outputs}
         image = messages["/cam/image_raw"][ORIGIN_NS + time_ns]
@@ -105,7 +105,7 @@ def test_chosen_outputs(run_bag, make_bag, tmp_path, tiny_checkpoint):
     assert code == 0, err
     messages = read_bag(tmp_path / "out")
     assert set(messages) == {"/cam/image_raw", *(f"/cam/panoptic/{name}" for name in ("mask", "confidence", "packed"))}
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     for _, time_ns, picture in drive(2):
         got = {name: pixels(messages[f"/cam/panoptic/{name}"][ORIGIN_NS + time_ns]) for name in ("mask", "packed")}
         expected = segmenter(picture, with_confidence=True)
@@ -125,7 +125,7 @@ def test_label_map(run_bag, make_bag, tmp_path, tiny_checkpoint):
     code, _, err = run_bag(source, "out", *options)
     assert code == 0, err
     messages = read_bag(tmp_path / "out")
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     label_map = LabelMap.load("navigation", segmenter.config.classes)
     (_, time_ns, picture) = drive(1)[0]
     expected = label_map.apply(segmenter(picture))
@@ -158,7 +158,7 @@ def test_compressed_images(run_bag, make_bag, tmp_path, tiny_checkpoint):
     assert code == 0, err
     messages = read_bag(tmp_path / "out")
     assert messages["/cam/image_raw/compressed"][ORIGIN_NS].data.tobytes() == sent[0][2]
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     for _, time_ns, picture in drive(3):
         got = messages["/cam/panoptic/panoptic"][ORIGIN_NS + time_ns]
         assert np.array_equal(pixels(got), segmenter(picture).panoptic_ids)
@@ -177,7 +177,7 @@ def test_several_topics_of_several_sizes_in_batches(run_bag, make_bag, tmp_path,
     assert (code, out) == (0, "10 frames segmented, results in out\n")
     messages = read_bag(tmp_path / "out")
     assert not [topic for topic in messages if topic.startswith("/other")]
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     for topic, time_ns, picture in (*front, *rear):
         got = pixels(messages[topic.replace("image_raw", "panoptic/semantic")][ORIGIN_NS + time_ns])
         # A batch may round differently from a single image.
@@ -232,7 +232,7 @@ def test_classes_and_ego_mask(run_bag, make_bag, tmp_path, tiny_checkpoint):
     mask = np.zeros((48, 64), np.uint8)
     mask[40:] = 255
     cv2.imwrite(str(tmp_path / "ego.png"), mask)
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     expected = [segmenter(picture) for _, _, picture in drive(2)]
     chosen = sorted({segment.label for prediction in expected for segment in prediction.segments})[:2]
     code, _, err = run_bag(source, "out", "--classes", ", ".join(chosen), "--ego-mask", "ego.png", "--batch", 1)
@@ -262,7 +262,7 @@ def test_image_rotation(run_bag, make_bag, tmp_path, tiny_checkpoint):
     source = make_bag(drive(2))
     code, _, err = run_bag(source, "out", "--image-rotation", 90, "--batch", 1)
     assert code == 0, err
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     got = read_bag(tmp_path / "out")["/cam/panoptic/panoptic"].values()
     for (_, _, picture), message in zip(drive(2), got, strict=True):
         expected = rotated_prediction(segmenter(rotated(picture, 90)), 270)
