@@ -125,7 +125,7 @@ class RayWorkers(Executor):
         self._waiting: deque[_Task] = deque()
         self._workers: list[_Worker] = []
         self._lock = threading.Condition()
-        self._is_closing = False
+        self._is_closing = self._is_abandoned = False
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="ray workers", daemon=True)
         self._thread.start()
@@ -152,6 +152,12 @@ class RayWorkers(Executor):
         if wait:
             self._thread.join()
         self._disconnect()
+
+    def abandon(self) -> None:
+        """End all workers. What is waiting or in work fails with a `WorkerLostError`."""
+        with self._lock:
+            self._is_closing = self._is_abandoned = True
+            self._lock.notify()
 
     def share(self, value: T) -> Shared[T]:
         """Store a value in the cluster, which each worker that needs it fetches once.
@@ -225,6 +231,8 @@ class RayWorkers(Executor):
             while True:
                 with self._lock:
                     is_idle = not self._waiting and not any(worker.tasks for worker in self._workers)
+                    if self._is_abandoned:
+                        raise WorkerLostError("The work was stopped.")
                     if self._is_closing and is_idle:
                         break
                     if is_idle and next_check_s > time.monotonic():
@@ -236,7 +244,7 @@ class RayWorkers(Executor):
                     self._require_a_worker(started_s)
                 self._hand_out()
                 self._collect()
-        except Exception as error:  # noqa: BLE001 - the connection has ended: everybody who waits gets the reason
+        except Exception as error:  # noqa: BLE001 - the connection has ended: all futures get the reason
             self._fail(error)
         finally:
             for worker in self._workers:
@@ -322,9 +330,11 @@ class RayWorkers(Executor):
             self._error = error
             tasks = [*self._waiting, *(task for worker in self._workers for task in worker.tasks.values())]
             self._waiting.clear()
+        is_stop = isinstance(error, WorkerLostError)
+        reason = error if is_stop else WorkerLostError(f"The connection to the Ray cluster was lost: {error}")
         for task in tasks:
-            if not task.future.done():
-                task.future.set_exception(WorkerLostError(f"The connection to the Ray cluster was lost: {error}"))
+            if task.future.running() or task.future.set_running_or_notify_cancel():
+                task.future.set_exception(reason)
 
 
 class _Host:
