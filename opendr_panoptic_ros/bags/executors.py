@@ -26,13 +26,11 @@ if TYPE_CHECKING:
 
 
 class SegmentExecutor(Protocol):
-    """Runs `label_segment` elsewhere.
+    """Runs `label_segment` elsewhere."""
 
-    Attributes:
-        workers: Number of segments that run at once.
-    """
-
-    workers: int
+    @property
+    def workers(self) -> int:
+        """Number of segments that run at once."""
 
     def submit(self, plan: BagPlan, segment: Segment, options: LabelOptions, piece: Path) -> Future[SegmentReport]:
         """Start a segment.

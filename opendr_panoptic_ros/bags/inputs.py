@@ -55,7 +55,7 @@ def find_bags(inputs: Sequence[str], out_dir: Path) -> list[BagTask]:
             raise PanopticError(f"There is no bag at {text}. Expected .bag, .mcap or .db3 files or rosbag2 folders.")
         for source in found:
             sources.setdefault(source.resolve(), source)
-    names = _names(list(sources))
+    names = result_names(list(sources))
     return [BagTask(source, out_dir / names[place]) for place, source in sources.items()]
 
 
@@ -108,8 +108,12 @@ def _bags_at(path: Path, out_dir: Path) -> Iterator[Path]:
                     yield from _bags_at(entry, out_dir)
 
 
-def _names(places: Sequence[Path]) -> dict[Path, str]:
-    """Return the name of each result, distinct for distinct bags."""
+def result_names(places: Sequence[Path]) -> dict[Path, str]:
+    """Return the name of each result, distinct for distinct bags.
+
+    Args:
+        places: The bags.
+    """
     return _told_apart({place: _stem(place) for place in places}, 0)
 
 

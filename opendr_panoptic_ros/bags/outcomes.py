@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -42,7 +42,7 @@ class BagOutcome:
     """What became of a bag.
 
     Attributes:
-        source: The bag.
+        source: The bag: a path, or the address in an object store.
         status: DONE; DAMAGED: the result is complete, but frames could not be read or segmented, or parts of the bag
             are lost; NO_IMAGES; FAILED: there is no result, and trying again does not help; RETRY: there is none, for a
             reason that may pass; STOPPED: there is none, as the run was stopped.
@@ -54,7 +54,7 @@ class BagOutcome:
         report: Details; None if there is no result or it was skipped.
     """
 
-    source: Path
+    source: Path | str
     status: Status
     reason: str = ""
     frames: int = 0
@@ -112,19 +112,30 @@ class Records:
         options: The options of this run.
         checkpoint_sha256: Hash of the checkpoint.
         overwrite: Whether results that were made otherwise are replaced.
+        files: Returns name, size and version of the files of a bag.
 
     Raises:
         ConfigError: A file that an option names cannot be read.
     """
 
-    def __init__(self, options: LabelOptions, checkpoint_sha256: str, *, overwrite: bool = False) -> None:
+    FAILURE = ".failed.json"
+    """Ending of the file of a bag without result, behind the name of the folder that the result would have."""
+
+    def __init__(
+        self,
+        options: LabelOptions,
+        checkpoint_sha256: str,
+        *,
+        overwrite: bool = False,
+        files: Callable[[Path], Sequence[tuple[str, int, int | str]]] = files_of,
+    ) -> None:
         values = dataclasses.asdict(options)
         values["network"]["checkpoint"] = checkpoint_sha256
         values["network"]["config"] = _content(options.network.config)
         values["label_map"] = _content(options.label_map)
         values["ego_masks"] = [_content(path) for path in options.ego_masks]
         self._options = json.loads(json.dumps(values))
-        self._overwrite = overwrite
+        self._overwrite, self._files = overwrite, files
 
     def known(self, task: BagTask) -> BagOutcome | None:
         """Return the outcome of a bag if it is recorded.
@@ -188,10 +199,10 @@ class Records:
 
     @staticmethod
     def _failure(task: BagTask) -> Path:
-        return task.out.with_name(f"{task.out.name}.failed.json")
+        return task.out.with_name(f"{task.out.name}{Records.FAILURE}")
 
     def _made_from(self, task: BagTask) -> dict[str, Any]:
-        files = [list(entry) for entry in files_of(task.source)]
+        files = [list(entry) for entry in self._files(task.source)]
         return {"format": _FORMAT, "files": files, "options": self._options}
 
     def _record(self, task: BagTask, outcome: BagOutcome) -> dict[str, Any]:

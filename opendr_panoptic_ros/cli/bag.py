@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from opendr_panoptic_ros.cli import options
+from opendr_panoptic_ros.cli import engines, options
 from opendr_panoptic_ros.cli.common import user_errors
 from opendr_panoptic_ros.errors import ConfigError
+from opendr_panoptic_ros.fleet.engine_name import EngineName
 
 
 def bag(
@@ -25,7 +26,12 @@ def bag(
         ),
     ],
     out_dir: Annotated[
-        Path | None, typer.Option(help="Label every IN into this folder. Bags that are done are skipped.")
+        str | None,
+        typer.Option(
+            help="Label every IN into this folder. Bags that are done are skipped. With the extra fleet, IN and DIR "
+            "may be addresses such as s3://bucket/drives.",
+            metavar="DIR",
+        ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write what became of each bag to this JSON file.")] = None,
     overwrite: Annotated[
@@ -36,6 +42,11 @@ def bag(
         int | None,
         typer.Option(min=1, help="CPU threads of each process.", show_default="all cores, divided by --jobs"),
     ] = None,
+    shard: engines.ShardOption = None,
+    engine: engines.Engine = EngineName.LOCAL,
+    address: engines.Address = None,
+    cores: engines.Cores = 1,
+    workers: engines.Workers = None,
     topic: Annotated[
         list[str] | None,
         typer.Option(help="Image topic, raw or compressed. May be repeated. Needed if the bag has several."),
@@ -98,12 +109,13 @@ def bag(
         from opendr_panoptic_ros.bags.options import CloudOptions, LabelOptions, NetworkOptions
         from opendr_panoptic_ros.bags.results import COLORS, LABELS, output_names
         from opendr_panoptic_ros.cli.bag_runs import label_many, label_one
+        from opendr_panoptic_ros.fleet.shards import Shard
         from opendr_panoptic_ros.outputs import VISUALIZATION
 
         if out_dir is None and len(paths) != 2:
             raise typer.BadParameter("give IN and OUT, or any number of bags and --out-dir.")
-        if out_dir is None and (overwrite or report):
-            raise typer.BadParameter("--overwrite and --report need --out-dir.")
+        if out_dir is None and (overwrite or report or shard or engine is not EngineName.LOCAL):
+            raise typer.BadParameter("--overwrite, --report, --shard and --engine need --out-dir.")
 
         if only and results_only:
             raise ConfigError("--only and --results-only exclude each other.")
@@ -143,4 +155,13 @@ def bag(
         if out_dir is None:
             label_one(Path(paths[0]).expanduser(), Path(paths[1]).expanduser(), label_options, jobs=jobs)
         else:
-            label_many(paths, out_dir.expanduser(), label_options, jobs=jobs, overwrite=overwrite, report=report)
+            label_many(
+                paths,
+                out_dir,
+                label_options,
+                jobs=jobs,
+                engine=engines.EngineOptions(engine, address, cores, workers),
+                shard=None if shard is None else Shard.parse(shard),
+                overwrite=overwrite,
+                report=report,
+            )

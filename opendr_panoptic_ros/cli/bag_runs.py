@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from opendr_panoptic_ros.bags.executors import ProcessExecutor
+from opendr_panoptic_ros.bags.executors import ProcessExecutor, SegmentExecutor
 from opendr_panoptic_ros.bags.fleet import label_bags
 from opendr_panoptic_ros.bags.inputs import BagTask, find_bags, size_of
 from opendr_panoptic_ros.bags.options import LabelOptions
@@ -26,8 +27,14 @@ from opendr_panoptic_ros.bags.segments import LabelReport, label_bag
 from opendr_panoptic_ros.bags.writer import BagWriter
 from opendr_panoptic_ros.checkpoint import checkpoint_sha256
 from opendr_panoptic_ros.cli.common import INTERRUPTED, Interruption
+from opendr_panoptic_ros.cli.engines import EngineOptions
 from opendr_panoptic_ros.errors import PanopticError
 from opendr_panoptic_ros.files import check_writable_folder, write_json
+from opendr_panoptic_ros.fleet.paths import with_absolute_paths
+from opendr_panoptic_ros.fleet.ray_segments import RaySegments
+from opendr_panoptic_ros.fleet.remote import RemoteJob, label_remote, remote_tasks
+from opendr_panoptic_ros.fleet.shards import Shard
+from opendr_panoptic_ros.fleet.storage import is_url, remote_bags, url_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,20 +95,24 @@ def label_one(source: Path, out: Path, options: LabelOptions, *, jobs: int) -> N
 
 def label_many(
     inputs: Sequence[str],
-    out_dir: Path,
+    out_dir: str,
     options: LabelOptions,
     *,
     jobs: int,
+    engine: EngineOptions,
+    shard: Shard | None = None,
     overwrite: bool = False,
     report: Path | None = None,
 ) -> None:
     """Label many bags into a folder, and print a table of what became of them.
 
     Args:
-        inputs: Bags, folders and glob patterns.
-        out_dir: The folder of the results; it is made if it is missing.
+        inputs: Bags, folders and glob patterns; paths or addresses of object stores.
+        out_dir: The folder of the results, which is made if it is missing, or its address in an object store.
         options: The options.
         jobs: Number of processes.
+        engine: Where the work is done.
+        shard: The part of the bags to label; None for all.
         overwrite: Whether results that were made otherwise are replaced.
         report: A JSON file to write; None for none.
 
@@ -109,29 +120,57 @@ def label_many(
         PanopticError: An input or option is not legal.
         typer.Exit: Not all bags are done; its status is `outcomes.exit_status`.
     """
-    tasks = find_bags(inputs, out_dir)
-    records = Records(options, checkpoint_sha256(options.network.checkpoint), overwrite=overwrite)
-    _check_writable(out_dir)
+    sha256 = checkpoint_sha256(options.network.checkpoint)
     if report is not None:
         _check_writable(report.absolute().parent)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with Interruption() as interruption, _FleetBar(tasks) as bar, _executor(jobs) as executor:
-        outcomes = label_bags(
-            tasks,
-            options,
-            records=records,
-            executor=executor,
-            stop=interruption,
-            on_progress=bar.show_part,
-            on_warning=bar.print,
-            on_outcome=bar.show_outcome,
-        )
+    if any(map(is_url, (*inputs, out_dir))):
+        outcomes = _label_remote(inputs, out_dir, RemoteJob(options, sha256, overwrite), engine, shard)
+    else:
+        folder = Path(out_dir).expanduser()
+        tasks = find_bags(inputs, folder)
+        if shard is not None:
+            tasks = shard.select(tasks, name=lambda task: str(task.source), size=lambda task: size_of(task.source))
+        records = Records(options, sha256, overwrite=overwrite)
+        _check_writable(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with Interruption() as interruption, _FleetBar(tasks) as bar, _executor(jobs, engine) as executor:
+            outcomes = label_bags(
+                tasks,
+                options,
+                records=records,
+                executor=executor,
+                stop=interruption,
+                on_progress=bar.show_part,
+                on_warning=bar.print,
+                on_outcome=bar.show_outcome,
+            )
     status = exit_status(outcomes)
     _print_table(outcomes)
     if report is not None:
         write_json(report, {"bags": [outcome.to_dict() for outcome in outcomes], "exit_status": status})
     if status:
         raise typer.Exit(status)
+
+
+def _label_remote(
+    inputs: Sequence[str], out_dir: str, job: RemoteJob, engine: EngineOptions, shard: Shard | None
+) -> list[BagOutcome]:
+    """Label bags of object stores."""
+    problems: list[str] = []
+    tasks = remote_tasks(remote_bags([url_of(text) for text in inputs], problems), url_of(out_dir))
+    if problems:
+        raise PanopticError("; ".join(problems))
+    if shard is not None:
+        tasks = shard.select(tasks, name=lambda task: task.bag.url, size=lambda task: task.bag.size_bytes)
+    with Interruption() as interruption, _progress("Labelling") as progress, engine.open() or nullcontext() as workers:
+        bar = progress.add_task("", total=len(tasks), text=f"{len(tasks)} bags")
+        return label_remote(
+            tasks,
+            dataclasses.replace(job, options=with_absolute_paths(job.options)),
+            workers=workers,
+            stop=interruption,
+            on_outcome=lambda _outcome: progress.advance(bar),
+        )
 
 
 class _FleetBar:
@@ -143,7 +182,7 @@ class _FleetBar:
 
     def __init__(self, tasks: Sequence[BagTask]) -> None:
         self._sizes = {task: max(1, size_of(task.source)) for task in tasks}
-        self._by_source = {task.source: task for task in tasks}
+        self._by_source: dict[Path | str, BagTask] = {task.source: task for task in tasks}
         self._done_bytes: dict[BagTask, float] = {}
         self._frames: dict[BagTask, int] = {}
         self._finished = 0
@@ -191,8 +230,12 @@ def _check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def _executor(jobs: int) -> Iterator[ProcessExecutor | None]:
-    if jobs == 1:
+def _executor(jobs: int, engine: EngineOptions) -> Iterator[SegmentExecutor | None]:
+    workers = engine.open()
+    if workers is not None:
+        with RaySegments(workers) as segments:
+            yield segments
+    elif jobs == 1:
         yield None
     else:
         with ProcessExecutor(jobs) as executor:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,43 @@ Cores = Annotated[float, typer.Option(min=0, help="Processor cores of a worker o
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of workers on Ray.", show_default="as many as there is room for")
 ]
+
+
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Label the part I of N of the bags, I from 0. auto takes both from the variables of arrays of AWS "
+        "Batch, Slurm or Kubernetes; auto/N gives N.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The values of the options.
+
+    Attributes:
+        engine: Where the work is done.
+        address: Address of the cluster, as `RayWorkers` takes it.
+        cores: Processor cores of a worker.
+        workers: Number of workers; None for as many as there is room for.
+    """
+
+    engine: EngineName = EngineName.LOCAL
+    address: str | None = None
+    cores: float = 1
+    workers: int | None = None
+
+    def open(self) -> RayWorkers | None:
+        """Return the workers, as a context; None if the work is done in this process.
+
+        Raises:
+            ConfigError: An address is given for another engine.
+            PanopticError: The cluster cannot be used.
+        """
+        return ray_workers(self.engine, self.address, self.cores, self.workers)
 
 
 def ray_workers(

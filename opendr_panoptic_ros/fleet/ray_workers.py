@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from typing_extensions import override
@@ -105,6 +106,8 @@ class RayWorkers(Executor):
         workers: int | None = None,
         retries: int = 3,
     ) -> None:
+        if address is not None:
+            _use_token()
         self._ray = _import_ray()
         self._retries = retries
         self._is_own = self._connect(address)
@@ -357,6 +360,13 @@ def _cause(error: Any) -> Exception:
     """Return the error that a task raised."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, Exception) else PanopticError(str(error))
+
+
+def _use_token() -> None:
+    """Use the token of this machine for a cluster, as `ray start` does: `ray.init` does so for new clusters alone."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    if "RAY_AUTH_MODE" not in os.environ and (os.environ.get("RAY_AUTH_TOKEN") or path.is_file()):
+        os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
 
 
 def _import_ray() -> Any:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -47,6 +47,15 @@ def is_url(name: str) -> bool:
         name: A path or an address.
     """
     return "://" in name
+
+
+def url_of(name: str) -> str:
+    """Return the address of a path; an address stays as it is.
+
+    Args:
+        name: A path or an address.
+    """
+    return name if is_url(name) else f"file://{Path(name).expanduser().absolute()}"
 
 
 class ObjectStore:
@@ -171,6 +180,18 @@ class ObjectStore:
             except FileNotFoundError:
                 return None
         return content
+
+    def remove(self, url: str) -> None:
+        """Remove an object, if there is one.
+
+        Args:
+            url: Its address.
+
+        Raises:
+            StorageError: The store does not answer.
+        """
+        with _store_errors(url), suppress(FileNotFoundError):
+            self._files.rm_file(self._files._strip_protocol(url))
 
     def write(self, url: str, content: bytes) -> None:
         """Write a small object.

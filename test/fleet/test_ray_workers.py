@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import filecmp
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.bags import pictures
+from support.bags import drive, pictures, write_bag
 from support.toy_datasets import write_tiny_cityscapes
 
 from opendr_panoptic_ros.errors import DatasetError, PanopticError
 from opendr_panoptic_ros.files import write_png
+from opendr_panoptic_ros.fleet.ray_segments import RaySegments
 from opendr_panoptic_ros.fleet.ray_workers import RayWorkers, WorkerLostError
 
 pytest.importorskip("ray")
@@ -26,6 +28,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[None]:
     """A cluster of this machine with two workers' cores, which `RayWorkers` finds in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Otherwise Ray writes a token into the home folder.
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield from _cluster()
+
+
+def _cluster() -> Iterator[None]:
     import ray
 
     ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False, logging_level=40)
@@ -91,6 +101,21 @@ def test_preparation_gives_the_same_files(run_main, tmp_path):
         code, _, err = run_main("prepare", "cityscapes", "raw", engine, "--engine", engine)
         assert code == 0, err
     assert_equal_folders(tmp_path / "local", tmp_path / "ray")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_bags_are_labelled_to_the_same_bytes(run_bag, tmp_path, monkeypatch):
+    write_bag(tmp_path / "in" / "long", "mcap", drive(70))
+    write_bag(tmp_path / "in" / "short", "sqlite3", drive(3))
+    common = ("in", "--batch", 1, "--threads", 1, "--no-overlay", "--no-colors")
+    assert run_bag(*common, "--out-dir", "local")[0] == 0
+    code, out, err = run_bag(*common, "--out-dir", "ray", "--engine", "ray")
+    assert (code, out.splitlines()[-1]) == (0, "2 bags: 2 done; 0 of them before"), err
+    assert_equal_folders(tmp_path / "local", tmp_path / "ray")
+    # Workers that do not see the folder of the pieces return them.
+    monkeypatch.setattr(RaySegments, "_token", lambda self, folder: "another machine's")
+    assert run_bag(*common, "--out-dir", "returned", "--engine", "ray")[0] == 0
+    assert_equal_folders(tmp_path / "local", tmp_path / "returned")
 
 
 def assert_equal_folders(one: Path, other: Path) -> None:
