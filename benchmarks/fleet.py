@@ -85,7 +85,20 @@ def kill_session(session: int) -> None:
 
 
 def start(source: Path, out: Path, *more: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "opendr_panoptic_ros", "bag", source, "--out-dir", out, "--batch", 1, *more]
+    command = [
+        sys.executable,
+        "-m",
+        "opendr_panoptic_ros",
+        "bag",
+        source,
+        "--out-dir",
+        out,
+        "--batch",
+        1,
+        "--backend",
+        "torch",
+        *more,
+    ]
     return subprocess.Popen(
         list(map(str, command)), env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
