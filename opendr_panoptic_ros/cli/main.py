@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 
 import typer
@@ -53,8 +55,15 @@ def _options(
     """EfficientPS panoptic segmentation for ROS 2."""
 
 
+def _ignore_signals() -> None:
+    """Ignore Ctrl-C and SIGTERM while the interpreter ends: the work is done, and its status is decided."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main() -> None:
     """Run the command line; exit status 1 and one line on stderr where the user's input is at fault."""
+    atexit.register(_ignore_signals)
     try:
         app()
     except PanopticError as error:

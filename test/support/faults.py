@@ -65,7 +65,7 @@ def pause_camera(rig: LiveRig, rng: random.Random) -> None:
     """A camera stands still for a while; its network buffers fill up."""
     name = rng.choice(rig.camera_names)
     rig.signal_camera(name, signal.SIGSTOP)
-    rig.spin(rng.uniform(0.5, 3))
+    rig.pause(rng.uniform(0.5, 3))
     rig.signal_camera(name, signal.SIGCONT)
 
 
@@ -75,12 +75,12 @@ def subscribers(rig: LiveRig, rng: random.Random) -> None:
     for _ in range(5):
         topic = rng.choice(list(_TOPICS))
         joined.append(rig.subscribe(f"{rng.choice(rig.camera_names)}/panoptic/{topic}", _TOPICS[topic]))
-        rig.spin(rng.uniform(0, 0.3))
-    rig.spin(rng.uniform(0, 4))
+        rig.pause(rng.uniform(0, 0.3))
+    rig.pause(rng.uniform(0, 4))
     rng.shuffle(joined)
     for subscription in joined:
         rig.unsubscribe(subscription)
-        rig.spin(rng.uniform(0, 0.1))
+        rig.pause(rng.uniform(0, 0.1))
 
 
 def parameters(rig: LiveRig, rng: random.Random) -> None:
@@ -121,7 +121,7 @@ def unknown_parameter_type(rig: LiveRig, rng: random.Random) -> None:
 def deactivate(rig: LiveRig, rng: random.Random) -> None:
     """Deactivate and activate under load."""
     assert rig.transition("deactivate")
-    rig.spin(rng.uniform(0, 1))
+    rig.pause(rng.uniform(0, 1))
     assert rig.transition("activate")
 
 
@@ -146,7 +146,7 @@ def jump_clock(rig: LiveRig, rng: random.Random) -> None:
     for _ in range(10):
         sec = rng.choice([0, 1, 1_000_000_000, 2_000_000_000, rng.randrange(-(2**31), 2**31)])
         clock.publish(Clock(clock=Time(sec=sec, nanosec=rng.randrange(10**9))))
-        rig.spin(rng.uniform(0, 0.3))
+        rig.pause(rng.uniform(0, 0.3))
     assert not rig.set_parameters(use_sim_time=False)
     rig.client.destroy_publisher(clock)
 
@@ -254,7 +254,7 @@ def _send(rig: LiveRig, rng: random.Random, message_type: Any, topic: str, messa
         rig.spin(0.5)  # until both sides have found each other; of the other transport nothing is received
         for message in messages:
             publisher.publish(message)
-            rig.spin(rng.uniform(0, 1))
+            rig.pause(rng.uniform(0, 1))
     finally:
         rig.signal_camera(name, signal.SIGCONT)
     rig.client.destroy_publisher(publisher)

@@ -67,6 +67,7 @@ class LiveRig:
     latencies_ms: From the stamp of a camera's frame to the arrival of its panoptic/semantic here: (time, latency).
     diagnostics: The values of the last message: of the node under "", of each camera under its name.
     levels, messages: The levels and messages of the same statuses.
+    pace: Factor of all pauses of the faults.
     totals: Frames received, answered, dropped and failed, of all cameras, as far as diagnostics have told.
     """
 
@@ -78,9 +79,11 @@ class LiveRig:
         self.levels: dict[str, int] = {}
         self.messages: dict[str, str] = {}
         self.totals: Counter[str] = Counter()
+        self.pace = 1.0
         self._folder = folder
         self._cameras: dict[str, subprocess.Popen[bytes]] = {}
         self._killed: set[str] = set()  # segments of killed processes, to be removed at the end
+        self._started_ns: Counter[str] = Counter()
         self._services: dict[str, Any] = {}
         self._listening: dict[str, Any] = {}
         self._context = Context()
@@ -120,6 +123,10 @@ class LiveRig:
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
+    def pause(self, seconds: float) -> None:
+        """Spin for the time times the pace."""
+        self.spin(self.pace * seconds)
+
     def wait_for(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
         """Spin until the condition holds; fail when it does not within the patience, or when the node has ended."""
         end = time.monotonic() + patience_s
@@ -135,6 +142,7 @@ class LiveRig:
     def start_camera(self, name: str, kind: CameraKind) -> None:
         """Start a camera, in place of the one of this name; that one is killed."""
         self.end_camera(name, signal.SIGKILL)
+        self._started_ns[name] = time.time_ns()
         script = Path(__file__).with_name("live_camera.py")
         arguments = [name, kind.height, kind.width, kind.encoding, kind.rate_hz, kind.seed]
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -169,20 +177,32 @@ class LiveRig:
         def on_answer(message: bytes) -> None:
             now_ns = time.time_ns()
             sec, nanosec = struct.unpack_from("<iI", message, 4)
-            self.answers[camera] += 1
-            latency_ms = (now_ns - sec * 10**9 - nanosec) / 1e6
+            stamp_ns = sec * 10**9 + nanosec
+            if stamp_ns >= self._started_ns[camera]:  # not one of the camera before it
+                self.answers[camera] += 1
+            latency_ms = (now_ns - stamp_ns) / 1e6
             if 0 < latency_ms < 60_000:  # not one of the made-up stamps
                 self.latencies_ms.append((time.monotonic(), latency_ms))
 
         topic = f"{camera}/panoptic/semantic"
         self._listening[camera] = self.client.create_subscription(Image, topic, on_answer, 10, raw=True)
 
-    def subscribe(self, topic: str, message_type: type) -> Any:
+    def subscribe(self, topic: str, message_type: type, client: Node | None = None) -> Any:
         """Subscribe to a topic and drop its messages; `unsubscribe` takes what is returned."""
-        return self.client.create_subscription(message_type, topic, lambda _: None, 10, raw=True)
+        return (client or self.client).create_subscription(message_type, topic, lambda _: None, 10, raw=True)
 
     def unsubscribe(self, subscription: Any) -> None:
         self.client.destroy_subscription(subscription)
+
+    def add_client(self, name: str) -> Node:
+        """Return another node beside the client."""
+        client = Node(name, context=self._context)
+        self._executor.add_node(client)
+        return client
+
+    def remove_client(self, client: Node) -> None:
+        self._executor.remove_node(client)
+        client.destroy_node()
 
     def wait_for_answers(self, what: str, cameras: list[str] | None = None, number: int = 1) -> None:
         """Wait until each of the cameras (those that run, by default) has so many more answers."""
