@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -25,6 +24,7 @@ from opendr_panoptic_ros.bags.ros1 import Ros1Converter
 from opendr_panoptic_ros.bags.ros1_file import Ros1File
 from opendr_panoptic_ros.bags.sqlite_file import SqliteFile
 from opendr_panoptic_ros.errors import PanopticError, plain
+from opendr_panoptic_ros.files import read_small
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -34,6 +34,9 @@ else:
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_MAX_METADATA_BYTES = 2 << 20  # 10,000 files; YAML takes seconds for a megabyte
+_MAX_RATIO = 1000  # of a compressed storage file; recordings of black frames come close
+_SMALL_FILE_BYTES = 2**30  # what a compressed file may become in any case
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a CDR message begins with 0, so the two cannot be confused
 
@@ -278,7 +281,8 @@ class BagReader:
             files, count = present, None
         else:
             try:
-                metadata = yaml.safe_load(metadata_file.read_bytes())["rosbag2_bagfile_information"]
+                content = yaml.safe_load(read_small(metadata_file, limit_bytes=_MAX_METADATA_BYTES))
+                metadata = content["rosbag2_bagfile_information"]
                 files = [self._path / PurePath(name).name for name in metadata["relative_file_paths"]]
                 count = int(metadata["message_count"])
                 if not files:
@@ -370,6 +374,10 @@ def _decompressed(files: Iterable[Path], stack: ExitStack) -> Iterator[Path]:
             yield file
             continue
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        left_bytes = max(_SMALL_FILE_BYTES, _MAX_RATIO * file.stat().st_size)
         with zstd.open(file, "rb") as source, (folder / file.stem).open("wb") as copy:
-            shutil.copyfileobj(source, copy)
+            while block := source.read(1 << 20):
+                left_bytes -= copy.write(block)
+                if left_bytes < 0:
+                    raise PanopticError(f"{file} becomes more than {_MAX_RATIO} times larger when it is decompressed.")
         yield folder / file.stem

@@ -42,7 +42,7 @@ def boxes_of_things(cloud: NDArray[Any], *, min_points: int = _MIN_POINTS) -> di
 
     Args:
         cloud: Points of any shape with the fields x, y, z and instance, as `labelled_cloud` returns them. Points that
-            are NaN or have the instance 0 are ignored.
+            are NaN or infinite, or have the instance 0, are ignored.
         min_points: Things with fewer points get no box.
 
     Returns:
@@ -50,6 +50,7 @@ def boxes_of_things(cloud: NDArray[Any], *, min_points: int = _MIN_POINTS) -> di
     """
     flat = cloud.reshape(-1)
     flat = flat[(flat["instance"] > 0) & np.isfinite(flat["z"])]
+    flat = flat[np.isfinite(flat["x"]) & np.isfinite(flat["y"])]  # infinite for tiny focal lengths
     if not len(flat):
         return {}
     order = np.argsort(flat["instance"], kind="stable")

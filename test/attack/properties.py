@@ -65,8 +65,13 @@ def attack(layer: str, *, short: int = 20, **inputs: Any) -> Callable[[Callable[
         @functools.wraps(holds)
         def tried(*arguments: Any, **named: Any) -> None:
             record.outcomes["error"] += 1
-            with Meter() as meter:
-                outcome = holds(*arguments, **named) or READ
+            try:
+                with Meter() as meter:
+                    outcome = holds(*arguments, **named) or READ
+            except BaseException as stop:
+                if type(stop).__module__.startswith("hypothesis"):  # it has abandoned an input while it was made
+                    record.outcomes["error"] -= 1
+                raise
             record.seconds = max(record.seconds, meter.cost.seconds)
             record.memory_mb = max(record.memory_mb, meter.cost.memory_mb)
             meter.cost.check()

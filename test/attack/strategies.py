@@ -47,6 +47,11 @@ values = st.recursive(
 """Values of any type, nested, as JSON and YAML hold them."""
 
 
+def mostly(good: st.SearchStrategy[Any], bad: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A strategy whose values are good nine times out of ten, so that several of them are good together."""
+    return st.integers(0, 9).flatmap(lambda number: good if number else bad)
+
+
 @st.composite
 def predictions(draw: st.DrawFn, *, max_side_px: int = 24, with_confidence: bool = True) -> PanopticPrediction:
     """A prediction with segments of any classes, areas of one pixel included."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attack.properties import REFUSED, attack, refused
-from attack.strategies import numbers, predictions, scalars, texts
+from attack.strategies import mostly, numbers, predictions, scalars, texts
 from hypothesis import strategies as st
 
 from opendr_panoptic_ros.errors import ImageEncodingError
@@ -114,12 +114,12 @@ def test_paths(path: str) -> str | None:
 
 @attack(
     "ros",
-    height=st.integers(0, 2**32 - 1) | st.integers(0, 20),
-    width=st.integers(0, 2**32 - 1) | st.integers(0, 20),
-    step=st.integers(0, 2**32 - 1) | st.integers(0, 80),
-    encoding=st.sampled_from(sorted(ENCODINGS)) | WORDS,
+    height=mostly(st.integers(1, 6), st.integers(0, 2**32 - 1)),
+    width=mostly(st.integers(1, 6), st.integers(0, 2**32 - 1)),
+    step=mostly(st.integers(20, 60), st.integers(0, 2**32 - 1)),
+    encoding=mostly(st.sampled_from(sorted(ENCODINGS)), WORDS),
     is_bigendian=st.integers(0, 255),
-    data=st.binary(max_size=1000),
+    data=mostly(st.integers(500, 1000).map(bytes), st.binary(max_size=1000)),
 )
 def test_image_messages(
     height: int, width: int, step: int, encoding: str, is_bigendian: int, data: bytes

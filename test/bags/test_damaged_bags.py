@@ -19,6 +19,7 @@ from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.typesys import Stores, get_typestore
 from support.bags import ORIGIN_NS, STEP_NS, message_of, write_bag
 
+from opendr_panoptic_ros.bags import reader
 from opendr_panoptic_ros.bags.decompression import decompressed
 from opendr_panoptic_ros.bags.reader import BagReader
 from opendr_panoptic_ros.errors import PanopticError
@@ -31,9 +32,9 @@ def small_frames():
 
 
 def read(path: Path, **limits) -> tuple[list[int], list[str]]:
-    with BagReader(path) as reader:
-        times = [round((m.time_ns - ORIGIN_NS) / STEP_NS) for m in reader.messages(["/image"], **limits)]
-        return times, reader.damage
+    with BagReader(path) as opened:
+        times = [round((m.time_ns - ORIGIN_NS) / STEP_NS) for m in opened.messages(["/image"], **limits)]
+        return times, opened.damage
 
 
 @pytest.fixture
@@ -154,8 +155,8 @@ def ros1_bag(path: Path, compression: Ros1Writer.CompressionFormat | None) -> Pa
 def test_a_damaged_chunk_of_ros_1_loses_only_its_messages(tmp_path, compression):
     path = ros1_bag(tmp_path / "in.bag", compression)
     assert read(path) == (list(range(COUNT)), [])
-    with BagReader(path) as reader:
-        places = [chunk.datapos for chunk in reader._storages[0].chunks.values()]
+    with BagReader(path) as opened:
+        places = [chunk.datapos for chunk in opened._storages[0].chunks.values()]
     assert len(places) > 10
     spoil(path, places[3])
     spoil(path, places[7])
@@ -168,13 +169,13 @@ def test_a_damaged_chunk_of_ros_1_loses_only_its_messages(tmp_path, compression)
 
 
 def bomb(compression: str) -> bytes:
-    """A few kilobytes that become 2 GiB; of zstd, without the size in its header."""
+    """A few kilobytes that become 128 MiB; of zstd, without the size in its header."""
     if compression == "bz2":
-        return bz2.compress(bytes(2**26)) * 32
+        return bz2.compress(bytes(2**22)) * 32
     if compression == "lz4":
-        return lz4.frame.compress(bytes(2**26), compression_level=9, store_size=False) * 32
+        return lz4.frame.compress(bytes(2**22), compression_level=9, store_size=False) * 32
     compressor = zstandard.ZstdCompressor().compressobj()
-    return b"".join([compressor.compress(bytes(2**26)) for _ in range(32)]) + compressor.flush()
+    return b"".join([compressor.compress(bytes(2**22)) for _ in range(32)]) + compressor.flush()
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4", "bz2"])
@@ -192,6 +193,21 @@ def test_large_content_needs_a_file_that_is_large():
     with pytest.raises(ValueError, match=f"it claims {2**28} bytes, and the limit is {2**27}"):
         decompressed(data, "zstd")
     assert len(decompressed(zstandard.compress(bytes(2**26)), "zstd")) == 2**26
+
+
+def test_a_compressed_file_cannot_fill_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "_SMALL_FILE_BYTES", 2**20)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "in_0.mcap.zstd").write_bytes(bomb("zstd"))
+    with pytest.raises(PanopticError, match=r"in_0\.mcap\.zstd becomes more than 1000 times larger"):
+        BagReader(tmp_path / "in")
+
+
+def test_large_metadata_are_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "metadata.yaml").write_bytes(b"a: b\n" * 1_000_000)
+    with pytest.raises(PanopticError, match="Larger than"):
+        BagReader(tmp_path / "in")
 
 
 def test_messages_that_cannot_be_decompressed_are_left_out(database):
