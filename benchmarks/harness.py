@@ -102,7 +102,7 @@ def measure(function: Callable[[], Any], *, warm_up: int = 1, repeat: int = 5, l
         function: What to call.
         warm_up: Number of calls that are not counted.
         repeat: Largest number of calls that are counted.
-        limit_s: No further call begins after this time, once three were counted.
+        limit_s: No further call begins after this time, once one was counted.
 
     Returns:
         `wall_s` and `cpu_s`, each as returned by `summary`.
@@ -112,7 +112,7 @@ def measure(function: Callable[[], Any], *, warm_up: int = 1, repeat: int = 5, l
     wall_s: list[float] = []
     cpu_s: list[float] = []
     begin = time.perf_counter()
-    while len(wall_s) < repeat and (len(wall_s) < 3 or time.perf_counter() - begin < limit_s):
+    while len(wall_s) < repeat and (not wall_s or time.perf_counter() - begin < limit_s):
         synchronize()
         start_wall, start_cpu = time.perf_counter(), time.process_time()
         function()
