@@ -4,8 +4,9 @@
 """Labelling on a Ray cluster of two nodes of this machine: lost nodes, killed runs, and the share of ideal speed.
 
     python benchmarks/fleet.py node FOLDER        one node is killed in the middle; all results are compared
-    python benchmarks/fleet.py kills FOLDER       the command is killed at 30 random moments and repeated
-    python benchmarks/fleet.py scaling FOLDER     one and two workers
+    python benchmarks/fleet.py kills FOLDER       the command is killed at 30 random moments, and repeated
+    python benchmarks/fleet.py scaling FOLDER     one and two workers label bags
+    python benchmarks/fleet.py engine FOLDER      1 to 16 workers with tasks that only wait
 
 The network is a tiny one and the frames are small: what is measured is the distribution of the work.
 """
@@ -185,54 +186,91 @@ def kills(folder: Path, count: int) -> bool:
         print(f"a whole run takes {length_s:.1f} s")
         wrong += differences(reference, out, complete=True)
         for number in range(count):
-            shutil.rmtree(out)
+            if number % 5 == 0:  # the other runs continue what the killed ones have left
+                shutil.rmtree(out)
             process = start(source, out, *arguments)
-            moment_s = rng.uniform(0.2, 1) * length_s
+            moment_s = rng.uniform(0.2, 0.9) * length_s
             time.sleep(moment_s)
             process.send_signal(signal.SIGKILL)
             process.communicate()
             done, partial = finished(out), len(list(out.glob("*.partial"))) if out.is_dir() else 0
             broken = differences(reference, out, complete=False) if out.is_dir() else []
-            again = start(source, out, *arguments)
-            text, err = again.communicate()
-            broken += differences(reference, out, complete=True)
-            last = text.splitlines()[-1] if text else err[-300:]
-            print(f"{number:2d}: killed after {moment_s:4.1f} s with {done} results and {partial} unfinished;", end=" ")
-            print(f"repeated: status {again.returncode}, {last}; wrong: {broken or 'none'}", flush=True)
+            print(f"{number:2d}: killed after {moment_s:4.1f} s with {done} results and {partial} unfinished", end="")
+            if number % 5 == 4:
+                again = start(source, out, *arguments)
+                text, err = again.communicate()
+                broken += differences(reference, out, complete=True)
+                print(f"; repeated: status {again.returncode}, {text.splitlines()[-1] if text else err[-300:]}", end="")
+            print(f"; wrong: {broken or 'none'}", flush=True)
             wrong += broken
     print(f"{count} kills; files that differ: {wrong or 'none'}")
     return not wrong
 
 
+def cpu_s(sessions: list[int]) -> float:
+    """Return the CPU seconds of the processes of sessions, including those of children that have ended."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) in sessions:
+                    ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def scaling(folder: Path) -> bool:
-    source, reference, checkpoint = prepare(folder, 8, 160, with_faults=False)
-    times_s = {}
-    with node(folder, head=True), node(folder, head=False):
+    source, reference, checkpoint = prepare(folder, 8, 64, with_faults=False)
+    used_s, wrong = {}, []
+    with node(folder, head=True) as first, node(folder, head=False) as second:
         for workers in (1, 2):
             out = folder / f"out{workers}"
             arguments = ("--checkpoint", checkpoint, "--threads", 1, "--engine", "ray", "--workers", workers)
-            process = start(source, out, *arguments, "--address", f"127.0.0.1:{PORT}", "--report", folder / "r.json")
+            before_s, started = cpu_s([first.pid, second.pid]), time.monotonic()
+            process = start(source, out, *arguments, "--address", f"127.0.0.1:{PORT}")
             process.communicate()
-            seconds = [bag["seconds"] for bag in json.loads((folder / "r.json").read_text())["bags"]]
-            first = min((p.stat().st_mtime for p in out.rglob("labelled.json")), default=0)
-            last = max((p.stat().st_mtime for p in out.rglob("labelled.json")), default=0)
-            # From the first to the last result: without the start of processes.
-            times_s[workers] = last - first
-            wrong = differences(reference, out, complete=True)
-            print(f"{workers} workers: {times_s[workers]:.1f} s from the first to the last of {len(seconds)} results")
-            print(f"  files that differ from those of one process: {wrong or 'none'}")
-    print(f"share of ideal: {times_s[1] / times_s[2] / 2:.2f}; load {os.getloadavg()}")
+            time.sleep(3)  # until the workers have ended
+            used_s[workers] = cpu_s([first.pid, second.pid]) - before_s
+            wrong += differences(reference, out, complete=True)
+            print(
+                f"{workers} workers: {time.monotonic() - started:.1f} s, {used_s[workers]:.1f} CPU seconds of the nodes"
+            )
+    print(f"files that differ from those of one process: {wrong or 'none'}")
+    print(f"CPU seconds of one worker to those of two: {used_s[1] / used_s[2]:.2f}; load {os.getloadavg()}")
+    return not wrong
+
+
+def engine(_folder: Path) -> bool:
+    os.environ |= {name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith("RAY_")}
+    import ray
+
+    from opendr_panoptic_ros.fleet.ray_workers import RayWorkers
+
+    def wait(seconds: float) -> int:
+        time.sleep(seconds)
+        return os.getpid()
+
+    ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False, logging_level=40)
+    for count in (1, 2, 16):
+        with RayWorkers(cores=0.02, workers=count) as workers:
+            ready: set[int] = set()
+            while len(ready) < count:
+                ready |= set(workers.map_in_order(wait, [0.5] * (2 * count)))
+            started = time.monotonic()
+            list(workers.map_in_order(wait, [2.0] * (12 * count)))
+            took_s = time.monotonic() - started
+            print(f"{count:2d} workers: {12 * count} tasks of 2 s in {took_s:.1f} s, share of ideal {24 / took_s:.2f}")
     return True
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trial", choices=["node", "kills", "scaling"])
+    parser.add_argument("trial", choices=["node", "kills", "scaling", "engine"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=30)
     options = parser.parse_args()
     folder = options.folder.absolute()
-    trials = {"node": lost_node, "kills": lambda f: kills(f, options.count), "scaling": scaling}
+    trials = {"node": lost_node, "kills": lambda f: kills(f, options.count), "scaling": scaling, "engine": engine}
     sys.exit(not trials[options.trial](folder))
 
 

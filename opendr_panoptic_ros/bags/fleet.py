@@ -264,6 +264,8 @@ class _Run:
         except PanopticError as error:
             return BagOutcome(bag.task.source, Status.RETRY, reason(error))
         if bag.error is not None and not report.messages:
+            if self._stop.came:
+                return BagOutcome(bag.task.source, Status.STOPPED)
             return BagOutcome(bag.task.source, _status_of(bag.error, Status.RETRY), report.error)
         return self._outcome(bag.task, report, bag.started_s)
 
