@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "test"))
 import soak_report  # noqa: E402
 from support.faults import FAULTS, random_kind  # noqa: E402
 from support.live_rig import LiveRig, live_rig  # noqa: E402
-from support.process_samples import handles, memory_mb  # noqa: E402
+from support.process_samples import cpu_s, handles, memory_mb  # noqa: E402
 
 CAMERAS = ("front", "left", "right", "rear")
 
@@ -115,7 +115,7 @@ class Soak:
                 "time_s": self.time_s,
                 "memory_mb": memory_mb(rig.pid),
                 "handles": handles(rig.pid),
-                "cpu_s": _cpu_s(rig.pid),
+                "cpu_s": cpu_s(rig.pid),
                 "answers": answers - self._answered_before,
                 "latencies_ms": [round(latency, 1) for latency in latencies],
                 "counts": dict(rig.totals),
@@ -175,11 +175,6 @@ def main() -> None:
     }
     soak_report.write(samples, about)
     sys.exit(1 if soak.lost else 0)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,11 @@ def run(make_node: Callable[[], ManagedNode[Any]], args: list[str] | None, stop:
         return _report_start_failure(error)
     node = None
     try:
+        stop.raises = False  # the constructor takes a moment, and an exception inside of it would leave it half-made
         node = make_node()
+        stop.raises = True  # loading the network takes long
+        if stop.arrived:
+            return 0
         return _run_node(node, stop)
     except ParameterException as error:
         return _report_start_failure(error)

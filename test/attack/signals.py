@@ -215,6 +215,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bag-share", type=float, default=0.25, help="share of `bag`; the others are nodes")
     arguments = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job; children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     outcome = attack(arguments.count, arguments.seed, arguments.bag_share)
     for what, number in sorted(outcome.counts.items()):
         print(f"{number:4} {what}")

@@ -22,6 +22,7 @@ import pytest
 import torch
 from support.node_process import NodeProcess
 from support.paths import ROOT
+from support.waiting import PATIENCE_S
 
 from opendr_panoptic_ros.inference import PanopticSegmenter
 
@@ -188,3 +189,25 @@ def test_without_autostart_it_waits(bench, start_node):
     bench.wait_for(lambda: "autostart is off" in node.output, "the node to start")
     assert "Loading" not in node.output
     assert node.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(("module", "name"), [("node", "PanopticNode"), ("points_node", "PointsNode")])
+def test_a_signal_in_the_constructor(ros_domain, module, name):
+    """The nodes of a context are destroyed when that ends, half-made ones too."""
+    code = f"""if True:
+        import os, signal, sys
+        from opendr_panoptic_ros.ros.{module} import {name}
+        from opendr_panoptic_ros.ros.run import run
+        from opendr_panoptic_ros.ros.signals import StopSignals
+
+        class Interrupted({name}):
+            def create_service(self, *arguments, **options):  # called by the constructor of rclpy's node
+                os.kill(os.getpid(), signal.SIGTERM)
+                return super().create_service(*arguments, **options)
+
+        sys.exit(run(Interrupted, [], StopSignals()))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Loading" not in done.stderr
+    assert "Traceback" not in done.stderr

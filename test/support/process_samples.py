@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def handles(pid: int) -> dict[str, int]:
         "segments_mb": sum(segments.values()) // 2**20,
         "children": len(children),
     }
+
+
+def cpu_s(pid: int) -> float:
+    """Return the user and system time of a process in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def shared_segments(pid: int) -> dict[str, int]:
