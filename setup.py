@@ -40,6 +40,9 @@ setup(
     # mmdet and the ROS wheels work in exactly these versions together.
     extras_require={
         "cpu": requirements("cpu", pinned=False),
+        "onnx": requirements("onnx-export", pinned=False) + requirements("onnx", pinned=False),
+        "openvino": requirements("onnx-export", pinned=False) + requirements("openvino", pinned=False),
+        "tensorrt": requirements("onnx-export", pinned=False) + requirements("tensorrt", pinned=True),
         "train": requirements("train", pinned=True),
         "ros": requirements("ros", pinned=True),
         "view": requirements("view", pinned=True),

@@ -105,4 +105,4 @@ def padded(size: tuple[int, int]) -> tuple[int, int]:
 
 def _network_input(image: NDArray[np.uint8], size: tuple[int, int], config: Config) -> Tensor:
     """Return an image resized to the height and width of the network's input, `(1, 3, height, width)` float32."""
-    return normalised(torch.from_numpy(np.ascontiguousarray(image))[None], size, *mean_and_std(config))
+    return normalised(torch.from_numpy(np.array(image))[None], size, *mean_and_std(config))

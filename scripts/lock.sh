@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 lock() {
     uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --custom-compile-command "make lock" \
         --output-file "requirements/$1.lock" "${@:2}" \
-        requirements/{core,cpu,train,view,fleet,dev,ros-build}.txt
+        requirements/{core,cpu,onnx-export,onnx,openvino,train,view,fleet,dev,ros-build}.txt
 }
 
 lock jazzy requirements/ros.txt "$@"

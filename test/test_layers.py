@@ -134,7 +134,7 @@ def test_the_package_keeps_the_table() -> None:
 
 # The requirement files whose libraries a layer may import; `pip install .` alone is core.
 REQUIREMENTS = {
-    "runtime": ["cpu"],
+    "runtime": ["cpu", "onnx-export", "onnx", "openvino", "tensorrt"],
     "datasets": ["train", "view"],
     "evaluation": ["train"],
     "training": ["train"],

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 _LOCK_SCRIPT = (ROOT / "scripts" / "lock.sh").read_text(encoding="utf-8")
 _COMMON = re.findall(r"[\w-]+", re.findall(r"requirements/\{([\w,-]+)\}\.txt", _LOCK_SCRIPT)[0])
-_NOT_INSTALLED = {"peers"}  # networks to compare with, which `make setup` does not install
+_NOT_INSTALLED = {"peers", "tensorrt"}  # networks to compare with; what needs a GPU
 LISTS = {"jazzy": [*_COMMON, "ros"], "kilted": [*_COMMON, "ros-kilted"]}
 
 

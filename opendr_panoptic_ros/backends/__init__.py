@@ -53,6 +53,20 @@ class BackendRow(NamedTuple):
 BACKENDS = {
     "torch": BackendRow("torch", "TorchBackend"),
     "ncnn": BackendRow("ncnn", "NcnnBackend", {"cpu": ("float32", "bfloat16")}, "ncnn", _INSTALL.format("cpu")),
+    "onnxruntime": BackendRow(
+        "onnxruntime",
+        "OnnxRuntimeBackend",
+        {"cpu": ("float32",), "cuda": ("float32", "float16")},
+        "onnxruntime",
+        _INSTALL.format("onnx"),
+    ),
+    "openvino": BackendRow(
+        "openvino",
+        "OpenVinoBackend",
+        {"cpu": ("float32", "bfloat16", "int8")},
+        "openvino",
+        _INSTALL.format("openvino"),
+    ),
 }
 """Back ends by name. `auto` is accepted wherever a name is and stands for the fastest one."""
 
