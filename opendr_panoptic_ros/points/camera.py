@@ -28,7 +28,7 @@ class CameraModel:
         width: Width of its images in px.
         height: Height of its images in px.
         k: Intrinsic matrix of the raw images, `(3, 3)` float64: fx, 0, cx; 0, fy, cy; 0, 0, 1, in px.
-        d: Distortion coefficients of the raw images, `(N,)` float64.
+        d: Distortion coefficients of the raw images, `(N,)` float64; four zeros if all are 0.
         distortion_model: `plumb_bob`, `rational_polynomial` or `equidistant`; empty for none.
         p: Projection matrix of the rectified images, `(3, 4)` float64; zero where the camera is not calibrated for it.
 
@@ -60,6 +60,8 @@ class CameraModel:
                 f"camera_info has {len(self.d)} distortion coefficients for {self.distortion_model!r}; expected "
                 f"{' or '.join(map(str, known))} finite numbers."
             )
+        if not self.d.any():  # OpenCV accepts only some numbers of coefficients, whether they are 0 or not
+            object.__setattr__(self, "d", np.zeros(4))
 
     @classmethod
     def from_message(cls, info: Any) -> CameraModel:

@@ -217,7 +217,7 @@ def attack(count: int, first: int = 0) -> Outcome:
     seed, end = first, first + count
     while seed < end:
         command = [sys.executable, __file__, "--child", str(seed), str(min(BATCH, end - seed))]
-        ran = subprocess.run(command, stdout=subprocess.PIPE, env=environment, timeout=600, check=False)
+        ran = subprocess.run(command, stdout=subprocess.PIPE, env=environment, timeout=3600, check=False)
         lines = [json.loads(line) for line in ran.stdout.splitlines()]
         for line in lines:
             if "result" in line:

@@ -222,3 +222,24 @@ def test_boxes_leave_out_the_background() -> None:
     assert box.num_points == 720
     assert box.center_m == pytest.approx((0, 1.1, 5), abs=0.03)
     assert box.size_m == pytest.approx((1, 1.8, 0), abs=0.1)
+
+
+@pytest.mark.parametrize("number", range(15))
+def test_coefficients_that_are_all_0(number: int) -> None:
+    """Cameras without distortion publish any number of zeros; OpenCV accepts only some numbers."""
+    k = np.array([[10.0, 0, 1], [0, 10, 1], [0, 0, 1]])
+    camera = CameraModel(3, 2, k, np.zeros(number), "plumb_bob", np.zeros((3, 4)))
+    x, y = camera.slopes(np.arange(3.0), np.arange(2.0))
+    np.testing.assert_allclose(x, np.array([[-0.1, 0, 0.1]] * 2), atol=1e-6)
+    np.testing.assert_allclose(y, np.array([[-0.1] * 3, [0.0] * 3]), atol=1e-6)
+    pixels, is_seen = camera.project(np.array([[0.1, 0, 1.0]]))
+    assert is_seen.all()
+    np.testing.assert_allclose(pixels, np.array([[2.0, 1.0]]), atol=1e-6)
+
+
+def test_points_at_infinity_have_no_box() -> None:
+    cloud = np.zeros(40, CLOUD_DTYPE)
+    cloud["instance"] = np.repeat([1, 2], 20)
+    cloud["z"], cloud["x"] = 2, np.arange(40) * 0.01
+    cloud["x"][20:] = np.inf
+    assert boxes_of_things(cloud).keys() == {1}
