@@ -6,23 +6,29 @@
 from __future__ import annotations
 
 import filecmp
+import importlib.util
 import os
 import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from support.bags import drive, pictures, write_bag
 from support.toy_datasets import write_tiny_cityscapes
 
+from opendr_panoptic_ros.bags import LabelFrames
+from opendr_panoptic_ros.bags.options import NetworkOptions
 from opendr_panoptic_ros.errors import DatasetError, PanopticError
 from opendr_panoptic_ros.files import write_png
 from opendr_panoptic_ros.fleet.ray_segments import RaySegments
 from opendr_panoptic_ros.fleet.ray_workers import RayWorkers, WorkerLostError
+from opendr_panoptic_ros.inference import PanopticSegmenter
 
-pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+# Ray is not imported here: it reads its variables once, and the fixture sets them.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")]
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +85,21 @@ def test_evaluation_and_inference_give_the_same_files(run_main, tmp_path, tiny_c
     for index, picture in enumerate(pictures(18)):
         write_png(tmp_path / "images" / f"{index:02d}.png", picture)
     for engine in ("local", "ray"):
-        common = ("--engine", engine, "--checkpoint", tiny_checkpoint)
+        common = ("--engine", engine, "--checkpoint", tiny_checkpoint, "--backend", "torch")
         formats = ("--format", "labels", "--format", "json", "--format", "cityscapes")
         code, out, err = run_main("infer", "images", "--out", engine, *formats, *common)
         assert (code, out) == (0, f"18 images segmented, results in {engine}\n"), err
         code, _, err = run_main(
-            "evaluate", tiny_checkpoint, "--synthetic", 9, "--engine", engine, "--json", f"{engine}.json"
+            "evaluate",
+            tiny_checkpoint,
+            "--synthetic",
+            9,
+            "--engine",
+            engine,
+            "--json",
+            f"{engine}.json",
+            "--backend",
+            "torch",
         )
         assert code == 0, err
     assert_equal_folders(tmp_path / "local", tmp_path / "ray")
@@ -107,7 +122,7 @@ def test_preparation_gives_the_same_files(run_main, tmp_path):
 def test_bags_are_labelled_to_the_same_bytes(run_bag, tmp_path, monkeypatch):
     write_bag(tmp_path / "in" / "long", "mcap", drive(70))
     write_bag(tmp_path / "in" / "short", "sqlite3", drive(3))
-    common = ("in", "--batch", 1, "--threads", 1, "--no-overlay", "--no-colors")
+    common = ("in", "--batch", 1, "--threads", 1, "--backend", "torch", "--no-overlay", "--no-colors")
     assert run_bag(*common, "--out-dir", "local")[0] == 0
     code, out, err = run_bag(*common, "--out-dir", "ray", "--engine", "ray")
     assert (code, out.splitlines()[-1]) == (0, "2 bags: 2 done; 0 of them before"), err
@@ -116,6 +131,28 @@ def test_bags_are_labelled_to_the_same_bytes(run_bag, tmp_path, monkeypatch):
     monkeypatch.setattr(RaySegments, "_token", lambda self, folder: "another machine's")
     assert run_bag(*common, "--out-dir", "returned", "--engine", "ray")[0] == 0
     assert_equal_folders(tmp_path / "local", tmp_path / "returned")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_ray_data_labels_the_rows_of_mcap_files(tmp_path, tiny_checkpoint):
+    pytest.importorskip("pandas")
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    bag = write_bag(tmp_path / "bag", "mcap", [*drive(3), ("/chatter", 10**9, "hello")])
+    rows = ray.data.read_mcap(str(bag / "bag.mcap")).map_batches(
+        LabelFrames,
+        fn_constructor_kwargs={"network": NetworkOptions(str(tiny_checkpoint), backend="torch")},
+        batch_size=2,
+        compute=ray.data.ActorPoolStrategy(size=1),
+    )
+    found = sorted(rows.take_all(), key=lambda row: row["log_time"])
+    assert [row["topic"] for row in found] == ["/cam/image_raw"] * 3
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="torch")
+    for row, picture in zip(found, pictures(3), strict=True):
+        semantic = np.asarray(cv2.imdecode(np.frombuffer(row["semantic_png"], np.uint8), cv2.IMREAD_UNCHANGED))
+        assert semantic.shape == (row["height"], row["width"])
+        assert (semantic != segmenter(picture).semantic_map).mean() < 0.01  # a batch may round differently
 
 
 def assert_equal_folders(one: Path, other: Path) -> None:
