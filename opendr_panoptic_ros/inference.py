@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opendr_panoptic_ros.backends import BACKENDS, resolve_backend
-from opendr_panoptic_ros.backends.base import Progress
+from opendr_panoptic_ros.backends.base import BuiltBackend, Progress
 from opendr_panoptic_ros.backends.cache import read_build
-from opendr_panoptic_ros.backends.opening import log_progress, open_backend
+from opendr_panoptic_ros.backends.opening import free_dense_part_, log_progress, open_backend
 from opendr_panoptic_ros.checkpoint import build_folder, load_checkpoint, weights_directory
 from opendr_panoptic_ros.config import MAX_SIDE_PX, Config, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError, quoted
@@ -109,8 +109,11 @@ class PanopticSegmenter:
             folder=folder,
             progress=progress,
         )
-        self._dtype = BACKENDS[self.backend].load().tensor_dtype(self.precision, self.device)
+        backend_class = BACKENDS[self.backend].load()
+        self._dtype = backend_class.tensor_dtype(self.precision, self.device)
         self._network.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+        if issubclass(backend_class, BuiltBackend):  # it has weights of its own
+            free_dense_part_(self._network)
         self._mean, self._std = (values.to(self.device) for values in mean_and_std(config))
 
     @overload

@@ -96,6 +96,16 @@ def open_backend(
     return _EachSize(open_size)
 
 
+def free_dense_part_(network: EfficientPS) -> None:
+    """Free the weights of the dense part, in place. The heads and the fusion still work.
+
+    Args:
+        network: The network.
+    """
+    for module in _DENSE_MODULES:
+        getattr(network, module).to("meta")
+
+
 def write_build(
     network: EfficientPS,
     name: str,

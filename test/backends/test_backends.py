@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from support.open_backend import DensePart, float32_backends, open_float32
+from support.open_backend import DensePart, flat, float32_backends, open_float32
 from support.tiny_network import tiny_network
 from torch import Tensor
 
@@ -51,10 +51,6 @@ def test_dense_outputs(dense_part: DensePart, size: tuple[int, int], batch: int,
     for ours, theirs in zip(flat(found), flat(expected), strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.std()))
-
-
-def flat(dense: DenseOutputs) -> list[Tensor]:
-    return [*dense.fpn, *dense.objectness, *dense.deltas, dense.semantic_logits]
 
 
 def test_auto_is_a_back_end() -> None:

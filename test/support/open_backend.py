@@ -27,3 +27,8 @@ def float32_backends() -> list[str]:
 def open_float32(network: EfficientPS, name: str, cache: Path, *, precision: str = "float32") -> DensePart:
     """Open a back end on the CPU for a network with folded norms, with builds in `cache`."""
     return open_backend(network, name, precision=precision, device=torch.device("cpu"), cache=cache)
+
+
+def flat(dense: DenseOutputs) -> list[Tensor]:
+    """Return all maps of the dense outputs."""
+    return [*dense.fpn, *dense.objectness, *dense.deltas, dense.semantic_logits]
