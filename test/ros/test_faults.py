@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import signal
+import time
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from support.faults import FAULTS  # noqa: E402
-from support.live_rig import CameraKind, LiveRig, live_rig  # noqa: E402
+from support.live_rig import CameraKind, live_rig  # noqa: E402
+from support.process_samples import handles  # noqa: E402
 
 CAMERAS = ("front", "rear")
 
@@ -65,6 +67,7 @@ def test_lack_of_memory(bench, tiny_checkpoint, picture):
             stamp += 1
             for camera in cameras.values():
                 bench.send(camera, picture, stamp_ns=stamp)
+            time.sleep(0.01)  # for the node
             wanted = {name: counts.received for name, counts in node.counts.items()}
             return min(wanted.values()) and condition()
 
@@ -99,32 +102,33 @@ def test_lack_of_memory(bench, tiny_checkpoint, picture):
     assert {entry.key: entry.value for entry in status().values}["batch_limit"] == "2"
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory, tiny_checkpoint) -> Iterator[LiveRig]:
-    """A process of the node with two cameras, which are processes too."""
-    with live_rig(tmp_path_factory.mktemp("rig")) as rig:
+def test_every_fault_of_the_table_is_survived(tmp_path, tiny_checkpoint):
+    """A process of the node with two cameras, which are processes too; in the end no frame is unaccounted for."""
+    rng = random.Random(1)
+    with live_rig(tmp_path) as rig:
         rig.pace = 0.1
         rig.start_node({"checkpoint": tiny_checkpoint, "cameras": list(CAMERAS)}, OMP_NUM_THREADS="1")
         for name in CAMERAS:
             rig.listen(name)
             rig.start_camera(name, CameraKind(48, 64, "rgb8", 10.0))
         rig.wait_for_answers("the first answers")
-        yield rig
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_survived(rig, name):
-    FAULTS[name][0](rig, random.Random(1))
-    rig.wait_for_answers("answers after the fault")
-
-
-def test_its_counts_add_up_afterwards(rig):
-    for name in CAMERAS:
-        rig.end_camera(name, 15)
-    rig.wait_for(
-        lambda: all(c["received"] == c["answered"] + c["dropped"] + c["failed"] for c in rig.counts().values()),
-        "received = answered + dropped + failed",
-    )
-    assert rig.totals["failed"] > 0
-    assert "Traceback" not in rig.log
-    assert rig.node.stop(15) == 0
+        before = handles(rig.pid)
+        for name, (fault, _) in FAULTS.items():
+            fault(rig, rng)
+            rig.wait_for_answers(f"answers after: {name}")
+        after = handles(rig.pid)
+        assert (after["threads"], after["descriptors"], after["children"]) == (
+            before["threads"],
+            before["descriptors"],
+            0,
+        )
+        for name in CAMERAS:
+            rig.end_camera(name, signal.SIGTERM)
+        rig.wait_for(
+            lambda: all(c["received"] == c["answered"] + c["dropped"] + c["failed"] for c in rig.counts().values()),
+            "received = answered + dropped + failed",
+        )
+        assert rig.totals["failed"] > 0
+        assert "Traceback" not in rig.log
+        assert rig.node is not None
+        assert rig.node.stop(signal.SIGTERM) == 0
