@@ -319,9 +319,11 @@ def _int8_build(checkpoint: str, source: str, size: str, backend: str, device: s
     """Return the folder of the int8 build of a checkpoint, which is made by `opendr-panoptic optimize`."""
     import subprocess
 
+    from opendr_panoptic_ros.backends import BACKENDS
     from opendr_panoptic_ros.files import write_png
 
-    folder = harness.WORK / f"{checkpoint.replace(':', '-')}-{backend}-int8-{size}"
+    is_sized = getattr(BACKENDS[backend].load(), "fixed_size", False)
+    folder = harness.WORK / f"{checkpoint.replace(':', '-')}-{backend}-int8{'-' + size if is_sized else ''}"
     if folder.is_dir():
         return folder
     images = harness.WORK / f"{checkpoint.replace(':', '-')}-images-{size}"
