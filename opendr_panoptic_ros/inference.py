@@ -278,7 +278,9 @@ class PanopticSegmenter:
     def _input_of(self, images: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
         """Return the network's input for images of one size, resized to another one."""
         pixels = torch.from_numpy(images[0])[None] if len(images) == 1 else torch.from_numpy(np.stack(images))
-        x = normalised(pixels.to(self.device), size, self._mean, self._std)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()  # from other memory, the copy would wait for the device
+        x = normalised(pixels.to(self.device, non_blocking=True), size, self._mean, self._std)
         return x.to(self._dtype, memory_format=torch.channels_last)
 
     def _exactness(self) -> contextlib.AbstractContextManager[None]:

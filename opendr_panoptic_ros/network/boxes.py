@@ -65,16 +65,16 @@ def decode_boxes(boxes: Tensor, deltas: Tensor, stds: Sequence[float], image_siz
     Returns:
         `(N, 4)` boxes in px, from 0 to the last row and column.
     """
-    delta_xy, log_scale = (deltas * deltas.new_tensor(stds)).split(2, dim=1)
-    log_scale = log_scale.clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE)
-    size = boxes[:, 2:] - boxes[:, :2] + 1
-    centre = (boxes[:, :2] + boxes[:, 2:]) * 0.5 + size * delta_xy
-    half_size = size * log_scale.exp() * 0.5
-    height, width = image_size
-    last_pixel = boxes.new_tensor((width - 1, height - 1))
-    low = (centre - half_size + 0.5).clamp(min=boxes.new_zeros(2), max=last_pixel)
-    high = (centre + half_size - 0.5).clamp(min=boxes.new_zeros(2), max=last_pixel)
-    return torch.cat((low, high), dim=1)
+    # The constants are scalars: a tensor of them would have to be copied to the device.
+    low, high = [], []
+    for axis, pixels in enumerate(reversed(image_size)):
+        log_scale = (deltas[:, 2 + axis] * stds[2 + axis]).clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE)
+        size = boxes[:, 2 + axis] - boxes[:, axis] + 1
+        centre = (boxes[:, axis] + boxes[:, 2 + axis]) * 0.5 + size * (deltas[:, axis] * stds[axis])
+        half_size = size * log_scale.exp() * 0.5
+        low.append((centre - half_size + 0.5).clamp(0, pixels - 1))
+        high.append((centre + half_size - 0.5).clamp(0, pixels - 1))
+    return torch.stack((*low, *high), dim=1)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:

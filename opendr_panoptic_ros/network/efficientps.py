@@ -14,6 +14,10 @@ from torch import Tensor, nn
 from opendr_panoptic_ros.config import Config, ModelConfig, TestConfig, Thresholds
 from opendr_panoptic_ros.labels import ClassTable
 from opendr_panoptic_ros.network.backbone import Backbone
+from opendr_panoptic_ros.network.batched_fusion import batched_visit
+from opendr_panoptic_ros.network.batched_heads import batched_detections, batched_proposals
+from opendr_panoptic_ros.network.batched_predictions import pack, unpack
+from opendr_panoptic_ros.network.enlarged_logits import EnlargedLogits
 from opendr_panoptic_ros.network.fusion import PanopticFusion
 from opendr_panoptic_ros.network.layers import fold_norms_
 from opendr_panoptic_ros.network.predictions import to_prediction
@@ -163,6 +167,10 @@ class EfficientPS(nn.Module):
         Returns:
             One prediction for each image.
         """
+        if dense.semantic_logits.is_cuda:
+            batched = self._fuse_batched(dense, image_size, test, classes, output_size or image_size, with_confidence)
+            if all(prediction is not None for prediction in batched):
+                return [prediction for prediction in batched if prediction is not None]
         predictions = []
         for logits, detections in zip(dense.semantic_logits, self.detect(dense, image_size, test), strict=True):
             fused = self.fusion(
@@ -175,6 +183,40 @@ class EfficientPS(nn.Module):
             )
             predictions.append(to_prediction(fused, classes, output_size))
         return predictions
+
+    def _fuse_batched(
+        self,
+        dense: DenseOutputs,
+        image_size: tuple[int, int],
+        test: TestConfig,
+        classes: ClassTable,
+        output_size: tuple[int, int],
+        with_confidence: bool,
+    ) -> list[PanopticPrediction | None]:
+        """Do what `fuse` does in tensors of fixed shapes; the result is None for an image that they do not fit."""
+        proposals, is_proposal, is_exact = batched_proposals(self.rpn, dense.objectness, dense.deltas, image_size, test)
+        found = batched_detections(self.roi_heads, dense.fpn, proposals, is_proposal, image_size, test)
+        stride, num_stuff = self.semantic_head.stride, self.fusion.num_stuff
+        results = []
+        for i, logits in enumerate(dense.semantic_logits):
+            detections = Detections(found.boxes[i], found.scores[i], found.labels[i], found.mask_logits[i])
+            visit = batched_visit(
+                logits, detections, found.is_valid[i], stride=stride, size=image_size, num_stuff=num_stuff, test=test
+            )
+            results.append(
+                pack(
+                    visit.code,
+                    EnlargedLogits(logits, stride, image_size),
+                    detections.labels,
+                    detections.scores,
+                    visit.is_exact & is_exact[i] & found.is_exact[i],
+                    num_stuff=num_stuff,
+                    min_stuff_area=test.min_stuff_area,
+                    output_size=output_size,
+                    with_confidence=with_confidence,
+                )
+            )
+        return unpack(results, classes)
 
     @torch.inference_mode()
     def predict(

@@ -139,14 +139,27 @@ def segment_probability(semantic_logits: Tensor, segment_map: Tensor, class_ids:
 
 
 def _probability(semantic: EnlargedLogits, segment_map: Tensor, class_ids: list[int]) -> Tensor:
-    """Return what `segment_probability` does. The rows are processed in groups."""
+    """Return what `segment_probability` does."""
     class_of_segment = torch.tensor([0, *class_ids], device=segment_map.device)
+    return class_probability(semantic, class_of_segment[segment_map.long()], segment_map != 0)
+
+
+def class_probability(semantic: EnlargedLogits, classes: Tensor, counts: Tensor) -> Tensor:
+    """Compute the softmax probability of a class of each pixel. The rows are processed in groups.
+
+    Args:
+        semantic: Semantic logits.
+        classes: `(H, W)` int64, the class of each pixel.
+        counts: `(H, W)` bool, the pixels that count.
+
+    Returns:
+        `(H, W)` uint8, 255 times the probability, rounded; 0 where the pixel does not count.
+    """
     groups = []
     for rows, logits in semantic.row_groups():
-        segments = segment_map[rows]
-        own = logits.gather(0, class_of_segment[segments.long()][None])[0]
+        own = logits.gather(0, classes[rows][None])[0]
         probability = (own - logits.logsumexp(dim=0)).exp()
-        groups.append((255 * probability).round().masked_fill(segments == 0, 0).byte())
+        groups.append((255 * probability).round().masked_fill(~counts[rows], 0).byte())
     return torch.cat(groups)
 
 
@@ -216,7 +229,7 @@ def _visit(semantic: EnlargedLogits, best: Tensor, detections: Detections, num_s
         kept=torch.tensor(kept, dtype=torch.bool, device=order.device),
     )
     if not test.contain_instances:
-        _give_negative_pixels(visit, best, windows)
+        give_negative_pixels(visit, best, windows)
     return visit
 
 
@@ -290,11 +303,16 @@ def _clip(y0: float, y1: float, x0: float, x1: float, height: int, width: int) -
     return Window(top, max(min(math.ceil(y1), height), top), left, max(min(math.ceil(x1), width), left))
 
 
-def _give_negative_pixels(visit: Visit, best: Tensor, windows: list[Window]) -> None:
+def give_negative_pixels(visit: Visit, best: Tensor, windows: list[Window]) -> None:
     """Give the pixels whose logits are all negative to the first kept instance that lies elsewhere, in place.
 
     This is part of the published rule: outside its window the fused logit of an instance is exactly 0, which beats
     negative ones. The pixels are handled together here, so that the windows can stay small.
+
+    Args:
+        visit: The visit, whose winners are changed.
+        best: `(H, W)` float32, the largest logit of each pixel.
+        windows: Window of each visited instance.
     """
     kept = visit.kept.nonzero().squeeze(1).tolist()
     if not kept:

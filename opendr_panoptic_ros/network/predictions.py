@@ -28,13 +28,9 @@ def to_prediction(
         The prediction.
     """
     segment_map, probability = fused.segment_map, fused.probability
-    if output_size is not None and output_size != tuple(segment_map.shape):
-        rows, columns = (
-            torch.arange(new, device=segment_map.device).mul(2).add(1).mul(old).div(2 * new, rounding_mode="floor")
-            for new, old in zip(output_size, segment_map.shape, strict=True)
-        )
-        segment_map = segment_map[rows[:, None], columns]
-        probability = None if probability is None else probability[rows[:, None], columns]
+    if output_size is not None:
+        segment_map = resized(segment_map, output_size)
+        probability = None if probability is None else resized(probability, output_size)
 
     height, width = segment_map.shape
     ids = segment_map.long()
@@ -58,6 +54,25 @@ def to_prediction(
     )
     stuff_probability = None if probability is None else probability.cpu().numpy()
     return PanopticPrediction(segment_map.cpu().numpy(), segments, classes, stuff_probability=stuff_probability)
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a map of labels by taking the pixel at the same relative position.
+
+    Args:
+        image: `(H, W)`.
+        size: New height and width in px.
+
+    Returns:
+        `(height, width)` of the same dtype; `image` itself if it has this size.
+    """
+    if tuple(image.shape) == size:
+        return image
+    rows, columns = (
+        torch.arange(new, device=image.device).mul(2).add(1).mul(old).div(2 * new, rounding_mode="floor")
+        for new, old in zip(size, image.shape, strict=True)
+    )
+    return image[rows[:, None], columns]
 
 
 def _spans(present: Tensor) -> list[list[int]]:

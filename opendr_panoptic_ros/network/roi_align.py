@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import roi_align
 
 _SAMPLES = 2  # a side of each bin
 
@@ -37,45 +38,50 @@ def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) ->
     # In half precision, coordinates would be wrong by whole pixels: both ways always run in float32.
     if feature.device.type == "cpu" and not (feature.requires_grad and torch.is_grad_enabled()):
         corners = (torch.cat((low, high), dim=1) * scale - 0.5).view(-1, 2, 2)
-        return _weighted_rows(feature.float(), rois[:, 0].long(), corners, output_size).to(feature.dtype)
-    from torchvision.ops import roi_align  # takes a second, which the CPU need not wait for
-
+        _, channels, height, width = feature.shape
+        table = feature.float().permute(0, 2, 3, 1).reshape(-1, channels)
+        start = rois[:, 0].long() * (height * width)
+        sizes = torch.full_like(start, height), torch.full_like(start, width)
+        return weighted_rows(table, start, corners, sizes, output_size).to(feature.dtype)
     aligned = torch.cat((rois[:, :1], low, high), dim=1)
     return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
 
 
-def _weighted_rows(feature: Tensor, image: Tensor, corners: Tensor, output_size: int) -> Tensor:
-    """Return the average of the bilinear samples of each bin.
+def weighted_rows(
+    table: Tensor, start: Tensor, corners: Tensor, sizes: tuple[Tensor, Tensor], output_size: int
+) -> Tensor:
+    """Compute the average of the bilinear samples of each bin of RoIs as a weighted sum of rows of a table.
 
     Args:
-        feature: `(B, C, h, w)` float32.
-        image: `(N,)` int64 index of the image of each RoI.
+        table: `(cells, C)`, channels-last maps, one after another.
+        start: `(N,)` int64 place of the first cell of each RoI's map.
         corners: `(N, 2, 2)` float32: x, y of the low and of the high corner, in cells; 0 is the centre of a cell.
+        sizes: Height and width of each RoI's map in cells, `(N,)` int64.
         output_size: Side of the output in bins.
 
     Returns:
-        `(N, C, output_size, output_size)`, in channels-last memory format.
+        `(N, C, output_size, output_size)` of the dtype of `table`, in channels-last memory format.
     """
-    batch, channels, height, width = feature.shape
     low, high = corners[:, 0], corners[:, 1]
+    height, width = sizes
     columns, column_weights = _taps(low[:, 0], high[:, 0], width, output_size)
     rows, row_weights = _taps(low[:, 1], high[:, 1], height, output_size)
     # Of each bin, 4 rows by 4 columns: two samples on each axis with two neighbours each.
-    index = rows[:, :, None, :, None] * width + columns[:, None, :, None, :]
-    index += (image * (height * width))[:, None, None, None, None]
+    index = rows[:, :, None, :, None] * width[:, None, None, None, None] + columns[:, None, :, None, :]
+    index += start[:, None, None, None, None]
     weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-    table = feature.permute(0, 2, 3, 1).reshape(batch * height * width, channels)
-    bins = F.embedding_bag(index.view(-1, 16), table, per_sample_weights=weights.reshape(-1, 16), mode="sum")
-    return bins.view(-1, output_size, output_size, channels).permute(0, 3, 1, 2)
+    weights = weights.reshape(-1, 16).to(table.dtype)
+    bins = F.embedding_bag(index.view(-1, 16), table, per_sample_weights=weights, mode="sum")
+    return bins.view(-1, output_size, output_size, table.shape[1]).permute(0, 3, 1, 2)
 
 
-def _taps(low: Tensor, high: Tensor, length: int, output_size: int) -> tuple[Tensor, Tensor]:
+def _taps(low: Tensor, high: Tensor, length: Tensor, output_size: int) -> tuple[Tensor, Tensor]:
     """Return the cells that the samples of each bin read along one axis, and their weights.
 
     Args:
         low: `(N,)` float32, start of each RoI in cells.
         high: `(N,)` float32, its end.
-        length: Number of cells of the axis.
+        length: `(N,)` int64, number of cells of the axis.
         output_size: Number of bins.
 
     Returns:
@@ -85,12 +91,13 @@ def _taps(low: Tensor, high: Tensor, length: int, output_size: int) -> tuple[Ten
     count = output_size * _SAMPLES
     steps = (torch.arange(count, device=low.device) + 0.5) / count
     at = low[:, None] + (high - low)[:, None] * steps
+    length = length[:, None]
     is_inside = (at >= -1) & (at <= length)
-    at = at.clamp(0, length - 1)
+    at = torch.minimum(at.clamp(min=0), length - 1)
     before = at.floor()
     fraction = at - before
     first = before.long()
-    second = (first + 1).clamp(max=length - 1)
+    second = torch.minimum(first + 1, length - 1)
     weight = is_inside / _SAMPLES
     index = torch.stack((first, second), dim=2)
     weights = torch.stack(((1 - fraction) * weight, fraction * weight), dim=2)

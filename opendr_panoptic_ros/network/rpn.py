@@ -67,12 +67,17 @@ class RPN(MergingModule):
         anchor_scale: Anchor size in multiples of a level's stride.
     """
 
+    base_anchors: Tensor
+
     def __init__(self, channels: int, *, anchor_scale: float) -> None:
         super().__init__()
         self.anchor_scale = anchor_scale
         self.rpn_conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(channels, len(_RATIOS), 1)
         self.rpn_reg = nn.Conv2d(channels, 4 * len(_RATIOS), 1)
+        # The anchors are whole numbers; as such they keep their values in half precision. Not part of checkpoints.
+        anchors = torch.stack([base_anchors(stride, anchor_scale) for stride in STRIDES]).long()
+        self.register_buffer("base_anchors", anchors, persistent=False)
 
     def forward(self, fpn: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Compute the outputs of the RPN's convolutions.
@@ -114,12 +119,11 @@ class RPN(MergingModule):
         Returns:
             For each image boxes `(N, 4)` float32 px and scores `(N,)` in descending order; N ≤ `rpn_max_proposals`.
         """
-        anchors = [base_anchors(stride, self.anchor_scale).to(objectness[0].device) for stride in STRIDES]
         boxes, scores = [], []
         for image in range(len(objectness[0])):
             levels = [
-                _level_proposals(objectness[i][image], deltas[i][image], anchors[i], stride, image_size, test)
-                for i, stride in enumerate(STRIDES)
+                _level_proposals(self, objectness[i][image], deltas[i][image], i, image_size, test)
+                for i in range(len(STRIDES))
             ]
             image_boxes = torch.cat([level[0] for level in levels])
             image_scores = torch.cat([level[1] for level in levels])
@@ -129,37 +133,40 @@ class RPN(MergingModule):
         return boxes, scores
 
 
-def _level_proposals(
-    objectness: Tensor,
-    deltas: Tensor,
-    anchors: Tensor,
-    stride: int,
-    image_size: tuple[int, int],
-    test: TestConfig,
+def best_anchors(
+    rpn: RPN, objectness: Tensor, deltas: Tensor, level: int, image_size: tuple[int, int], test: TestConfig
 ) -> tuple[Tensor, Tensor]:
-    """Select the boxes of one level of one image.
+    """Decode the boxes of one level of one image, before the NMS.
 
     The best logits are selected first, so that only their scores, deltas and anchors are computed.
 
     Args:
+        rpn: The RPN.
         objectness: `(3, H, W)`.
         deltas: `(12, H, W)`.
-        anchors: `(3, 4)` anchors of the first cell in px.
-        stride: Stride of the level in px.
+        level: The level, 0 for stride 4.
         image_size: Height and width in px of the image inside the padding.
-        test: Number of proposals and the threshold of the NMS.
+        test: Number of proposals.
 
     Returns:
-        Boxes `(N, 4)` float32 px and scores `(N,)`.
+        Boxes `(N, 4)` float32 px and scores `(N,)` in descending order; N ≤ `rpn_max_per_level`.
     """
+    anchors = rpn.base_anchors[level]
     logits = objectness.permute(1, 2, 0).flatten()
     logits, best = logits.topk(min(test.rpn_max_per_level, len(logits)))
     scores = logits.float().sigmoid()
     cell, anchor = best.div(len(anchors), rounding_mode="floor"), best % len(anchors)
     row, column = cell.div(objectness.shape[2], rounding_mode="floor"), cell % objectness.shape[2]
-    shifts = torch.stack((column, row, column, row), dim=1) * stride
+    shifts = torch.stack((column, row, column, row), dim=1) * STRIDES[level]
     chosen = deltas.unflatten(0, (len(anchors), 4))[anchor, :, row, column].float()
-    boxes = decode_boxes(shifts + anchors[anchor], chosen, (1.0, 1.0, 1.0, 1.0), image_size)
+    return decode_boxes((shifts + anchors[anchor]).float(), chosen, (1.0, 1.0, 1.0, 1.0), image_size), scores
+
+
+def _level_proposals(
+    rpn: RPN, objectness: Tensor, deltas: Tensor, level: int, image_size: tuple[int, int], test: TestConfig
+) -> tuple[Tensor, Tensor]:
+    """Return the boxes `(N, 4)` and scores `(N,)` of `best_anchors` that survive the NMS."""
+    boxes, scores = best_anchors(rpn, objectness, deltas, level, image_size, test)
     # Fewer than the maximum go in, so the published cut after the suppression never cuts.
     keep = nms(boxes, scores, test.rpn_nms_threshold)
     return boxes[keep], scores[keep]
