@@ -33,6 +33,13 @@ def test_a_prediction_imports_neither_torchvision_nor_the_compiler_of_torch_nor_
 
 
 @pytest.mark.ros
+def test_the_node_imports_neither_torchvision_nor_scipy() -> None:
+    imported = _imported("import opendr_panoptic_ros.ros.node")
+    assert "rclpy" in imported
+    assert imported.isdisjoint({"torchvision", "scipy", "sympy", "matplotlib", "mmdet"})
+
+
+@pytest.mark.ros
 def test_the_demo_process_does_not_import_torch() -> None:
     imported = _imported("import opendr_panoptic_ros.demo.session")
     assert "rclpy" in imported
