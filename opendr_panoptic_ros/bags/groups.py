@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rosbags.interfaces import QosDurability
+
 from opendr_panoptic_ros.bags.reader import BagReader, Message
 from opendr_panoptic_ros.bags.results import BagFrame, read_frame
 from opendr_panoptic_ros.errors import ImageEncodingError, PanopticError, reason
@@ -89,6 +91,34 @@ def thinned(
         if counts[message.topic] % every == 0:
             yield message
         counts[message.topic] += 1
+
+
+def latched_before(reader: BagReader, without: Collection[str], time_ns: int) -> Iterator[Message]:
+    """Yield the messages of latched topics before a time, as if they were recorded at this time.
+
+    A recording that begins later is of no use without them: /tf_static is published once.
+
+    Args:
+        reader: The bag.
+        without: Names of topics that are left out.
+        time_ns: Record time in ns.
+
+    Yields:
+        The messages in their recorded order. `/tf_static` counts as latched whatever its profile is.
+    """
+    latched = [
+        topic.name
+        for topic in reader.topics.values()
+        if topic.name not in without
+        and " and " not in topic.type_name
+        and (
+            topic.name.endswith("/tf_static")
+            or any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in topic.qos)
+        )
+    ]
+    if latched:
+        for message in reader.messages(latched, end_ns=time_ns):
+            yield message._replace(time_ns=time_ns)
 
 
 def grouped(messages: Iterable[Message], size: int, topics: Collection[str] | None = None) -> Iterator[list[Message]]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendr_panoptic_ros.bags.groups import MessageGroup, grouped, thinned
+from opendr_panoptic_ros.bags.groups import MessageGroup, grouped, latched_before, thinned
 from opendr_panoptic_ros.bags.labeller import Labeller, NoStop, StopRequest
 from opendr_panoptic_ros.bags.options import LabelOptions
 from opendr_panoptic_ros.bags.plan import BagPlan, Segment, plan_segments
@@ -26,7 +27,7 @@ from opendr_panoptic_ros.bags.predictors import (
     Predictor,
     StoredPredictor,
 )
-from opendr_panoptic_ros.bags.reader import BagReader
+from opendr_panoptic_ros.bags.reader import BagReader, Message
 from opendr_panoptic_ros.bags.result_writer import ResultWriter, info_topics
 from opendr_panoptic_ros.bags.writer import BagWriter, MessageWriter, PieceWriter
 from opendr_panoptic_ros.errors import PanopticError, reason
@@ -420,7 +421,7 @@ def _groups(
 ) -> Generator[MessageGroup, None, None]:
     """Yield the groups of segments, decoded."""
     for segment in segments:
-        messages = thinned(
+        messages: Iterable[Message] = thinned(
             reader,
             plan.topics,
             with_others=options.copied == "all",
@@ -430,6 +431,8 @@ def _groups(
             every=options.every,
             skipped=segment.skipped,
         )
+        if segment.number == 0 and segment.start_ns is not None and options.copied == "all":
+            messages = chain(latched_before(reader, {*plan.topics, *plan.left_out}, segment.start_ns), messages)
         for group in grouped(messages, options.batch * len(plan.topics), plan.topics):
             yield MessageGroup.decoded(group, plan.topics)
         yield MessageGroup(is_last=True)

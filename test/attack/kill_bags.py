@@ -125,6 +125,7 @@ def attack(kills: int, *, jobs: int = 1, seed: int = 0, bags: int = 3, frames: i
         while counts["killed"] < kills:
             status, ran_s = run([*command, str(out)], rng.uniform(0, bag_s * missing), jobs)
             counts["killed" if status == -signal.SIGKILL else "ended"] += 1
+            assert status in {0, -signal.SIGKILL}, f"exit status {status}"
             if status == 0:
                 bag_s = ran_s / missing
             found = results_of(out) if out.exists() else {}

@@ -6,13 +6,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 from mcap.reader import make_reader
 from mcap.writer import Writer as McapWriter
 from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.interfaces import (
+    ConnectionExtRosbag2,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Ros2Writer
@@ -82,11 +91,12 @@ def twenty_topics(path: Path) -> Path:
     return path
 
 
-def records_of(path: Path) -> dict[str, list[tuple]]:
+def records_of(path: Path) -> dict[str, list[tuple[Any, Any]]]:
     """All that an MCAP file states about each topic, read by the package `mcap`."""
-    found: dict[str, list[tuple]] = {}
+    found: dict[str, list[tuple[Any, Any]]] = {}
     with path.open("rb") as file:
         for schema, channel, message in make_reader(file, validate_crcs=True).iter_messages():
+            assert schema is not None
             described = (
                 schema.name,
                 schema.encoding,
@@ -117,6 +127,17 @@ def test_twenty_topics_of_an_mcap_file(run_bag, tmp_path):
     assert (profile["history"], profile["durability"]) == (2, 1), "as version 8 writes keep_all and transient_local"
     with BagReader(tmp_path / "out") as reader:
         assert reader.topics["/tf_static"].qos[0].durability == QosDurability.TRANSIENT_LOCAL
+
+
+def test_latched_messages_before_the_start_are_at_the_beginning(run_bag, tmp_path):
+    source = twenty_topics(tmp_path / "in.mcap")
+    code, _, err = run_bag(source, "out", "--topic", "/cam/image_raw", "--start", 0.2, "--outputs", "semantic")
+    assert code == 0, err
+    before, after = records_of(source), records_of(tmp_path / "out" / "out.mcap")
+    ((described, sent),) = before["/tf_static"]
+    assert after["/tf_static"] == [(described, (ORIGIN_NS + 2 * STEP_NS, *sent[1:]))]
+    for topic in before.keys() - {"/tf_static"}:
+        assert after[topic] == before[topic][2:], topic
 
 
 def test_a_bag_that_was_labelled_before(run_bag, make_bag, tmp_path):
@@ -154,10 +175,12 @@ def test_definitions_and_profiles_of_a_database(run_bag, tmp_path):
     assert code == 0, err
     with AnyReader([tmp_path / "out"]) as reader:
         (connection,) = (c for c in reader.connections if c.topic == "/wheels")
+        assert isinstance(connection.ext, ConnectionExtRosbag2)
         assert (connection.digest, connection.ext.offered_qos_profiles) == (store.hash_rihs01(ODD), [qos])
         got = [(time_ns, bytes(raw)) for _, time_ns, raw in reader.messages([connection])]
         assert got == [(ORIGIN_NS + i * STEP_NS - 1, data) for i in range(2)]
-        assert reader.deserialize(data, ODD).name == "left"
+        wheel: Any = reader.deserialize(data, ODD)
+        assert wheel.name == "left"
 
 
 def test_ros_1_is_converted(run_bag, tmp_path):
