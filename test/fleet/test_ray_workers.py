@@ -89,18 +89,8 @@ def test_evaluation_and_inference_give_the_same_files(run_main, tmp_path, tiny_c
         formats = ("--format", "labels", "--format", "json", "--format", "cityscapes")
         code, out, err = run_main("infer", "images", "--out", engine, *formats, *common)
         assert (code, out) == (0, f"18 images segmented, results in {engine}\n"), err
-        code, _, err = run_main(
-            "evaluate",
-            tiny_checkpoint,
-            "--synthetic",
-            9,
-            "--engine",
-            engine,
-            "--json",
-            f"{engine}.json",
-            "--backend",
-            "torch",
-        )
+        scenes = ("--synthetic", 9, "--json", f"{engine}.json")
+        code, _, err = run_main("evaluate", tiny_checkpoint, *scenes, "--engine", engine, "--backend", "torch")
         assert code == 0, err
     assert_equal_folders(tmp_path / "local", tmp_path / "ray")
     assert (tmp_path / "local.json").read_bytes() == (tmp_path / "ray.json").read_bytes()
