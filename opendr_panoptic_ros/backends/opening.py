@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from opendr_panoptic_ros.backends import BACKENDS
@@ -103,7 +103,9 @@ def free_dense_part_(network: EfficientPS) -> None:
         network: The network.
     """
     for module in _DENSE_MODULES:
-        getattr(network, module).to("meta")
+        for part in getattr(network, module).modules():
+            for name, weight in part.named_parameters(recurse=False):  # the proposals need the buffers of the RPN
+                setattr(part, name, nn.Parameter(weight.to("meta"), requires_grad=False))
 
 
 def write_build(
