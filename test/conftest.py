@@ -15,8 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.bags import write_bag
-from support.paper_case import PaperCase, make_paper_case
 from support.paths import SHARED_DATA
 
 HERE = Path(__file__).resolve().parent
@@ -112,14 +110,18 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def paper_case() -> PaperCase:
-    """An annotation and a prediction of 4×6 pixels."""
+def paper_case() -> Any:
+    """A `PaperCase`: an annotation and a prediction of 4×6 pixels."""
+    from support.paper_case import make_paper_case
+
     return make_paper_case()
 
 
 @pytest.fixture
 def make_bag(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes messages to a bag of a kind (ros1, sqlite3 or mcap) and returns its path."""
+    from support.bags import write_bag
+
     return lambda sent, kind="mcap", name="in": write_bag(tmp_path / name, kind, sent)
 
 
