@@ -160,7 +160,9 @@ def measure(
 
     from opendr_panoptic_ros.config import Thresholds
     from opendr_panoptic_ros.inference import PanopticSegmenter
+    from opendr_panoptic_ros.ros.memory import keep_freed_memory
 
+    keep_freed_memory()  # as the node does; this module needs no ROS
     start_s = time.perf_counter()
     is_build = Path(source).is_dir()
     segmenter = PanopticSegmenter(

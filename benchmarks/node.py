@@ -234,7 +234,8 @@ def measure_network(*, checkpoint: str, parameters: dict[str, Any], size: str) -
     from opendr_panoptic_ros.inference import PanopticSegmenter
 
     names = {"device", "precision", "backend", "inference_size", "score_threshold"}
-    segmenter = PanopticSegmenter(checkpoint, **{key: value for key, value in parameters.items() if key in names})
+    chosen = {key: value for key, value in parameters.items() if key in names}
+    segmenter = PanopticSegmenter(checkpoint, **{"backend": "auto", **chosen})  # the node's default
     height, width = map(int, size.split("x"))
     coarse = np.random.default_rng(0).integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
     image = np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width])

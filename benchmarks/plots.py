@@ -82,13 +82,14 @@ def plot_stages(rows: Sequence[Row], path: Path) -> None:
     for row in rows:
         if row["threads"] == 1 and "stages" in row:
             panels[row["checkpoint"], row["size"]].append(row)
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.8), squeeze=False)
     for axis, ((checkpoint, size), found) in zip(axes[0], sorted(panels.items()), strict=True):
         best: dict[str, Row] = {}
         for row in found:  # of each back end, the row with the most detections
             key = f"{row['backend']}\n{row['precision']}"
             if key not in best or row["detections"] > best[key]["detections"]:
                 best[key] = row
+        best = dict(sorted(best.items(), key=lambda item: -item[1]["cpu_s"]["median"]))
         for place, row in enumerate(best.values()):
             spent: dict[str, float] = defaultdict(float)
             for stage, seconds in row["stages"].items():
@@ -98,12 +99,12 @@ def plot_stages(rows: Sequence[Row], path: Path) -> None:
                 axis.bar(place, spent[stage], 0.7, bottom=bottom, color=color, label=stage if place == 0 else None)
                 bottom += spent[stage]
             axis.text(place, bottom, f"{bottom:.3g}", ha="center", va="bottom", fontsize=8)
-        axis.set_xticks(range(len(best)), best, fontsize=7)
+        axis.set_xticks(range(len(best)), best, fontsize=7, rotation=45)
         detections = max(row["detections"] for row in found)
         axis.set_title(f"{checkpoint}, {size.replace('x', '×')} px, {detections} detections", fontsize=9)
         axis.set_ylabel("CPU s, one thread")
         axis.margins(y=0.12)
-    axes[0][0].legend(fontsize=7)
+    axes[0][-1].legend(fontsize=7)
     save(figure, path)
 
 
@@ -134,10 +135,15 @@ def plot_peers(rows: Sequence[Row], path: Path) -> None:
     """Draw the CPU time of this package's back ends and of other networks.
 
     Args:
-        rows: Rows of the benchmark `peers`.
+        rows: Rows of the benchmarks `network` and `peers`.
         path: The file.
     """
-    chosen = [row for row in rows if row["threads"] == 1]
+    ours = ("seed19", "512x1024", 100)
+    chosen = [
+        row
+        for row in rows
+        if row["threads"] == 1 and ("network" in row or (row["checkpoint"], row["size"], row["instances"]) == ours)
+    ]
     bars = [
         (
             f"this package, {row['backend']} {row['precision']}" if "backend" in row else row["network"],
@@ -165,7 +171,7 @@ def plot_start(rows: Sequence[Row], path: Path) -> None:
         path: The file.
     """
     backends = list(dict.fromkeys(row["backend"] for row in rows if row["what"].startswith("phase: ")))
-    figure, axis = plt.subplots(figsize=(6.4, 0.6 * len(backends) + 1.4))
+    figure, axis = plt.subplots(figsize=(6.8, 0.5 * len(backends) + 1.6))
     colors = ["#b8c4d0", "#33658a", "#86bbd8", "#2f4858", "#f6ae2d", "#f26419", "#6b4e71"]
     for place, backend in enumerate(backends):
         left = 0.0
@@ -179,7 +185,7 @@ def plot_start(rows: Sequence[Row], path: Path) -> None:
     axis.set_yticks(range(len(backends)), backends)
     axis.set_xlabel("CPU s from the start of the process")
     axis.margins(x=0.1)
-    axis.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.5))
+    axis.legend(fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.02))
     save(figure, path)
 
 
@@ -194,7 +200,7 @@ def main() -> None:
     network = rows_of(options.results, options.date, "network")
     plot_stages(network, options.out / "performance_stages.png")
     plot_post_processing(network, options.out / "performance_post.png")
-    plot_peers(rows_of(options.results, options.date, "peers"), options.out / "performance_peers.png")
+    plot_peers(network + rows_of(options.results, options.date, "peers"), options.out / "performance_peers.png")
     plot_start(rows_of(options.results, options.date, "startup"), options.out / "performance_start.png")
 
 
