@@ -34,6 +34,9 @@ def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.F
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    # The server is a thread of this process and may be slow on a busy machine.
+    monkeypatch.setattr(s3fs.S3FileSystem, "connect_timeout", 120)
+    monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 120)
     s3fs.S3FileSystem.clear_instance_cache()
     bucket = f"bucket-{abs(hash(request.node.nodeid))}"
     fsspec.filesystem("s3").mkdir(bucket)
