@@ -2,6 +2,7 @@
 # Copyright 2026 The opendr_panoptic_ros authors
 # The command line on processors: bags, evaluation, clusters on Ray. Build it in the root of the repository:
 #   docker build -f docker/cpu.Dockerfile -t opendr-panoptic:cpu .
+# The image has not been built yet: test/test_docker.py checks this file, and its pip steps were tried without it.
 FROM python:3.12-slim-bookworm
 
 ARG VERSION=0.1.0

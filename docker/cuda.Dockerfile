@@ -3,6 +3,7 @@
 # The command line on NVIDIA GPUs. PyTorch's wheels bring CUDA; the host needs its driver and nvidia-container-toolkit.
 #   docker build -f docker/cuda.Dockerfile -t opendr-panoptic:cuda .
 #   docker run --rm --gpus all -v "$PWD:/data" opendr-panoptic:cuda bag drive.mcap --out-dir labelled
+# The image has not been built yet: test/test_docker.py checks this file, and its pip steps were tried without it.
 FROM python:3.12-slim-bookworm
 
 ARG VERSION=0.1.0

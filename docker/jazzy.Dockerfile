@@ -4,6 +4,7 @@
 #   docker build -f docker/jazzy.Dockerfile -t opendr-panoptic:jazzy .
 #   docker run --rm --net host --ipc host opendr-panoptic:jazzy \
 #       ros2 launch opendr_panoptic_ros panoptic.launch.py image_topic:=/front/image_raw
+# The image has not been built yet: test/test_docker.py checks this file, and its pip steps were tried without it.
 FROM ros:jazzy-ros-base
 
 ARG VERSION=0.1.0
