@@ -48,7 +48,7 @@ def test_a_compressed_camera(bench, tiny_checkpoint, picture):
     bench.wait_for(lambda: node.counts[""] == FrameCounts(received=3, answered=2, failed=1), "the counts")
     assert [bench.stamp_ns(answer) for answer in received] == [1, 3]
     got = np.frombuffer(received[0].data, np.int32).reshape(picture.shape[:2])
-    assert np.array_equal(got, PanopticSegmenter(tiny_checkpoint)(picture).panoptic_ids)
+    assert np.array_equal(got, PanopticSegmenter(tiny_checkpoint, backend="auto")(picture).panoptic_ids)
 
 
 def test_images_above_the_limit_are_refused(bench, tiny_checkpoint, picture):

@@ -59,7 +59,7 @@ def test_every_output_of_one_frame(bench, tiny_checkpoint, picture):
     bench.send(camera, picture, stamp_ns=now_ns)
     bench.wait_for(lambda: all(outputs), "a message on every topic")
 
-    expected = PanopticSegmenter(tiny_checkpoint)(picture)
+    expected = PanopticSegmenter(tiny_checkpoint, backend="auto")(picture)  # the default of the node
     assert any(segment.is_thing for segment in expected.segments), "a test without instances shows little"
     got = {topic: received[0] for topic, received in images.items()}
     assert np.array_equal(pixels(got["semantic"], np.uint8), expected.semantic_map)

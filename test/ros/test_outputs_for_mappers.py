@@ -27,7 +27,7 @@ def test_mask_confidence_and_packed(bench, tiny_checkpoint, picture):
     camera = bench.camera()
     bench.send(camera, picture, stamp_ns=7)
     bench.wait_for(lambda: all(received.values()), "the three images")
-    expected = PanopticSegmenter(tiny_checkpoint)(picture, with_confidence=True)
+    expected = PanopticSegmenter(tiny_checkpoint, backend="auto")(picture, with_confidence=True)
     moving = {segment.label for segment in expected.segments if segment.is_thing}
     assert moving
     maps = {"mask": expected.class_mask(moving), "confidence": expected.confidence_map, "packed": expected.packed_map}
@@ -72,7 +72,7 @@ def test_label_map(bench, tiny_checkpoint, picture):
     segmentations = bench.subscribe("panoptic/segmentation", PanopticSegmentation)
     bench.send(bench.camera(), picture, stamp_ns=7)
     bench.wait_for(lambda: segmentations and all(received.values()), "the outputs")
-    segmenter = PanopticSegmenter(tiny_checkpoint)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto")
     label_map = LabelMap.load("navigation", segmenter.config.classes)
     expected = label_map.apply(segmenter(picture))
     np.testing.assert_array_equal(pixels(received["semantic"][0]), expected.semantic_map)

@@ -90,7 +90,7 @@ def test_a_video_faster_than_the_network(bench, tiny_checkpoint, shared_data, st
     answers = {bench.stamp_ns(message): message for message in received}
     assert len(answers) == len(received)
     assert set(answers) <= set(sent)
-    segmenter = PanopticSegmenter(tiny_checkpoint, inference_size=512)
+    segmenter = PanopticSegmenter(tiny_checkpoint, backend="auto", inference_size=512)
     frames = cv2.VideoCapture(str(video))
     things = 0
     for stamp_ns in sent:
