@@ -80,7 +80,8 @@ def test_thresholds(bench, tiny_checkpoint, picture, set_parameter, answer):
     assert not any(not info.is_thing for info in answer().segments)
     for name, _ in settings:
         assert set_parameter(name, -1) == ""
-    assert np.array_equal(segment_map(answer()), PanopticSegmenter(tiny_checkpoint, backend="auto")(picture).segment_map)
+    expected = PanopticSegmenter(tiny_checkpoint, backend="auto")(picture)
+    assert np.array_equal(segment_map(answer()), expected.segment_map)
     assert set_parameter("score_threshold", 1.5) == (
         "score_threshold is 1.5; expected 0 to 1, or -1 for the value of the configuration."
     )
