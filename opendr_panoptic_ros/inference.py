@@ -20,7 +20,7 @@ from torch import Tensor
 from opendr_panoptic_ros.backends import BACKENDS, resolve_backend
 from opendr_panoptic_ros.backends.base import BuiltBackend, Progress
 from opendr_panoptic_ros.backends.cache import read_build
-from opendr_panoptic_ros.backends.opening import free_dense_part_, log_progress, open_backend
+from opendr_panoptic_ros.backends.opening import free_dense_part_, log_progress, open_backend, return_free_memory
 from opendr_panoptic_ros.checkpoint import build_folder, load_checkpoint, weights_directory
 from opendr_panoptic_ros.config import MAX_SIDE_PX, Config, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError, quoted
@@ -115,6 +115,8 @@ class PanopticSegmenter:
         if issubclass(backend_class, BuiltBackend):  # it has weights of its own
             free_dense_part_(self._network)
         self._mean, self._std = (values.to(self.device) for values in mean_and_std(config))
+        del network
+        return_free_memory()
 
     @overload
     def __call__(
