@@ -67,13 +67,15 @@ BACKENDS = {
         "openvino",
         _INSTALL.format("openvino"),
     ),
+    "tensorrt": BackendRow(
+        "tensorrt", "TensorRtBackend", {"cuda": ("float32", "float16")}, "tensorrt", _INSTALL.format("tensorrt")
+    ),
 }
 """Back ends by name. `auto` is accepted wherever a name is and stands for the fastest one."""
 
 _FASTEST = {
     ("cpu", "float32"): ("ncnn", "onnxruntime", "openvino", "torch"),
     ("cpu", "bfloat16"): ("openvino", "ncnn", "torch"),
-    ("cuda", "float16"): ("tensorrt", "torch"),
 }
 """What `auto` stands for, by type of device and precision: the first of these that is installed (docs/backends.md)."""
 

@@ -35,14 +35,14 @@ def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) ->
     half_cell = 0.5 / scale
     low = rois[:, 1:3] + half_cell
     high = torch.maximum(rois[:, 3:5] + (1 + half_cell), low)
-    # In half precision, coordinates would be wrong by whole pixels: both ways always run in float32.
+    # In half precision, coordinates would be wrong by whole pixels: they are always float32.
     if feature.device.type == "cpu" and not (feature.requires_grad and torch.is_grad_enabled()):
         corners = (torch.cat((low, high), dim=1) * scale - 0.5).view(-1, 2, 2)
         _, channels, height, width = feature.shape
-        table = feature.float().permute(0, 2, 3, 1).reshape(-1, channels)
+        table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
         start = rois[:, 0].long() * (height * width)
         sizes = torch.full_like(start, height), torch.full_like(start, width)
-        return weighted_rows(table, start, corners, sizes, output_size).to(feature.dtype)
+        return weighted_rows(table, start, corners, sizes, output_size)
     aligned = torch.cat((rois[:, :1], low, high), dim=1)
     return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
 
