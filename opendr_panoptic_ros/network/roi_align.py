@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import roi_align
 
 _SAMPLES = 2  # a side of each bin
 
@@ -43,6 +42,8 @@ def align_rois(feature: Tensor, rois: Tensor, scale: float, output_size: int) ->
         start = rois[:, 0].long() * (height * width)
         sizes = torch.full_like(start, height), torch.full_like(start, width)
         return weighted_rows(table, start, corners, sizes, output_size)
+    from torchvision.ops import roi_align  # takes a second, which the CPU need not wait for
+
     aligned = torch.cat((rois[:, :1], low, high), dim=1)
     return roi_align(feature.float(), aligned, output_size, scale, _SAMPLES, aligned=True).to(feature.dtype)
 
