@@ -32,7 +32,8 @@ def base_anchors(stride: int, scale: float) -> Tensor:
         `(3, 4)` x1, y1, x2, y2 in px, of the ratios height / width 0.5, 1 and 2, rounded half to even.
     """
     centre = (stride - 1) / 2
-    root = torch.tensor([math.sqrt(ratio) for ratio in _RATIOS])
+    # On the device "meta", on which checkpoints are compared with a network, torch would import its compiler: a second.
+    root = torch.tensor([math.sqrt(ratio) for ratio in _RATIOS], device="cpu")
     width, height = scale * stride / root, scale * stride * root
     half = torch.stack((width - 1, height - 1), dim=1) / 2
     return torch.cat((centre - half, centre + half), dim=1).round()
