@@ -160,6 +160,8 @@ def _label_remote(
     tasks = remote_tasks(remote_bags([url_of(text) for text in inputs], problems), url_of(out_dir))
     if problems:
         raise PanopticError("; ".join(problems))
+    if not tasks:
+        raise PanopticError(f"All bags that were found lie in --out-dir, {out_dir}; choose another folder.")
     if shard is not None:
         tasks = shard.select(tasks, name=lambda task: task.bag.url, size=lambda task: task.bag.size_bytes)
     with Interruption() as interruption, _progress("Labelling") as progress, engine.open() or nullcontext() as workers:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""Worker processes on a Ray cluster: they keep what they have loaded, and their tasks survive the loss of machines."""
+"""Worker processes on a Ray cluster: they keep what they have loaded, and their tasks survive the loss of machines.
+
+docs/decisions/0006-workers-on-ray.md compares them with what Ray itself has.
+"""
 
 from __future__ import annotations
 
@@ -137,10 +140,13 @@ class RayWorkers(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         task = _Task(fn, args, kwargs)
         with self._lock:
-            if self._is_closing or self._error is not None:
+            if self._is_closing:
                 raise RuntimeError("The workers have ended.") from self._error
-            self._waiting.append(task)
-            self._lock.notify()
+            if self._error is not None:  # as tasks that were in work: their callers have to handle it anyway
+                task.future.set_exception(self._error)
+            else:
+                self._waiting.append(task)
+                self._lock.notify()
         return task.future
 
     @override
@@ -202,9 +208,11 @@ class RayWorkers(Executor):
         if self._ray.is_initialized():
             return False
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "include_dashboard": False}
-        if address is not None:
-            options = {"address": address, "log_to_driver": False, "logging_level": logging.WARNING}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+        if address is None:  # otherwise Ray takes a cluster of RAY_ADDRESS, or one that runs on this machine
+            options |= {"address": "local", "include_dashboard": False}
+        else:
+            options["address"] = address
         try:
             self._ray.init(**options)
         except Exception as error:
@@ -329,12 +337,12 @@ class RayWorkers(Executor):
             _LOG.debug("The worker has ended already.")
 
     def _fail(self, error: Exception) -> None:
-        with self._lock:
-            self._error = error
-            tasks = [*self._waiting, *(task for worker in self._workers for task in worker.tasks.values())]
-            self._waiting.clear()
         is_stop = isinstance(error, WorkerLostError)
         reason = error if is_stop else WorkerLostError(f"The connection to the Ray cluster was lost: {error}")
+        with self._lock:
+            self._error = reason
+            tasks = [*self._waiting, *(task for worker in self._workers for task in worker.tasks.values())]
+            self._waiting.clear()
         for task in tasks:
             if task.future.running() or task.future.set_running_or_notify_cancel():
                 task.future.set_exception(reason)

@@ -113,12 +113,13 @@ def _known(records: Records, local: BagTask, task: RemoteTask) -> BagOutcome | N
 
 
 def remote_tasks(bags: Sequence[RemoteBag], out_dir: str) -> list[RemoteTask]:
-    """Return the tasks of bags whose results go into one folder.
+    """Return the tasks of bags whose results go into one folder. Bags in this folder are results and left out.
 
     Args:
         bags: The bags.
         out_dir: Address of the folder.
     """
+    bags = [bag for bag in bags if not bag.url.startswith(f"{out_dir.rstrip('/')}/")]
     names = result_names([Path(bag.url) for bag in bags])
     return [RemoteTask(bag, f"{out_dir.rstrip('/')}/{names[Path(bag.url)]}") for bag in bags]
 

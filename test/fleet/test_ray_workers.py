@@ -44,7 +44,8 @@ def cluster(tmp_path_factory) -> Iterator[None]:
 def _cluster() -> Iterator[None]:
     import ray
 
-    ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False, logging_level=40)
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": 40}
+    ray.init("local", num_cpus=2, object_store_memory=10**8, **options)
     yield
     ray.shutdown()
 
@@ -121,6 +122,25 @@ def test_bags_are_labelled_to_the_same_bytes(run_bag, tmp_path, monkeypatch):
     monkeypatch.setattr(RaySegments, "_token", lambda self, folder: "another machine's")
     assert run_bag(*common, "--out-dir", "returned", "--engine", "ray")[0] == 0
     assert_equal_folders(tmp_path / "local", tmp_path / "returned")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_lost_connection_is_to_be_tried_again(run_bag, tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        write_bag(tmp_path / "in" / name, "mcap", drive(2))
+
+    def fail(_self: RayWorkers) -> None:
+        raise ConnectionError("closed")
+
+    monkeypatch.setattr(RayWorkers, "_collect", fail)
+    with RayWorkers() as workers:
+        first = workers.submit(time.sleep, 0).exception(120)
+        assert isinstance(first, WorkerLostError)
+        assert "closed" in str(first)
+        assert workers.submit(time.sleep, 0).exception(120) is first
+    code, out, err = run_bag("in", "--out-dir", "out", "--engine", "ray")
+    assert (code, out.splitlines()[-1]) == (75, "3 bags: 3 retry; 0 of them before"), err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.usefixtures("cluster")

@@ -54,6 +54,11 @@ def test_bags_of_a_store(run_bag, store, s3_bucket, tmp_path):
     code, out, _ = run_bag(*arguments)
     assert code == 1
     assert out.endswith("3 of them before\n")
+    code, out, _ = run_bag(s3_bucket, "--out-dir", f"{s3_bucket}/out", "--no-overlay")
+    assert out.endswith("3 bags: 1 failed, 2 done; 3 of them before\n"), "results are no bags to label"
+    code, _, err = run_bag(f"{s3_bucket}/out", "--out-dir", f"{s3_bucket}/out", "--no-overlay")
+    assert code == 1
+    assert "choose another folder" in err
     code, _, err = run_bag(f"{s3_bucket}/in/one.mcap", "--out-dir", f"{s3_bucket}/out", "--every", 2)
     assert code == 1
     code, out, _ = run_bag(f"{s3_bucket}/in/one.mcap", "--out-dir", f"{s3_bucket}/out", "--every", 2, "--overwrite")
