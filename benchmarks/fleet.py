@@ -250,8 +250,14 @@ def engine(_folder: Path) -> bool:
         time.sleep(seconds)
         return os.getpid()
 
-    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": 40}
-    ray.init("local", num_cpus=2, object_store_memory=10**8, **options)
+    ray.init(
+        "local",
+        num_cpus=2,
+        object_store_memory=10**8,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=40,
+    )
     for count in (1, 2, 16):
         with RayWorkers(cores=0.02, workers=count) as workers:
             ready: set[int] = set()

@@ -44,8 +44,14 @@ def cluster(tmp_path_factory) -> Iterator[None]:
 def _cluster() -> Iterator[None]:
     import ray
 
-    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": 40}
-    ray.init("local", num_cpus=2, object_store_memory=10**8, **options)
+    ray.init(
+        "local",
+        num_cpus=2,
+        object_store_memory=10**8,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=40,
+    )
     yield
     ray.shutdown()
 
