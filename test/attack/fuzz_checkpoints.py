@@ -26,6 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "test")]
+
+from attack.bounds import Cost  # noqa: E402
+
 BATCH = 500
 """Files for each child process."""
 
@@ -182,12 +186,13 @@ def child(first: int, count: int) -> None:
                     result = f"bad message: {str(error)[:200]}"
             except BaseException as error:  # noqa: BLE001 - what the fuzzer looks for
                 result = f"{type(error).__name__}: {str(error)[:200]}"
-            line = {
-                "seed": seed,
-                "result": result,
-                "seconds": time.process_time() - start,
-                "grown_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle_kb,
-            }
+            seconds = time.process_time() - start
+            grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle_kb
+            try:
+                Cost(seconds, grown_kb / 1024).check()
+            except AssertionError as error:
+                result = str(error)
+            line = {"seed": seed, "result": result, "seconds": seconds, "grown_kb": grown_kb}
             os.write(1, json.dumps(line).encode() + b"\n")
 
 

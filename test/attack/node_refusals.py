@@ -27,6 +27,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
 
 import numpy as np
+from attack.bounds import Cost
 from attack.refusals import TINY_BOMB, jpeg, png
 from attack.run import replace_table
 from builtin_interfaces.msg import Time
@@ -166,7 +167,9 @@ def attack(transport: str, attacks: dict[str, Callable[[Attacker], object]], fol
                 send(attacker)
             attacker.is_answered()
             after_s, _, peak_kb = usage(node.pid)
-            lines.append(f"| {name} | {REPEATS} | {after_s - before_s:.2f} s | {(peak_kb - before_kb) / 1024:.0f} MB |")
+            seconds, memory_mb = after_s - before_s, (peak_kb - before_kb) / 1024
+            lines.append(f"| {name} | {REPEATS} | {seconds:.2f} s | {memory_mb:.0f} MB |")
+            Cost(seconds / REPEATS, memory_mb).check()
         assert node.stop(signal.SIGTERM) == 0
     finally:
         node.kill()
@@ -175,7 +178,7 @@ def attack(transport: str, attacks: dict[str, Callable[[Attacker], object]], fol
 
 
 def main() -> None:
-    """Print the table; an error is raised where the node does not answer any more."""
+    """Print the table; an error is raised where the node does not answer any more, or an attack costs too much."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="Write the table into test/attack/README.md.")
     arguments = parser.parse_args()

@@ -36,7 +36,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 import numpy as np
 import torch
 import zstandard
-from attack.bounds import Meter
+from attack.bounds import Cost, Meter
 from attack.run import replace_table
 from mcap.writer import CompressionType, IndexType, Writer
 from support.tiny_network import tiny_network
@@ -385,7 +385,7 @@ def refusals() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print the table; exit status 1 if an input was not refused."""
+    """Print the table; exit status 1 if an input was not refused, AssertionError if a refusal is above the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="Write the table into test/attack/README.md.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
@@ -399,6 +399,8 @@ def main() -> None:
     print("\n".join(lines))
     if arguments.write:
         replace_table(HERE / "README.md", BEGIN, END, "\n".join(lines))
+    for row in results:
+        Cost(row["seconds"], row["mb"]).check()
     sys.exit(not all(row["text"] for row in results))
 
 

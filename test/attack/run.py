@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The opendr_panoptic_ros authors
 
-"""The long attack: `make attack`. Prints and writes the table of test/attack/README.md.
+"""The long attack: `make attack`. Prints and writes the table of the inputs in test/attack/README.md.
 
-`make attack ARGS="--examples 2000 --minutes 5 --pickles 20000"` are the defaults. An input that breaks a property is
-printed by pytest, with the line that repeats it; one that breaks a reader is kept in log/attack/.
+`make attack ARGS="--examples 2000 --minutes 5 --pickles 20000 --scale 1"` are the defaults. An input that breaks a
+property is printed by pytest, with the line that repeats it; one that breaks a reader is kept in log/attack/.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ FOUND = ROOT / "log" / "attack"
 RECORDS = FOUND / "records"
 README = HERE / "README.md"
 BEGIN, END = "<!-- table of run.py -->", "<!-- end of the table -->"
+_SECONDS_OF_INPUT = 10
+"""Time on the wall for each input of a property; pytest ends the process of one that takes longer in all."""
 LAYERS = {"values": "values", "runtime": "network and runtime", "datasets": "datasets", "bags": "bags", "ros": "node"}
 
 
@@ -58,13 +60,33 @@ class Row(NamedTuple):
         )
 
 
-def run_properties(examples: int) -> None:
-    """Try the properties; each file of them runs in a process of its own, which records what it has tried."""
-    chosen = {"ATTACK_EXAMPLES": str(examples), "ATTACK_RECORDS": str(RECORDS), "OMP_NUM_THREADS": "1"}
-    for path in sorted(HERE.glob("test_*.py")):
+def run_properties(examples: int, files: list[Path] | None = None) -> bool:
+    """Try the properties; each file of them runs in a process of its own, which records what it has tried.
+
+    Args:
+        examples: Number of inputs of each property.
+        files: Files with properties; None for all of this folder.
+
+    Returns:
+        Whether all of them hold. A process that ends before it has written its records is recorded as lost.
+    """
+    held = True
+    limit_s = max(600, _SECONDS_OF_INPUT * examples)
+    for path in sorted(HERE.glob("test_*.py")) if files is None else files:
         if "@attack(" in path.read_text(encoding="utf-8"):
-            command = [sys.executable, "-m", "pytest", "-q", "--timeout", "0", str(path)]
-            subprocess.run(command, env={**os.environ, **chosen}, cwd=ROOT, check=False)
+            folder = RECORDS / path.stem
+            shutil.rmtree(folder, ignore_errors=True)
+            chosen = {"ATTACK_EXAMPLES": str(examples), "ATTACK_RECORDS": str(folder), "OMP_NUM_THREADS": "1"}
+            # The method "thread" ends the process: a loop in C does not return to Python.
+            limits = ["--timeout", str(limit_s), "--timeout-method", "thread"]
+            command = [sys.executable, "-m", "pytest", "-q", *limits, str(path)]
+            ran = subprocess.run(command, env={**os.environ, **chosen}, cwd=ROOT, check=False)
+            has_records = any(folder.glob("*.json"))
+            held &= ran.returncode == 0 and has_records
+            if not has_records:
+                name = f"the process of {path.stem}, which ended with status {ran.returncode}"
+                _record(name, "values", {"error": 1}, 0, 0, folder)
+    return held
 
 
 def run_coverage(seconds: int) -> None:
@@ -100,16 +122,45 @@ def run_checkpoints(count: int) -> None:
     _record("checkpoints in child processes", "runtime", outcomes, outcome.max_seconds, outcome.max_grown_mb)
 
 
-def _record(name: str, layer: str, outcomes: dict[str, int], seconds: float, memory_mb: float) -> None:
-    RECORDS.mkdir(parents=True, exist_ok=True)
+def run_live(scale: float) -> bool:
+    """Attack the live node and the commands.
+
+    Args:
+        scale: Factor of the numbers of faults, signals and kills.
+
+    Returns:
+        Whether all programs have ended with status 0.
+    """
+    programs: dict[str, list[str]] = {
+        "refusals.py": [],
+        "node_refusals.py": [],
+        "kill_bags.py": ["--kills", str(max(1, round(30 * scale)))],
+        "live_faults.py": ["--scale", str(scale)],
+        "signals.py": ["--count", str(max(1, round(200 * scale)))],
+    }
+    held = True
+    for name, options in programs.items():
+        print(f"\n{' '.join([name, *options])}", flush=True)
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        command = [sys.executable, str(HERE / name), *options]
+        status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, cwd=ROOT, check=False).returncode
+        print(f"{name}: status {status}", flush=True)
+        held &= status == 0
+    return held
+
+
+def _record(
+    name: str, layer: str, outcomes: dict[str, int], seconds: float, memory_mb: float, folder: Path = RECORDS
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     content = {"layer": layer, "outcomes": outcomes, "seconds": seconds, "memory_mb": memory_mb}
-    (RECORDS / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def recorded() -> list[Row]:
     """Return the rows of everything that was tried."""
     rows = []
-    for path in sorted(RECORDS.glob("*.json")):
+    for path in sorted(RECORDS.rglob("*.json")):
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         outcomes = record["outcomes"]
         name = path.stem.removeprefix("test_").replace("_", " ")
@@ -132,8 +183,8 @@ def table(rows: list[Row]) -> str:
         read=sum(row.read for row in rows),
         refused=sum(row.refused for row in rows),
         lost=sum(row.lost for row in rows),
-        seconds=max(row.seconds for row in rows),
-        memory_mb=max(row.memory_mb for row in rows),
+        seconds=max((row.seconds for row in rows), default=0),
+        memory_mb=max((row.memory_mb for row in rows), default=0),
     )
     lines.append(total.line())
     return "\n".join(lines)
@@ -146,28 +197,32 @@ def replace_table(page: Path, begin: str, end: str, made: str) -> None:
 
 
 def main() -> None:
-    """Run everything; exit status 1 if an input was lost."""
+    """Run everything; exit status 1 if an input or a fault was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=2000, help="Inputs of each property; 0 for none.")
     parser.add_argument("--minutes", type=float, default=5, help="Time of each coverage-guided fuzzer; 0 for none.")
     parser.add_argument("--pickles", type=int, default=20_000, help="Damaged checkpoints; 0 for none.")
+    parser.add_argument("--scale", type=float, default=1, help="Factor of the faults, signals and kills; 0 for none.")
     parser.add_argument("--write", action="store_true", help="Write the table into test/attack/README.md.")
     parser.add_argument("--keep", action="store_true", help="Keep the rows of earlier runs that are not run again.")
     arguments = parser.parse_args()
     if not arguments.keep:
         shutil.rmtree(RECORDS, ignore_errors=True)
+    held = True
     if arguments.examples:
-        run_properties(arguments.examples)
+        held &= run_properties(arguments.examples)
     if arguments.minutes:
         run_coverage(round(60 * arguments.minutes))
     if arguments.pickles:
         run_checkpoints(arguments.pickles)
+    if arguments.scale:
+        held &= run_live(arguments.scale)
     rows = recorded()
     made = table(rows)
     print(made)
     if arguments.write:
         replace_table(README, BEGIN, END, made)
-    sys.exit(any(row.lost for row in rows))
+    sys.exit(not held or any(row.lost for row in rows))
 
 
 if __name__ == "__main__":

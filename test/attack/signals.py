@@ -123,8 +123,18 @@ class _Program:
         return status, taken_s, used_s
 
 
-def attack(count: int, seed: int = 0, bag_share: float = 0.25) -> Outcome:
-    """End programs at `count` random moments, a share of them `bag`, the others nodes."""
+def attack(count: int, seed: int = 0, bag_share: float = 0.25, limit_s: float = LIMIT_S) -> Outcome:
+    """End programs at random moments.
+
+    Args:
+        count: Number of ends.
+        seed: Chooses programs, signals and moments.
+        bag_share: Share of `bag`; the others are nodes.
+        limit_s: Longest time from the signal to the end, see `LIMIT_S`.
+
+    Returns:
+        What happened.
+    """
     rng = random.Random(seed)
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as name, live_rig(Path(name)) as rig:
@@ -145,7 +155,7 @@ def attack(count: int, seed: int = 0, bag_share: float = 0.25) -> Outcome:
             if rng.random() < _NO_CACHE_SHARE:
                 shutil.rmtree(folder / "home" / ".cache", ignore_errors=True)
             run = _Program(folder / str(number), folder / "home", labeller if program == "bag" else node)
-            _one(rig, run, program, rng, start_s, outcome)
+            _one(rig, run, program, rng, start_s, outcome, limit_s)
             if (number + 1) % 10 == 0:
                 times = f"{outcome.slowest_s:.1f} s, {outcome.slowest_cpu_s:.1f} s of processor time"
                 print(f"{number + 1}: {dict(outcome.counts)}, slowest {times}", flush=True)
@@ -153,7 +163,13 @@ def attack(count: int, seed: int = 0, bag_share: float = 0.25) -> Outcome:
 
 
 def _one(
-    rig: LiveRig, run: _Program, program: str, rng: random.Random, start_s: dict[str, float], outcome: Outcome
+    rig: LiveRig,
+    run: _Program,
+    program: str,
+    rng: random.Random,
+    start_s: dict[str, float],
+    outcome: Outcome,
+    limit_s: float,
 ) -> None:
     """End one run at a random moment: while it starts, or while it works."""
     began_s = time.monotonic()
@@ -169,7 +185,7 @@ def _one(
     handled = run.handles_signals()
     finished = run.has_ended()
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    status, taken_s, used_s = run.end(number, 20 * LIMIT_S * busy)
+    status, taken_s, used_s = run.end(number, max(limit_s, 20 * LIMIT_S * busy))
     moment = "finished" if finished else "at work" if at_work else "starting" if handled else "before its handler"
     outcome.counts[f"{program} {moment} {signal.Signals(number).name} {status}"] += 1
     expected = {0, 130} if program == "bag" else {0}
@@ -189,7 +205,7 @@ def _one(
     if not is_lost and not finished:
         outcome.slowest_s = max(outcome.slowest_s, taken_s)
         outcome.slowest_cpu_s = max(outcome.slowest_cpu_s, used_s)
-        if used_s > LIMIT_S or taken_s > LIMIT_S * busy:
+        if used_s > limit_s or taken_s > limit_s * busy:
             faults.append(f"took {taken_s:.1f} s, {used_s:.1f} s of processor time, load {busy:.1f} for each processor")
     for fault in faults:
         print(f"{what}: {fault}\n{run.log[-1500:]}", flush=True)

@@ -13,6 +13,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_runs_leave_no_half_result() -> None:
     script = Path(__file__).with_name("kill_bags.py")
     command = [sys.executable, str(script), "--kills", "5"]

@@ -15,7 +15,7 @@ from attack.bounds import Cost
 
 def test_each_input_is_refused_within_the_limits():
     script = Path(__file__).with_name("refusals.py")
-    ran = subprocess.run([sys.executable, script, "--json"], capture_output=True, text=True, check=False, timeout=280)
+    ran = subprocess.run([sys.executable, script, "--json"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     refusals = json.loads(ran.stdout.splitlines()[-1])
     assert len(refusals) >= 30

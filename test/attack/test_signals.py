@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 pytest.importorskip("rclpy")
 
 
+@pytest.mark.timeout(900)
 def test_signals_at_random_moments() -> None:
     spec = importlib.util.spec_from_file_location("attack_signals", Path(__file__).with_name("signals.py"))
     assert spec is not None
@@ -22,6 +24,6 @@ def test_signals_at_random_moments() -> None:
     signals = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = signals  # its dataclass looks itself up
     spec.loader.exec_module(signals)
-    outcome = signals.attack(3, seed=4)
+    outcome = signals.attack(3, seed=4, limit_s=PATIENCE_S)
     assert not outcome.faults
     assert outcome.counts.total() == 3

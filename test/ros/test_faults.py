@@ -104,6 +104,7 @@ def test_lack_of_memory(bench, tiny_checkpoint, picture):
     assert {entry.key: entry.value for entry in status().values}["batch_limit"] == "2"
 
 
+@pytest.mark.timeout(900)
 def test_every_fault_of_the_table_is_survived(tmp_path, tiny_checkpoint):
     """A process of the node with two cameras, which are processes too; in the end no frame is unaccounted for."""
     rng = random.Random(1)
@@ -118,12 +119,9 @@ def test_every_fault_of_the_table_is_survived(tmp_path, tiny_checkpoint):
         for name, (fault, _) in FAULTS.items():
             fault(rig, rng)
             rig.wait_for_answers(f"answers after: {name}")
-        after = handles(rig.pid)
-        assert (after["threads"], after["descriptors"], after["children"]) == (
-            before["threads"],
-            before["descriptors"],
-            0,
-        )
+        kept = ("threads", "descriptors", "children")  # soon: DDS releases those of what has left
+        rig.wait_for(lambda: all(handles(rig.pid)[key] == before[key] for key in kept), "as many handles as before")
+        assert before["children"] == 0
         for name in CAMERAS:
             rig.end_camera(name, signal.SIGTERM)
         rig.wait_for(

@@ -156,7 +156,8 @@ def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint
         return int(values.get("callback_errors", 0))
 
     client = bench.client.create_client(SetParameters, "/panoptic_segmentation/set_parameters")
-    assert client.wait_for_service(timeout_sec=60)
+    bench.wait_for(client.service_is_ready, "the service")
+    begin_s = time.monotonic()
     for number in (1, 2):
         unknown = ParameterValue(type=77)
         client.call_async(SetParameters.Request(parameters=[ParameterMessage(name="jpeg_quality", value=unknown)]))
@@ -179,7 +180,8 @@ def test_messages_that_rclpy_cannot_convert_do_not_end_it(bench, tiny_checkpoint
     )
     bench.wait_for(set_right.done, "the response")
     assert set_right.result().results[0].successful
-    assert node.output.count("A callback failed; the node continues.") == 1, "the log is throttled"
+    logged = node.output.count("A callback failed; the node continues.")
+    assert 1 <= logged <= 1 + (time.monotonic() - begin_s) / 5, "the log is throttled to one in 5 s"
     assert "77" in node.output
     assert node.stop(signal.SIGTERM) == 0
 
