@@ -133,11 +133,12 @@ def crafted(path: Path) -> None:
 
 
 def deflated(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
         archive.writestr("bomb/data.pkl", b"\x80\x02}.")
         with archive.open("bomb/data/0", "w") as part:
+            block = bytes(1 << 20)
             for _ in range(600):
-                part.write(bytes(1 << 20))
+                part.write(block)
 
 
 def with_model(**model: float) -> Callable[[Path], None]:
@@ -216,7 +217,7 @@ def zstd_bomb() -> bytes:
 def lz4_bomb() -> bytes:
     import lz4.frame
 
-    return bytes(lz4.frame.compress(bytes(2**26), compression_level=9, store_size=False) * 32)
+    return bytes(lz4.frame.compress(bytes(2**22), compression_level=9, store_size=False) * 512)
 
 
 def database(folder: Path) -> Callable[[], object]:

@@ -11,11 +11,11 @@ import pytest
 from support.bags import pictures, read_bag
 from support.commands import start_command
 
-FRAMES = 30
+FRAMES = 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit_kb", [2, 400])
+@pytest.mark.parametrize("limit_kb", [2, 250])
 def test_a_full_disk_leaves_no_half_written_bag(make_bag, tmp_path, tiny_checkpoint, limit_kb):
     source = make_bag([("/cam/image_raw", number * 10**8, picture) for number, picture in enumerate(pictures(FRAMES))])
     limit = limit_kb * 1024
