@@ -10,7 +10,7 @@ help:
 	@echo "make demo       run the node on a synthetic drive; VIDEO=FILE uses a video or a folder of images"
 	@echo "make test       check style and types and run all tests on all cores; ARGS=... is passed to pytest"
 	@echo "make test-isa   run the numerical tests under every instruction set of this processor (about an hour)"
-	@echo "make attack     try hostile inputs on every layer for about an hour; ARGS='--examples 200 --minutes 1' is shorter"
+	@echo "make attack     try hostile inputs, faults and signals for one to two hours; see test/attack/README.md"
 	@echo "make bench      measure network, node, start and data (some minutes); ARGS=--full measures everything"
 	@echo "make lint       check style and types"
 	@echo "make format     format the code and apply automatic fixes"

@@ -167,7 +167,7 @@ def attack(transport: str, attacks: dict[str, Callable[[Attacker], object]], fol
                 send(attacker)
             attacker.is_answered()
             after_s, _, peak_kb = usage(node.pid)
-            seconds, memory_mb = after_s - before_s, (peak_kb - before_kb) / 1024
+            seconds, memory_mb = after_s - before_s, max(0, peak_kb - before_kb) / 1024
             lines.append(f"| {name} | {REPEATS} | {seconds:.2f} s | {memory_mb:.0f} MB |")
             Cost(seconds / REPEATS, memory_mb).check()
         assert node.stop(signal.SIGTERM) == 0
