@@ -47,12 +47,13 @@ def make_bags(folder: Path, count: int, frames: int, *, with_faults: bool) -> No
         if with_faults and number == 7:
             sent = [("/chatter", time_ns, "hello") for _, time_ns, _ in sent]
         path = write_bag(folder / f"bag{number:02d}", KINDS[number % 3], sent)
-        if with_faults and number in (3, 5):
-            file = path if path.is_file() else next(p for p in path.iterdir() if p.suffix in {".mcap", ".db3"})
+        if with_faults and number in (4, 5):
+            file = path if path.is_file() else next(path.glob("*.db3"))
             content = bytearray(file.read_bytes())
-            middle = len(content) // 2
-            content[middle : middle + 4000] = bytes(4000)
-            file.write_bytes(content if number == 3 else content[:middle])  # damaged inside, and cut off
+            place = len(content) * 7 // 10
+            content[place : place + 8192] = bytes(8192)
+            # Pages of a database are lost, which is found without checksums; a ROS 1 bag is cut off.
+            file.write_bytes(content if number == 4 else content[:place])
 
 
 @contextlib.contextmanager
