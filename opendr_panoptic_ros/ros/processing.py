@@ -60,7 +60,7 @@ class FrameProcessor:
         self._node = node
         self._pipeline = pipeline
         self._publisher = publisher
-        self._has_new_size = False
+        self._should_return_memory = False
         self._returned_s = -math.inf
 
     def process(self, deliveries: Sequence[tuple[Camera, Delivery]]) -> None:
@@ -100,9 +100,9 @@ class FrameProcessor:
             )
         if batch:
             self._publisher.put(batch)
-        if self._has_new_size and time.monotonic() - self._returned_s > _RETURN_MEMORY_EVERY_S:
-            return_freed_memory()  # feature maps of the previous size
-            self._has_new_size, self._returned_s = False, time.monotonic()
+        if self._should_return_memory and time.monotonic() - self._returned_s > _RETURN_MEMORY_EVERY_S:
+            return_freed_memory()  # feature maps of the previous size, or messages that failed
+            self._should_return_memory, self._returned_s = False, time.monotonic()
 
     def _decode(self, camera: Camera, delivery: Delivery, max_pixels: int) -> _PendingFrame | Failure | None:
         """Decode a frame. Return a Failure if that fails, or None if no output has a subscriber any more."""
@@ -117,9 +117,10 @@ class FrameProcessor:
             read = decode_compressed if camera.is_compressed else decode_image
             image_rgb = read(message, max_pixels=max_pixels)
         except Exception as error:  # noqa: BLE001 - the frames of the other cameras must be processed
+            self._should_return_memory = True  # that of a message of any size
             return Failure(camera, error)
         size = image_rgb.shape[0], image_rgb.shape[1]
-        self._has_new_size |= camera.mailbox.image_size not in {None, size}
+        self._should_return_memory |= camera.mailbox.image_size not in {None, size}
         camera.mailbox.image_size = size
         time_ns = stamp_ns(message.header.stamp)
         frame = Frame(image_rgb, camera.name, None if time_ns is None else time_ns / 1e9)
