@@ -26,7 +26,7 @@ def test_learner_command_and_node_give_the_segmenters_maps(bench, tmp_path):
 
     image, truth = SyntheticScenes([EVALUATION_SEEDS_FROM])[0]
     pixels = image.convert("channels_last")
-    expected = PanopticSegmenter("demo", device="cpu")(pixels)
+    expected = PanopticSegmenter("demo", device="cpu", backend="auto")(pixels)
     assert (expected.semantic_map == truth.semantic_map).mean() > 0.8, "a network that has learnt nothing shows little"
     assert sum(segment.is_thing for segment in expected.segments) >= 2
 
