@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from opendr_panoptic_ros.bags.mcap_output import COMPRESSIONS
 from opendr_panoptic_ros.bags.results import COLORS, LABELS
 from opendr_panoptic_ros.errors import ConfigError, quoted
+from opendr_panoptic_ros.files import expand_user
 from opendr_panoptic_ros.outputs import VISUALIZATION
 
 if TYPE_CHECKING:
@@ -67,11 +68,21 @@ class NetworkOptions:
             CheckpointError: The checkpoint cannot be used.
             ConfigError: Another option is not legal.
         """
-        return _segmenter(self)
+        return _segmenter(self, _identity(self.checkpoint), _identity(self.config or ""))
+
+
+def _identity(path_or_name: str) -> tuple[object, ...]:
+    """Return what changes when another file gets this path, so that a network that was kept is not used for it."""
+    try:
+        path = expand_user(path_or_name).absolute()
+        status = path.stat()
+    except OSError:
+        return (path_or_name,)
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=1)
-def _segmenter(options: NetworkOptions) -> Segmenter:
+def _segmenter(options: NetworkOptions, *_identities: tuple[object, ...]) -> Segmenter:
     import torch
 
     from opendr_panoptic_ros.checkpoint import load_checkpoint

@@ -173,7 +173,12 @@ def test_panoptic_map(run: Run) -> None:
     assert [255, *fused.class_ids] == run.golden["categories"].tolist()
     assert not (differs(fused.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()
     assert not (differs(predicted.segment_map, run.golden["panoptic"]) & ~ambiguous(run)).any()
-    assert to_prediction(fused, run.network.config.classes).segments == predicted.segments
+    whole = to_prediction(fused, run.network.config.classes)
+    # The logits are enlarged as a whole in one and in groups of cells in the other: rounding decides single pixels.
+    assert [(s.id, s.class_id) for s in whole.segments] == [(s.id, s.class_id) for s in predicted.segments]
+    assert_within(
+        np.array([s.area_px for s in predicted.segments]), np.array([s.area_px for s in whole.segments]), 3, 1
+    )
 
 
 def ambiguous(run: Run) -> np.ndarray:
