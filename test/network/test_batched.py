@@ -206,7 +206,7 @@ def test_the_operators_do_not_depend_on_the_number_of_instances(tiny: EfficientP
         assert prediction is not None
         instances.append(sum(segment.is_thing for segment in prediction.segments))
     assert instances[0] == 0
-    assert 5 < instances[1] < 10 < 60 < instances[2]
+    assert 0 < instances[1] < instances[2] / 3  # the numbers depend on the rounding of the processor
     assert calls[0] == calls[1] == calls[2]
     assert not [name for name in calls[0] if any(waiting in name for waiting in WAITING)]
     assert calls[0].total() < 2500  # views included
