@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from support.bags import drive, pictures, write_bag
 from support.toy_datasets import write_tiny_cityscapes
 
@@ -29,6 +30,15 @@ from opendr_panoptic_ros.inference import PanopticSegmenter
 
 # Ray is not imported here: it reads its variables once, and the fixture sets them.
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As many threads as a worker has: torch adds in another order with more of them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
