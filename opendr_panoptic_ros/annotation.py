@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -219,6 +219,19 @@ def require_dataset(dataset: object, role: str) -> None:
         )
     if len(dataset) == 0:  # type: ignore[arg-type]
         raise DatasetError(f"The {role} dataset is empty.")
+
+
+def image_names(dataset: LabelledImages) -> Sequence[str]:
+    """Return the names of the images of a dataset.
+
+    Args:
+        dataset: The dataset.
+
+    Returns:
+        `image_ids` where the dataset has them, otherwise the indices as text.
+    """
+    names: Sequence[str] | None = getattr(dataset, "image_ids", None)
+    return names or [str(index) for index in range(len(dataset))]
 
 
 def labelled_image(

@@ -25,7 +25,6 @@ from opendr_panoptic_ros.checkpoint import build_folder, load_checkpoint, weight
 from opendr_panoptic_ros.config import MAX_SIDE_PX, Config, TestConfig, Thresholds
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.network import SIZE_DIVISOR, EfficientPS
-from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -203,56 +202,6 @@ class PanopticSegmenter:
         x, fitted = self._input([_checked(image)])
         with self._exactness():
             return self._network.head_outputs(self._dense_part(x), fitted, self.config.test)[0]
-
-    @torch.inference_mode()
-    def heads_at(self, image: NDArray[np.uint8], size: tuple[int, int], test: TestConfig) -> tuple[Tensor, Detections]:
-        """Compute the outputs of the heads for one image at a given size, before the fusion.
-
-        Args:
-            image: uint8 RGB `(H, W, 3)`.
-            size: Height and width in px to which the image is resized for the network.
-            test: Settings of the proposals and of the box head.
-
-        Returns:
-            Semantic logits `(classes, h, w)` at the stride 4, which cover `size` and its padding to multiples of 32,
-            and the detections in px of `size`; both on the device.
-
-        Raises:
-            TypeError: The image is not a uint8 array.
-            ValueError: The image has another shape.
-        """
-        x = self._input_of([_checked(image)], size)
-        with self._exactness():
-            dense = self._dense_part(x)
-            return dense.semantic_logits[0], self._network.detect(dense, size, test)[0]
-
-    @torch.inference_mode()
-    def fuse(
-        self,
-        semantic_logits: Tensor,
-        detections: Detections,
-        test: TestConfig,
-        *,
-        size: tuple[int, int],
-        output_size: tuple[int, int],
-        with_confidence: bool = False,
-    ) -> PanopticPrediction:
-        """Fuse outputs of the heads, as `heads_at` returns them, to a prediction.
-
-        Args:
-            semantic_logits: `(classes, h, w)` at the stride 4.
-            detections: Detections in px of `size`.
-            test: Settings of the fusion.
-            size: Height and width in px at which the fusion works.
-            output_size: Height and width of the prediction in px.
-            with_confidence: Whether the prediction gets the probability of each pixel's class.
-
-        Returns:
-            The prediction.
-        """
-        fusion, stride = self._network.fusion, self._network.semantic_head.stride
-        fused = fusion(semantic_logits, detections, test, stride=stride, size=size, with_confidence=with_confidence)
-        return to_prediction(fused, self.config.classes, output_size)
 
     @torch.inference_mode()
     def _predict(

@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias, overload
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
-from opendr_panoptic_ros.config import Config, TestConfig, Thresholds
+from opendr_panoptic_ros.config import TestConfig
 from opendr_panoptic_ros.errors import ConfigError, quoted
 from opendr_panoptic_ros.inference import PanopticSegmenter, fitted_size
+from opendr_panoptic_ros.network import EfficientPS
 from opendr_panoptic_ros.network.boxes import nms
+from opendr_panoptic_ros.network.predictions import to_prediction
 from opendr_panoptic_ros.network.roi_heads import Detections
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
@@ -25,7 +29,7 @@ _MAX_SCALE = 4.0
 _STRIDE = 4  # of the semantic logits
 
 
-class MultiViewSegmenter:
+class MultiViewSegmenter(PanopticSegmenter):
     """Segments each image in several views: at several scales, and with `flip` mirrored as well.
 
     The semantic logits of the views are averaged. The detections of all views compete in one NMS within their class;
@@ -34,99 +38,65 @@ class MultiViewSegmenter:
     The paper reports results with multi-scale and flip testing, without saying how the outputs are merged.
 
     Args:
-        segmenter: Segments a view.
-        scales: Factors of the size at which the segmenter would see an image, each above 0, at most 4.
+        checkpoint: As in `PanopticSegmenter`.
+        scales: Factors of the size at which the network would see an image, each above 0, at most 4.
         flip: Whether every view is also mirrored.
-
-    Attributes:
-        device: Device of the network.
-        precision: Number format of the dense part of the network.
-        backend: Name of the back end.
+        settings: Further arguments of `PanopticSegmenter`.
 
     Raises:
-        ConfigError: There is no scale, or one is outside its range.
+        CheckpointError: As in `PanopticSegmenter`.
+        ConfigError: There is no scale, or one is outside its range; or as in `PanopticSegmenter`.
     """
 
-    def __init__(self, segmenter: PanopticSegmenter, *, scales: Sequence[float] = (1.0,), flip: bool = False) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path | EfficientPS,
+        *,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        **settings: Any,
+    ) -> None:
         if not scales or not all(0 < scale <= _MAX_SCALE for scale in scales):
-            raise ConfigError(
-                f"scales is {quoted(scales)}; expected one or more numbers above 0, at most {_MAX_SCALE}."
-            )
-        self._segmenter = segmenter
-        self.device, self.precision, self.backend = segmenter.device, segmenter.precision, segmenter.backend
+            expected = f"one or more numbers above 0, at most {_MAX_SCALE}"
+            raise ConfigError(f"scales is {quoted(scales)}; expected {expected}.")
+        super().__init__(checkpoint, **settings)
         self._views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
 
-    @property
-    def config(self) -> Config:
-        """The configuration of the segmenter."""
-        return self._segmenter.config
+    @override
+    def _predict(
+        self, images: list[NDArray[np.uint8]], test: TestConfig, with_confidence: bool
+    ) -> list[PanopticPrediction]:
+        return [self._merged(image, test, with_confidence) for image in images]
 
-    @overload
-    def __call__(
-        self, images: NDArray[np.uint8], *, thresholds: Thresholds | None = None, with_confidence: bool = False
-    ) -> PanopticPrediction: ...
-
-    @overload
-    def __call__(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        *,
-        thresholds: Thresholds | None = None,
-        with_confidence: bool = False,
-    ) -> list[PanopticPrediction]: ...
-
-    def __call__(
-        self,
-        images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
-        *,
-        thresholds: Thresholds | None = None,
-        with_confidence: bool = False,
-    ) -> PanopticPrediction | list[PanopticPrediction]:
-        """Segment one image, or each image of a list, at the image's own resolution.
-
-        Args:
-            images: uint8 RGB `(H, W, 3)`, or a list of them.
-            thresholds: Replacements for the thresholds of `config`, for this call only.
-            with_confidence: Whether the predictions get the probability of each pixel's class.
-
-        Returns:
-            One prediction, or a list of predictions in the order of the images.
-
-        Raises:
-            TypeError: An image is not a uint8 array.
-            ValueError: An image has another shape.
-            ConfigError: A threshold is outside its range.
-        """
-        test = self.config.test if thresholds is None else self.config.test.with_thresholds(thresholds)
-        if isinstance(images, np.ndarray):
-            return self._segment(images, test, with_confidence)
-        return [self._segment(image, test, with_confidence) for image in images]
-
-    def _segment(self, image: NDArray[np.uint8], test: TestConfig, with_confidence: bool) -> PanopticPrediction:
+    @torch.inference_mode()
+    def _merged(self, image: NDArray[np.uint8], test: TestConfig, with_confidence: bool) -> PanopticPrediction:
         height, width = image.shape[:2]
-        base = fitted_size(height, width, self._segmenter.inference_size, test)
+        base = fitted_size(height, width, self.inference_size, test)
         total: Tensor | None = None
         found: list[Detections] = []
         for scale, mirrored in self._views:
             size = (max(1, round(base[0] * scale)), max(1, round(base[1] * scale)))
             view = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
-            logits, detections = self._segmenter.heads_at(view, size, test)
+            logits, detections = self._heads_at(view, size, test)
             logits = resampled_logits(logits.float(), size, base, mirrored=mirrored)
             total = logits if total is None else total + logits
             found.append(detections_in(base, detections, size, mirrored=mirrored))
         assert total is not None  # noqa: S101 - there is at least one view
-        return self._segmenter.fuse(
+        fused = self._network.fusion(
             total / len(self._views),
             merged_detections(found, test),
             test,
+            stride=self._network.semantic_head.stride,
             size=base,
-            output_size=(height, width),
             with_confidence=with_confidence,
         )
+        return to_prediction(fused, self.config.classes, (height, width))
 
-
-Segmenter: TypeAlias = PanopticSegmenter | MultiViewSegmenter
-"""What segments images at their own resolution."""
+    def _heads_at(self, image: NDArray[np.uint8], size: tuple[int, int], test: TestConfig) -> tuple[Tensor, Detections]:
+        """Return the semantic logits at the stride 4 and the detections in px of `size`, for the image at this size."""
+        with self._exactness():
+            dense = self._dense_part(self._input_of([image], size))
+            return dense.semantic_logits[0], self._network.detect(dense, size, test)[0]
 
 
 def resampled_logits(logits: Tensor, size: tuple[int, int], base: tuple[int, int], *, mirrored: bool) -> Tensor:

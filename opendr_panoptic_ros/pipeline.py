@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from opendr_panoptic_ros import postprocess
 from opendr_panoptic_ros.config import Thresholds
 from opendr_panoptic_ros.errors import ImageEncodingError
+from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.label_map import LabelMap
 from opendr_panoptic_ros.labels import moving_classes
-from opendr_panoptic_ros.multi_view import Segmenter
 from opendr_panoptic_ros.postprocess import EgoMask
 from opendr_panoptic_ros.prediction import PanopticPrediction
 from opendr_panoptic_ros.rotation import rotated, rotated_prediction
@@ -150,7 +150,7 @@ class FramePipeline:
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        segmenter: PanopticSegmenter,
         *,
         ego_masks: Mapping[str, EgoMask] | None = None,
         track_ids: bool = False,

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,10 @@ def segmenter() -> PanopticSegmenter:
     return PanopticSegmenter("demo", device="cpu", backend="torch", inference_size=256)
 
 
+def several_views(**views: Any) -> MultiViewSegmenter:
+    return MultiViewSegmenter("demo", device="cpu", backend="torch", inference_size=256, **views)
+
+
 def detections(boxes: list[list[float]], scores: list[float], labels: list[int]) -> Detections:
     masks = torch.arange(28.0).expand(len(boxes), 28, 28)  # rises to the right
     return Detections(
@@ -34,7 +40,7 @@ def detections(boxes: list[list[float]], scores: list[float], labels: list[int])
 
 def test_one_view_equals_the_segmenter(segmenter):
     pixels, _ = SyntheticScenes([5], height=128, width=256).sample(0)
-    expected, found = segmenter(pixels), MultiViewSegmenter(segmenter)(pixels)
+    expected, found = segmenter(pixels), several_views()(pixels)
     assert np.array_equal(found.segment_map, expected.segment_map)
     assert found.segments == expected.segments
 
@@ -42,7 +48,7 @@ def test_one_view_equals_the_segmenter(segmenter):
 def test_more_views_agree_with_one_on_most_pixels_and_keep_the_size(segmenter):
     pixels, truth = SyntheticScenes([5], height=120, width=250).sample(0)
     assert truth is not None
-    views = MultiViewSegmenter(segmenter, scales=(0.75, 1.0, 1.25), flip=True)
+    views = several_views(scales=(0.75, 1.0, 1.25), flip=True)
     one, several = segmenter(pixels), views([pixels, pixels], with_confidence=True)
     assert several[0].shape == (120, 250)
     assert np.array_equal(several[0].segment_map, several[1].segment_map)
@@ -92,6 +98,6 @@ def test_the_best_of_equal_detections_remains():
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (9.0,)])
-def test_scales_that_cannot_be_used(segmenter, scales):
+def test_scales_that_cannot_be_used(scales):
     with pytest.raises(ConfigError, match="expected one or more numbers above 0, at most 4"):
-        MultiViewSegmenter(segmenter, scales=scales)
+        several_views(scales=scales)

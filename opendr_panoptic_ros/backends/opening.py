@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import dataclasses
+import functools
 import hashlib
 import logging
 import threading
@@ -270,17 +271,12 @@ class _EachSize(DenseBackend):
     _KEPT = 4
 
     def __init__(self, open_size: Callable[[tuple[int, int]], DenseBackend]) -> None:
-        self._open_size = open_size
-        self._opened: dict[tuple[int, int], DenseBackend] = {}
-        self._lock = threading.Lock()
+        self._open_size = functools.lru_cache(self._KEPT)(open_size)
+        self._lock = threading.Lock()  # no size is built twice
 
     @override
     def __call__(self, x: Tensor) -> DenseOutputs:
         height, width = x.shape[2:]
-        size = (height, width)
         with self._lock:
-            opened = self._opened.pop(size, None) or self._open_size(size)
-            self._opened[size] = opened  # the last of them is the most recently used
-            if len(self._opened) > self._KEPT:
-                del self._opened[next(iter(self._opened))]
+            opened = self._open_size((height, width))
         return opened(x)

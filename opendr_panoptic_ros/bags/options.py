@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opendr_panoptic_ros.bags.mcap_output import COMPRESSIONS
 from opendr_panoptic_ros.bags.results import COLORS, LABELS
@@ -18,7 +18,7 @@ from opendr_panoptic_ros.outputs import VISUALIZATION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opendr_panoptic_ros.multi_view import Segmenter
+    from opendr_panoptic_ros.inference import PanopticSegmenter
     from opendr_panoptic_ros.pipeline import FramePipeline
     from opendr_panoptic_ros.postprocess import EgoMask
 
@@ -61,7 +61,7 @@ class NetworkOptions:
     flip: bool = False
     threads: int | None = None
 
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> PanopticSegmenter:
         """Return the network. A process keeps the one that it used last.
 
         Raises:
@@ -82,7 +82,7 @@ def _identity(path_or_name: str) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=1)
-def _segmenter(options: NetworkOptions, *_identities: tuple[object, ...]) -> Segmenter:
+def _segmenter(options: NetworkOptions, *_identities: tuple[object, ...]) -> PanopticSegmenter:
     import torch
 
     from opendr_panoptic_ros.checkpoint import load_checkpoint
@@ -95,7 +95,11 @@ def _segmenter(options: NetworkOptions, *_identities: tuple[object, ...]) -> Seg
     config: Config | str | None = options.config
     if options.changes:
         config = load_checkpoint(options.checkpoint, config=config).config.with_changes(options.changes)
-    segmenter = PanopticSegmenter(
+    settings: dict[str, Any] = (
+        {} if options.scales == (1.0,) and not options.flip else {"scales": options.scales, "flip": options.flip}
+    )
+    segmenter_class = MultiViewSegmenter if settings else PanopticSegmenter
+    return segmenter_class(
         options.checkpoint,
         config=config,
         device=options.device,
@@ -105,10 +109,8 @@ def _segmenter(options: NetworkOptions, *_identities: tuple[object, ...]) -> Seg
         score_threshold=options.score_threshold,
         overlap_threshold=options.overlap_threshold,
         min_stuff_area=options.min_stuff_area,
+        **settings,
     )
-    if options.scales == (1.0,) and not options.flip:
-        return segmenter
-    return MultiViewSegmenter(segmenter, scales=options.scales, flip=options.flip)
 
 
 @dataclass(frozen=True)

@@ -219,17 +219,7 @@ def label_segment(
         labeller = Labeller(predictor, writer)
         labeller.run(groups, stop or NoStop(), on_progress=on_progress)
         file.close()
-        return SegmentReport(
-            number=segment.number,
-            frames=writer.frames,
-            images=writer.images,
-            info=predictor.info,
-            problems=tuple(writer.problems),
-            damage=tuple(reader.damage),
-            missing_clouds=clouds.missing if clouds is not None else 0,
-            stopped_at_ns=labeller.stopped_at_ns,
-            error=_reason(labeller.error),
-        )
+        return _report(segment, writer, predictor, reader, clouds, labeller)
 
 
 def join(
@@ -310,19 +300,7 @@ class Joiner:
             groups = _groups(reader, self._plan, self._options, segments)
             labeller = Labeller(predictor, writer)
             labeller.run(groups, stop or NoStop(), on_progress=on_progress)
-            self._count(
-                SegmentReport(
-                    number=segments[-1].number,
-                    frames=writer.frames,
-                    images=writer.images,
-                    info=predictor.info,
-                    problems=tuple(writer.problems),
-                    damage=tuple(reader.damage),
-                    missing_clouds=clouds.missing if clouds is not None else 0,
-                    stopped_at_ns=labeller.stopped_at_ns,
-                    error=_reason(labeller.error),
-                )
-            )
+            self._count(_report(segments[-1], writer, predictor, reader, clouds, labeller))
 
     def add(self, report: SegmentReport, piece: Path) -> bool:
         """Append the piece of the next segment.
@@ -445,6 +423,28 @@ def _result_writer(
     return ResultWriter(
         writer, plan.topics, options.outputs, info, clouds=clouds, are_frames_copied=are_frames_copied
     )  # fmt: skip
+
+
+def _report(
+    segment: Segment,
+    writer: ResultWriter | _Predictions,
+    predictor: Predictor,
+    reader: BagReader,
+    clouds: BagClouds | None,
+    labeller: Labeller,
+) -> SegmentReport:
+    """Return what was done up to the end of a segment."""
+    return SegmentReport(
+        number=segment.number,
+        frames=writer.frames,
+        images=writer.images,
+        info=predictor.info,
+        problems=tuple(writer.problems),
+        damage=tuple(reader.damage),
+        missing_clouds=clouds.missing if clouds is not None else 0,
+        stopped_at_ns=labeller.stopped_at_ns,
+        error=_reason(labeller.error),
+    )
 
 
 def _clouds(plan: BagPlan, options: LabelOptions, stack: ExitStack) -> BagClouds | None:

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.annotation import LabelledImages, PanopticAnnotation, labelled_image, require_dataset
+from opendr_panoptic_ros.annotation import (
+    LabelledImages,
+    PanopticAnnotation,
+    image_names,
+    labelled_image,
+    require_dataset,
+)
 from opendr_panoptic_ros.evaluation.evaluator import EvaluationResult, Evaluator, ImageFigures
 from opendr_panoptic_ros.labels import CITYSCAPES, ClassTable
 from opendr_panoptic_ros.prediction import PanopticPrediction
 
 if TYPE_CHECKING:
     from opendr_panoptic_ros.formats.stored_predictions import StoredPredictions
-    from opendr_panoptic_ros.multi_view import Segmenter
+    from opendr_panoptic_ros.inference import PanopticSegmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,7 @@ class EvaluatedImage:
 
 
 def evaluate(
-    segmenter: Segmenter,
+    segmenter: PanopticSegmenter,
     dataset: LabelledImages,
     *,
     on_image: Callable[[EvaluatedImage], None] | None = None,
@@ -97,7 +103,7 @@ def _evaluate(
     on_image: Callable[[EvaluatedImage], None] | None,
 ) -> EvaluationResult:
     require_dataset(dataset, "evaluation")
-    names = getattr(dataset, "image_ids", None) or [str(index) for index in range(len(dataset))]
+    names = image_names(dataset)
     evaluator = Evaluator(getattr(dataset, "classes", classes))
     for index in range(len(dataset)):
         pixels, truth = labelled_image(dataset, index, classes)

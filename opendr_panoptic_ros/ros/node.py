@@ -21,7 +21,6 @@ from opendr_panoptic_ros.errors import ConfigError
 from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.label_map import LabelMap
 from opendr_panoptic_ros.lists import label_info
-from opendr_panoptic_ros.multi_view import Segmenter
 from opendr_panoptic_ros.outputs import LABEL_INFO, SEGMENTATION
 from opendr_panoptic_ros.pipeline import FramePipeline
 from opendr_panoptic_ros.postprocess import EgoMask, check_class_names, read_ego_mask
@@ -100,7 +99,7 @@ class PanopticNode(ManagedNode[NodeParameters]):
         return {camera.name: camera.mailbox.counts for camera in self._cameras}
 
     @property
-    def segmenter(self) -> Segmenter | None:
+    def segmenter(self) -> PanopticSegmenter | None:
         """The network, from configure to cleanup, else None."""
         return None if self.pipeline is None else self.pipeline.segmenter
 

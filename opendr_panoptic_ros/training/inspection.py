@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_panoptic_ros.annotation import LabelledImages, PanopticAnnotation, labelled_image, require_dataset
+from opendr_panoptic_ros.annotation import (
+    LabelledImages,
+    PanopticAnnotation,
+    image_names,
+    labelled_image,
+    require_dataset,
+)
 from opendr_panoptic_ros.config import Config
 from opendr_panoptic_ros.inference import fitted_size
 from opendr_panoptic_ros.labels import VOID
@@ -30,7 +36,7 @@ _ENLARGED = 1.5
 
 @dataclass
 class ClassReport:
-    """What a dataset has of one class.
+    """The counts of one class in a dataset.
 
     Attributes:
         is_thing: Whether the class is a thing.
@@ -65,7 +71,7 @@ class DatasetReport:
         void_share: Share of the pixels without a class, 0-1.
         most_void: The name of the image with the largest share of such pixels, and that share.
         without_things: Number of images without an instance.
-        classes: What the dataset has of each class, by name.
+        classes: Counts of each class, by name.
         warnings: What is likely to spoil a training, a sentence each.
     """
 
@@ -102,7 +108,7 @@ def inspect_dataset(
     """
     require_dataset(dataset, "training")
     classes = getattr(dataset, "classes", config.classes)
-    names = getattr(dataset, "image_ids", None) or [str(index) for index in range(len(dataset))]
+    names = image_names(dataset)
     report = DatasetReport(classes={n: ClassReport(classes.is_thing(i)) for i, n in enumerate(classes.names)})
     sides: dict[str, list[float]] = {name: [] for name in classes.names}
     sizes: Counter[str] = Counter()
@@ -216,7 +222,7 @@ def picture_of_truth(
         `(H, W, 3)` uint8 RGB.
     """
     classes = getattr(dataset, "classes", config.classes)
-    names = getattr(dataset, "image_ids", None) or [str(index) for index in range(len(dataset))]
+    names = image_names(dataset)
     drawn, titles = [], []
     for index in sorted(set(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int).tolist())):
         pixels, truth = labelled_image(dataset, index, classes)

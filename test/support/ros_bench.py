@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_panoptic_ros.multi_view import Segmenter
+from opendr_panoptic_ros.inference import PanopticSegmenter
 from opendr_panoptic_ros.ros.messages import image_message
 from opendr_panoptic_ros.ros.node import PanopticNode
 from support.waiting import PATIENCE_S, wait_for
@@ -132,7 +132,7 @@ class Gate:
 
     largest_batch = 64
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: PanopticSegmenter) -> None:
         self.batches: list[tuple[int, ...]] = []
         self.seen: list[int] = []
         self.permits = threading.Semaphore(0)
