@@ -240,7 +240,7 @@ def run_child(script: str, task: Mapping[str, Any], *, threads: int, timeout_s: 
         timeout_s: Longest time.
 
     Returns:
-        What the task returned, or `{"error": reason}` if it failed.
+        The result of the task, or `{"error": reason}` if it failed.
     """
     command = [sys.executable, script, "--task", json.dumps(task)]
     try:

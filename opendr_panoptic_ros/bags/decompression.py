@@ -16,7 +16,7 @@ MAX_BYTES = 2**30
 """Largest size of one chunk or message after decompression. Recorders close a chunk after about a megabyte."""
 _SMALL_BYTES = 2**27
 _MAX_RATIO = 100
-"""Content above `_SMALL_BYTES` is at most so many times larger than its compressed bytes, which a file has to hold."""
+"""Largest ratio of content to compressed bytes, for content above `_SMALL_BYTES`."""
 
 
 def decompressed(data: bytes, compression: str, *, limit_bytes: int = MAX_BYTES) -> bytes:

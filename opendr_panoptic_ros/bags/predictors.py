@@ -30,7 +30,7 @@ _PREDICTIONS = BagChannel("/predictions", "", "npz", "", b"", ())
 
 
 class ClassInfo(NamedTuple):
-    """What the messages of results state about classes.
+    """The classes that the messages of results refer to.
 
     Attributes:
         classes: The classes of the results.

@@ -4,8 +4,8 @@
 """Freed memory: kept from one frame to the next, and returned to the system when the next frames will differ.
 
 The feature maps of a frame are freed with its result. glibc returns large blocks at once, so that the next frame takes
-them again page by page: 15 % of the processor time of a small network. What it keeps instead is laid out for the sizes
-of the last images, and stays resident when other sizes follow. Other C libraries are left alone.
+them again page by page: 15 % of the processor time of a small network. The memory that it keeps is laid out for the
+sizes of the last images, and stays resident when other sizes follow. Other C libraries are left alone.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def refused(error: Exception, *, limit: int = 1000, naming: object = "") -> str:
     Args:
         error: The error.
         limit: Largest length of its text.
-        naming: What the text must contain.
+        naming: A part that the text must contain.
 
     Returns:
         `REFUSED`.
